@@ -1,0 +1,420 @@
+//! One call, from start to end.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::iter;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Proxy, Url, redirect};
+use rustls::ClientConfig;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::credentials::{excerpt, excerpt_line};
+use crate::error::{Delivery, Error, Kind};
+use crate::lane::{LONGEST_IDLE, Lane, Pool};
+use crate::options::Options;
+use crate::personal_info::{NotAccepted, PersonalInfo};
+use crate::retry::{self, Budget};
+use crate::tls;
+use crate::update::{Request, Update};
+
+/// An answer that is longer is not read to its end, in bytes.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+/// How often a caller is asked whether its call shall end.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
+
+/// Updates customers. Made once and used for every call, by any number of threads at once.
+///
+/// A call blocks the thread that makes it, and that thread does the work itself. Connections are
+/// kept alive between calls. After a fork the child may use the client too: it makes connections of
+/// its own and leaves the parent's alone.
+pub struct Client {
+    url: Url,
+    credentials: Update,
+    timeout: Duration,
+    connect_timeout: Duration,
+    max_retries: u32,
+    proxy: Option<Proxy>,
+    tls: ClientConfig,
+    budget: Budget,
+    pool: Pool,
+    closed: AtomicBool,
+}
+
+/// What one call may have of its own.
+#[derive(Clone, Copy, Default)]
+pub struct CallOptions<'a> {
+    /// The deadline of this call, in place of the client's.
+    pub timeout: Option<Duration>,
+    /// Asked every 50 ms while the call waits, on the thread that calls; `true` ends the call.
+    pub interrupted: Option<&'a dyn Fn() -> bool>,
+}
+
+impl Client {
+    /// A client with these options. Reads certificates, connects to nothing.
+    ///
+    /// # Errors
+    /// Names the first option that is unusable.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        options.check()?;
+        let url = options.url()?;
+        Ok(Client {
+            credentials: options.credentials(),
+            timeout: options.timeout(),
+            connect_timeout: options.connect_timeout(),
+            max_retries: options.max_retries(),
+            proxy: options.proxy(&url)?,
+            tls: tls::configure(options.ca_file(), url.scheme() == "https")?,
+            url,
+            budget: Budget::new(),
+            pool: Pool::new(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Sends the update and waits for the answer.
+    ///
+    /// # Errors
+    /// The [`Kind`] tells what went wrong, [`Error::delivery`] whether the customer may have been
+    /// changed.
+    pub fn update_personal_info(&self, update: &Update) -> Result<PersonalInfo, Error> {
+        self.update_personal_info_with(update, CallOptions::default())
+    }
+
+    /// The same, with a deadline of its own or a way to end it early.
+    ///
+    /// # Errors
+    /// As [`update_personal_info`](Client::update_personal_info).
+    pub fn update_personal_info_with(
+        &self,
+        update: &Update,
+        options: CallOptions<'_>,
+    ) -> Result<PersonalInfo, Error> {
+        let request = update.request(&self.credentials)?;
+        let unusable = |problem| Error::configuration("client", problem);
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(unusable("is closed; make a new one"));
+        }
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(unusable("blocks, and an async task must not; use spawn_blocking"));
+        }
+        let timeout = options.timeout.unwrap_or(self.timeout);
+        let pool = self.pool.here();
+        // Made here, it hears every cancel from here on.
+        let cancelled = pool.cancel.notified();
+        let lane = pool.take().map_or_else(|| self.new_lane(pool), Ok)?;
+        let (outcome, reusable) = lane.run(async |http| {
+            let mut progress = Progress::new();
+            let deadline = Instant::now() + timeout;
+            let call = timeout_at(deadline, self.call(http, &request, deadline, &mut progress));
+            let stop = async {
+                unless(cancelled, interruption(options.interrupted)).await;
+            };
+            match unless(call, stop).await {
+                Some(Ok(outcome)) => (outcome, progress.answered),
+                Some(Err(_)) => {
+                    let message = format!("no answer within {} s", timeout.as_secs_f64());
+                    (Err(progress.broken_off(Kind::Timeout, message)), false)
+                }
+                None => {
+                    (Err(progress.broken_off(Kind::Cancelled, "the caller ended the call")), false)
+                }
+            }
+        });
+        // Where a call was broken off its connection goes at once, and with it the lane.
+        if reusable && !self.closed.load(Ordering::Relaxed) {
+            pool.put(lane);
+        }
+        outcome
+    }
+
+    /// Ends the calls that are in flight in this process as [`Kind::Cancelled`], from any thread.
+    pub fn cancel(&self) {
+        self.pool.here().cancel.notify_waiters();
+    }
+
+    /// Closes the idle connections, and each other one when its call ends. Calls fail from now on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.pool.here().clear();
+    }
+
+    fn new_lane(&self, pool: &Pool) -> Result<Lane, Error> {
+        let mut tls = self.tls.clone();
+        tls.resumption = pool.sessions.clone();
+        let json = HeaderValue::from_static("application/json");
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("skypostal/", env!("CARGO_PKG_VERSION")))
+            .default_headers(HeaderMap::from_iter([(CONTENT_TYPE, json.clone()), (ACCEPT, json)]))
+            .http1_only()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(self.connect_timeout)
+            .pool_idle_timeout(LONGEST_IDLE)
+            .pool_max_idle_per_host(1)
+            .tls_backend_preconfigured(tls);
+        if let Some(proxy) = &self.proxy {
+            http = http.proxy(proxy.clone());
+        }
+        Lane::new(http).map_err(|problem| {
+            let message = format!("could not prepare a connection: {problem}");
+            Error::new(Kind::Connect, Delivery::NotSent, message)
+        })
+    }
+
+    /// Attempts, and the waits between them.
+    async fn call(
+        &self,
+        http: &reqwest::Client,
+        request: &Request,
+        deadline: Instant,
+        progress: &mut Progress,
+    ) -> Result<PersonalInfo, Error> {
+        loop {
+            progress.begin_attempt();
+            let error = match self.attempt(http, request, progress).await {
+                Ok(info) => {
+                    self.budget.earn();
+                    return Ok(info);
+                }
+                Err(error) => progress.end_attempt(error),
+            };
+            // A wait that would pass the deadline is not begun, and costs no retry.
+            let left = deadline.saturating_duration_since(Instant::now());
+            match retry::wait(&error, progress.attempts).filter(|wait| *wait < left) {
+                Some(wait) if progress.attempts <= self.max_retries && self.budget.spend() => {
+                    sleep(wait).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// One request and its answer.
+    async fn attempt(
+        &self,
+        http: &reqwest::Client,
+        request: &Request,
+        progress: &mut Progress,
+    ) -> Result<PersonalInfo, Error> {
+        let body = Body { bytes: Some(request.body.clone()), taken: progress.sent.clone() };
+        let sending = http.post(self.url.clone()).body(reqwest::Body::wrap(body)).send();
+        let mut answer = sending.await.map_err(|e| self.transport_error(&e, progress))?;
+        let status = answer.status();
+        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+        let retry_after = retry_after.and_then(retry::parse_retry_after);
+
+        let mut body = Vec::new();
+        let ending = loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_ANSWER => {
+                    break Err(Error::response("it is longer than 1 MiB", String::new()));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break Ok(()),
+                Err(e) => break Err(self.transport_error(&e, progress)),
+            }
+        };
+        progress.answered = ending.is_ok();
+
+        let keys = request.keys();
+        let shown = || excerpt(&body, &keys);
+        match status.as_u16() {
+            200..300 => {}
+            407 => {
+                let message = "the proxy asks for a user name and a password (HTTP 407)";
+                return Err(Error::new(Kind::Connect, Delivery::NotSent, message));
+            }
+            status => return Err(Error::status(status, delivery(status), retry_after, shown())),
+        }
+        ending?;
+        PersonalInfo::decode(&body).map_err(|answer| match answer {
+            NotAccepted::Odd(problem) => Error::response(problem, shown()),
+            NotAccepted::Refused { description, location, system_error } => Error::refused(
+                excerpt_line(&description, &keys),
+                excerpt_line(&location, &keys),
+                system_error,
+            ),
+        })
+    }
+
+    /// What a failure below HTTP means.
+    fn transport_error(&self, error: &reqwest::Error, progress: &Progress) -> Error {
+        let host = self.url.host_str().unwrap_or_default();
+        let causes = chain(error);
+        if error.is_connect() {
+            if let Some(tls) = find::<rustls::Error>(error) {
+                let message = format!("no secure connection to {host}: {tls}");
+                let error = |hint| {
+                    Error::new(Kind::Tls, Delivery::NotSent, format!("{message}{hint}"))
+                };
+                return match tls {
+                    rustls::Error::InvalidCertificate(_) => {
+                        error("; if you trust its issuer, give its certificate as ca_file")
+                            .with_bad_certificate()
+                    }
+                    _ => error(""),
+                };
+            }
+            let message = if error.is_timeout() {
+                let seconds = self.connect_timeout.as_secs_f64();
+                format!("no connection to {host} within {seconds} s")
+            } else {
+                format!("no connection to {host}: {causes}")
+            };
+            return Error::new(Kind::Connect, Delivery::NotSent, message);
+        }
+        let breaks_http = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
+            || find::<io::Error>(error).is_some_and(|e| {
+                matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+            });
+        if breaks_http {
+            return Error::response(format_args!("it is not HTTP/1.1 ({causes})"), String::new());
+        }
+        let message = format!("the connection to {host} was lost before the whole answer: {causes}");
+        Error::new(Kind::Lost, progress.open(), message)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// Whether a status says that the update was not made.
+fn delivery(status: u16) -> Delivery {
+    match status {
+        300..=399 | 401 | 403 | 404 | 405 | 411 | 413 | 415 | 429 | 503 => Delivery::Rejected,
+        _ => Delivery::Unknown,
+    }
+}
+
+/// How far a call has come, for whoever breaks it off.
+struct Progress {
+    attempts: u32,
+    /// What the attempts that ended left open.
+    before: Delivery,
+    /// Whether the current attempt handed its body to a connection.
+    sent: Arc<AtomicBool>,
+    /// Whether the current attempt got a whole answer.
+    answered: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Progress {
+            attempts: 0,
+            before: Delivery::NotSent,
+            sent: Arc::default(),
+            answered: false,
+        }
+    }
+
+    fn begin_attempt(&mut self) {
+        self.attempts += 1;
+        self.answered = false;
+        self.sent.store(false, Ordering::Relaxed);
+    }
+
+    fn end_attempt(&mut self, error: Error) -> Error {
+        let error = error.after(self.attempts, self.before);
+        self.before = error.delivery();
+        error
+    }
+
+    /// What the current attempt leaves open if it ends without an answer.
+    fn open(&self) -> Delivery {
+        if self.sent.load(Ordering::Relaxed) { Delivery::Unknown } else { Delivery::NotSent }
+    }
+
+    fn broken_off(mut self, kind: Kind, message: impl Into<String>) -> Error {
+        let error = Error::new(kind, self.open(), message);
+        self.end_attempt(error)
+    }
+}
+
+/// The body of a request, which notes when the connection takes it. Before that the service cannot
+/// have acted on it: the length that the head announces is still missing.
+struct Body {
+    bytes: Option<Bytes>,
+    taken: Arc<AtomicBool>,
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.taken.store(true, Ordering::Relaxed);
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}
+
+/// The output of `work`, or nothing if `stop` ends first.
+async fn unless<T>(work: impl Future<Output = T>, stop: impl Future<Output = ()>) -> Option<T> {
+    let (mut work, mut stop) = (pin!(work), pin!(stop));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => stop.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}
+
+/// Ends when the caller, asked from time to time, wants its call to end.
+async fn interruption(interrupted: Option<&dyn Fn() -> bool>) {
+    match interrupted {
+        Some(interrupted) => loop {
+            sleep(BETWEEN_QUESTIONS).await;
+            if interrupted() {
+                return;
+            }
+        },
+        None => pending().await,
+    }
+}
+
+/// An error and what caused it, outermost first.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    iter::successors(Some(error as &(dyn StdError + 'static)), |&error| {
+        // As a source, an io::Error skips the error that it wraps.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        }
+    })
+}
+
+fn find<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The causes on one line. The outermost only says that a request failed, and to which address.
+fn chain(error: &reqwest::Error) -> String {
+    let mut texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
+    texts.dedup();
+    excerpt_line(&texts.join(": "), &[])
+}

@@ -1,0 +1,145 @@
+//! Secrets: never printed, zeroed when dropped, blotted out of what the service echoes.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A text that must not be seen: a key, or somebody's personal data.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub(crate) fn new(text: &str) -> Self {
+        Secret(Zeroizing::new(text.to_owned()))
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// How much of an answer is looked at for an excerpt, and how much of it is kept, in bytes.
+const LOOKED_AT: usize = 8 * 1024;
+const KEPT: usize = 1024;
+
+/// The beginning of what the service sent, fit to be shown: without the `keys`, whichever way they
+/// are spelt, and without control characters other than line breaks and tabs.
+pub(crate) fn excerpt(bytes: &[u8], keys: &[&str]) -> String {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_AT)]);
+    let mut shown = String::new();
+    let mut rest = &*text;
+    while let Some(first) = rest.chars().next() {
+        if shown.len() >= KEPT {
+            shown.push('…');
+            break;
+        }
+        if let Some(length) = keys.iter().find_map(|key| spelt(rest, key)) {
+            shown.push_str("***");
+            rest = &rest[length..];
+            continue;
+        }
+        let visible = !first.is_control() || first == '\n' || first == '\t';
+        shown.push(if visible { first } else { char::REPLACEMENT_CHARACTER });
+        rest = &rest[first.len_utf8()..];
+    }
+    shown
+}
+
+/// The same, on one line.
+pub(crate) fn excerpt_line(text: &str, keys: &[&str]) -> String {
+    excerpt(text.as_bytes(), keys).replace(['\n', '\t'], " ").trim().to_owned()
+}
+
+/// The length of `key` at the start of `text`, each character plain or escaped as JSON, HTML and
+/// URLs do. A key that is cut by the end of the text counts: its beginning is secret too.
+fn spelt(text: &str, key: &str) -> Option<usize> {
+    let mut at = 0;
+    for wanted in key.chars() {
+        if at == text.len() {
+            break;
+        }
+        at += spellings(&text[at..]).find(|(found, _)| *found == wanted)?.1;
+    }
+    Some(at)
+}
+
+/// The character at the start of `text` with its length, in every way it can be read.
+fn spellings(text: &str) -> impl Iterator<Item = (char, usize)> {
+    let number = |from: usize, to: usize, radix: u32| {
+        let character = char::from_u32(u32::from_str_radix(text.get(from..to)?, radix).ok()?)?;
+        Some((character, to))
+    };
+    let entity = || {
+        let end = text.get(..10).unwrap_or(text).find(';')?;
+        let character = match &text[..end] {
+            "&amp" => '&',
+            "&lt" => '<',
+            "&gt" => '>',
+            "&quot" => '"',
+            "&apos" => '\'',
+            name if name.starts_with("&#x") => number(3, end, 16)?.0,
+            name if name.starts_with("&#") => number(2, end, 10)?.0,
+            _ => return None,
+        };
+        Some((character, end + 1))
+    };
+    let mut characters = text.chars();
+    let first = characters.next();
+    let escaped = match first {
+        Some('\\') if text[1..].starts_with('u') => number(2, 6, 16),
+        Some('\\') => characters.next().map(|c| (c, 1 + c.len_utf8())),
+        Some('%') => number(1, 3, 16),
+        Some('&') => entity(),
+        _ => None,
+    };
+    first.map(|c| (c, c.len_utf8())).into_iter().chain(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "Ypb/N+z&<=";
+
+    #[test]
+    fn a_secret_never_prints() {
+        assert_eq!(format!("{:?}", Secret::new(KEY)), "***");
+    }
+
+    #[test]
+    fn keys_are_blotted_out_however_they_are_spelt() {
+        for spelling in [
+            "Ypb/N+z&<=",
+            "Ypb\\/N\\u002bz&<=",
+            "Ypb%2FN%2Bz%26%3C%3D",
+            "Ypb/N&#43;z&amp;&lt;=",
+            "Ypb&#x2F;N+z&<&#x3d;",
+        ] {
+            let body = format!("bad key {spelling} given");
+            assert_eq!(excerpt(body.as_bytes(), &[KEY]), "bad key *** given", "{spelling}");
+        }
+        assert_eq!(excerpt(b"Ypb/N+z is another", &[KEY]), "Ypb/N+z is another");
+    }
+
+    #[test]
+    fn a_key_cut_by_the_end_of_what_is_looked_at_does_not_show() {
+        let body = [KEY.repeat(LOOKED_AT / KEY.len()).as_bytes(), KEY.as_bytes()].concat();
+        let shown = excerpt(&body, &[KEY]);
+        assert!(!shown.contains("Yp"), "{shown}");
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_harmless() {
+        assert_eq!(excerpt(b"\xEF\xBB\xBF<html>\r\n\x1b[31m\xff", &[]), "<html>\u{fffd}\n\u{fffd}[31m\u{fffd}");
+        let long = excerpt("é".repeat(100_000).as_bytes(), &[]);
+        assert!(long.len() < KEPT + 8 && long.ends_with('…'));
+        assert_eq!(excerpt_line(" a\nb\t\u{0}c ", &[]), "a b \u{fffd}c");
+    }
+}

@@ -1,0 +1,260 @@
+//! What can go wrong, in one vocabulary for all languages.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What kind of thing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A field of the update is missing, malformed or out of range. Found before anything is sent.
+    InvalidField,
+    /// An option is missing or unusable: credentials, URL, timeout, CA file, proxy.
+    Configuration,
+    /// No connection: name look-up, refusal, `connect_timeout`, the proxy.
+    Connect,
+    /// No secure connection: the handshake failed or the certificate is not trusted.
+    Tls,
+    /// The connection ended before a whole answer had come.
+    Lost,
+    /// The deadline of the whole call passed.
+    Timeout,
+    /// The HTTP status was not 2xx.
+    Status,
+    /// The service answered that it did not make the change.
+    Refused,
+    /// An answer that is not in the documented form.
+    Response,
+    /// The caller ended the call.
+    Cancelled,
+    /// A bug of this library: please report it.
+    Internal,
+}
+
+/// Was the customer changed?
+///
+/// Ordered by how much is left open: over several attempts the greatest one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Delivery {
+    /// Nothing of the update reached the service.
+    NotSent = 1,
+    /// The service answered that it did not make the change.
+    Rejected = 2,
+    /// The update may have been applied. Sending it again is harmless: it leaves the same record.
+    Unknown = 3,
+}
+
+impl Delivery {
+    /// `"not_sent"`, `"rejected"` or `"unknown"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Delivery::NotSent => "not_sent",
+            Delivery::Rejected => "rejected",
+            Delivery::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why an update did not succeed, and whether it may have reached the service.
+///
+/// Its text is one line with the chain of causes. It never holds a key, nor the value of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(Box<Detail>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Detail {
+    kind: Kind,
+    delivery: Delivery,
+    attempts: u32,
+    message: String,
+    field: Option<&'static str>,
+    status: Option<u16>,
+    retry_after: Option<Duration>,
+    body: Option<String>,
+    description: Option<String>,
+    location: Option<String>,
+    system_error: bool,
+    bad_certificate: bool,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, delivery: Delivery, message: impl Into<String>) -> Self {
+        Error(Box::new(Detail {
+            kind,
+            delivery,
+            attempts: 0,
+            message: message.into(),
+            field: None,
+            status: None,
+            retry_after: None,
+            body: None,
+            description: None,
+            location: None,
+            system_error: false,
+            bad_certificate: false,
+        }))
+    }
+
+    pub(crate) fn invalid_field(field: &'static str, problem: impl fmt::Display) -> Self {
+        Error::new(Kind::InvalidField, Delivery::NotSent, format!("{field}: {problem}"))
+            .with_field(field)
+    }
+
+    pub(crate) fn configuration(option: &'static str, problem: impl fmt::Display) -> Self {
+        Error::new(Kind::Configuration, Delivery::NotSent, format!("{option}: {problem}"))
+            .with_field(option)
+    }
+
+    /// A panic that a face caught, so that it does not cross into a foreign language.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        let message = format!("internal error, please report it: {message}");
+        Error::new(Kind::Internal, Delivery::Unknown, message)
+    }
+
+    pub(crate) fn status(
+        status: u16,
+        delivery: Delivery,
+        retry_after: Option<Duration>,
+        body: String,
+    ) -> Self {
+        let mut error =
+            Error::new(Kind::Status, delivery, format!("the service answered HTTP {status}"));
+        error.0.status = Some(status);
+        error.0.retry_after = retry_after;
+        error.0.body = Some(body);
+        error
+    }
+
+    pub(crate) fn refused(description: String, location: String, system_error: bool) -> Self {
+        let what = if system_error { "reported a system error" } else { "refused the update" };
+        let because = if description.is_empty() { "it gave no reason" } else { &description };
+        let mut message = format!("the service {what}: {because}");
+        if !location.is_empty() {
+            message.push_str(&format!(" (at {location})"));
+        }
+        let mut error = Error::new(Kind::Refused, Delivery::Rejected, message);
+        error.0.description = Some(description);
+        error.0.location = Some(location);
+        error.0.system_error = system_error;
+        error
+    }
+
+    pub(crate) fn response(problem: impl fmt::Display, body: String) -> Self {
+        let mut error = Error::new(
+            Kind::Response,
+            Delivery::Unknown,
+            format!("the answer is not in the documented form: {problem}"),
+        );
+        error.0.body = Some(body);
+        error
+    }
+
+    fn with_field(mut self, field: &'static str) -> Self {
+        self.0.field = Some(field);
+        self
+    }
+
+    pub(crate) fn with_bad_certificate(mut self) -> Self {
+        self.0.bad_certificate = true;
+        self
+    }
+
+    /// The answer to "was the customer changed?" after `attempts`, of which the earlier ones left
+    /// `delivery` open.
+    pub(crate) fn after(mut self, attempts: u32, delivery: Delivery) -> Self {
+        self.0.attempts = attempts;
+        self.0.delivery = self.0.delivery.max(delivery);
+        self
+    }
+
+    pub(crate) fn has_bad_certificate(&self) -> bool {
+        self.0.bad_certificate
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// Was the customer changed?
+    pub fn delivery(&self) -> Delivery {
+        self.0.delivery
+    }
+
+    /// How many attempts were begun; 0 when nothing was tried.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// The field that is invalid, or the option that is unusable, under its own name.
+    pub fn field(&self) -> Option<&'static str> {
+        self.0.field
+    }
+
+    /// The HTTP status, for [`Kind::Status`].
+    pub fn http_status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// How long the service asked to wait, for [`Kind::Status`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// An excerpt of the answer, for [`Kind::Status`] and [`Kind::Response`]; keys are blotted out.
+    pub fn body(&self) -> Option<&str> {
+        self.0.body.as_deref()
+    }
+
+    /// The service's own words, for [`Kind::Refused`]; keys are blotted out.
+    pub fn description(&self) -> Option<&str> {
+        self.0.description.as_deref()
+    }
+
+    /// Where in the service, in its own words, for [`Kind::Refused`].
+    pub fn location(&self) -> Option<&str> {
+        self.0.location.as_deref()
+    }
+
+    /// Whether the service called the refusal a system error.
+    pub fn system_error(&self) -> bool {
+        self.0.system_error
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        match (self.attempts(), self.delivery()) {
+            (0, _) => Ok(()),
+            (1, delivery) => write!(f, " (delivery {}, 1 attempt)", delivery.as_str()),
+            (n, delivery) => write!(f, " (delivery {}, {n} attempts)", delivery.as_str()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The faults of a set of named values, remembered until the same name gets a good value, so that a
+/// caller who ignores a setter's answer is told all the same before anything is sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults(Vec<Error>);
+
+impl Faults {
+    pub(crate) fn note<T>(
+        &mut self,
+        name: &'static str,
+        outcome: Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.0.retain(|fault| fault.field() != Some(name));
+        if let Err(error) = &outcome {
+            self.0.push(error.clone());
+        }
+        outcome
+    }
+
+    /// The first fault, if there is one.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.0.first().cloned().map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,127 @@
+//! reqwest on the thread that calls.
+//!
+//! A lane is one event loop with one HTTP client and its connections. A call checks one out, drives
+//! it itself until the answer is there, and hands it back: no helper thread, nothing to pass
+//! between threads, and a wait that can be ended at any moment.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::process;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::client::Resumption;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+/// A lane idle for longer is closed when another one is handed back.
+pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(60);
+/// Threads of one lane that may hang in a name look-up.
+const LOOKUP_THREADS: usize = 4;
+
+/// One event loop, one HTTP client, its connections.
+pub(crate) struct Lane {
+    /// Taken on drop only.
+    parts: Option<(reqwest::Client, Runtime)>,
+    process: u32,
+    idle_since: Instant,
+}
+
+impl Lane {
+    pub(crate) fn new(builder: reqwest::ClientBuilder) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(LOOKUP_THREADS)
+            .build()
+            .map_err(|e| e.to_string())?;
+        let http = builder.build().map_err(|e| e.to_string())?;
+        Ok(Lane { parts: Some((http, runtime)), process: process::id(), idle_since: Instant::now() })
+    }
+
+    /// Drives `work` on this thread.
+    pub(crate) fn run<T>(&self, work: impl AsyncFnOnce(&reqwest::Client) -> T) -> T {
+        let (http, runtime) = self.parts.as_ref().expect("taken on drop only");
+        runtime.block_on(async {
+            // What arrived while the lane slept, such as the end of a connection, is noticed before
+            // anything is sent.
+            tokio::task::yield_now().await;
+            work(http).await
+        })
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let Some((http, runtime)) = self.parts.take() else { return };
+        if self.process == process::id() {
+            drop(http);
+            // A name look-up that hangs must not be waited for.
+            runtime.shutdown_background();
+        } else {
+            // After a fork the sockets and the event queue are the parent's too: leave them alone.
+            mem::forget((http, runtime));
+        }
+    }
+}
+
+/// The idle lanes of one process, and what its calls share.
+///
+/// A forked child gets a pool of its own behind the parent's, because a lock of the parent's may be
+/// held by a thread that the child does not have.
+pub(crate) struct Pool {
+    process: u32,
+    idle: Mutex<VecDeque<Lane>>,
+    /// Ends the calls in flight.
+    pub(crate) cancel: Notify,
+    /// TLS sessions to resume.
+    pub(crate) sessions: Resumption,
+    of_child: OnceLock<Box<Pool>>,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Self {
+        Pool {
+            process: process::id(),
+            idle: Mutex::default(),
+            cancel: Notify::new(),
+            sessions: Resumption::default(),
+            of_child: OnceLock::new(),
+        }
+    }
+
+    /// The pool of the process that asks.
+    pub(crate) fn here(&self) -> &Pool {
+        let process = process::id();
+        let mut pool = self;
+        while pool.process != process {
+            pool = pool.of_child.get_or_init(|| Box::new(Pool::new()));
+        }
+        pool
+    }
+
+    /// The lane that was used last: its connection is the likeliest to be alive.
+    pub(crate) fn take(&self) -> Option<Lane> {
+        self.lock().pop_back()
+    }
+
+    pub(crate) fn put(&self, mut lane: Lane) {
+        lane.idle_since = Instant::now();
+        let mut idle = self.lock();
+        idle.push_back(lane);
+        let stale = idle.front().is_some_and(|lane| lane.idle_since.elapsed() > LONGEST_IDLE);
+        let stale = if stale { idle.pop_front() } else { None };
+        drop(idle);
+        drop(stale);
+    }
+
+    pub(crate) fn clear(&self) {
+        let idle = mem::take(&mut *self.lock());
+        drop(idle);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Lane>> {
+        // Nothing that panics runs under the lock.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,47 @@
+//! Update a customer's personal information at SkyPostal.
+//!
+//! One call of one service, `customer-update-personal-info`, as a blocking Rust API, a C ABI
+//! (feature `capi`) and a Python module (feature `python`). Fields are named as the service names
+//! them. Not affiliated with SkyPostal.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), skypostal::Error> {
+//! let mut options = skypostal::Options::new();
+//! options.read_environment()?; // SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY, …
+//! let client = skypostal::Client::new(&options)?;
+//! let update = skypostal::Update::new()
+//!     .customer_box_id(811111)
+//!     .customer_key("the customer's key")
+//!     .customer_first_name("New Name");
+//! match client.update_personal_info(&update) {
+//!     Ok(info) => println!("customer {:?} is up to date", info.cust_id),
+//!     Err(error) => println!("{error}; delivery: {:?}", error.delivery()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+#[cfg(all(panic = "abort", any(feature = "capi", feature = "python")))]
+compile_error!("panic = \"abort\" would end the host's process: build the faces with panic = \"unwind\"");
+
+mod client;
+mod credentials;
+mod error;
+mod lane;
+mod options;
+mod personal_info;
+mod retry;
+mod tls;
+mod update;
+mod wcf_date;
+
+#[cfg(feature = "capi")]
+mod capi;
+#[cfg(feature = "python")]
+mod python;
+
+pub use client::{CallOptions, Client};
+pub use error::{Delivery, Error, Kind};
+pub use options::{ENVIRONMENT_VARIABLES, Options};
+pub use personal_info::PersonalInfo;
+pub use update::{Field, Update, Value};

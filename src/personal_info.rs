@@ -1,0 +1,165 @@
+//! The service's answer, decoded.
+//!
+//! An update that the service accepted is never reported as failed because something it echoes
+//! looks odd: what cannot be read is absent here, and kept in [`PersonalInfo::raw`].
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::wcf_date;
+
+/// The customer's personal information after an update, as the service reports it.
+///
+/// Every field may be absent. Printing it shows no personal data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PersonalInfo {
+    /// The service's own number of the customer.
+    pub cust_id: Option<i64>,
+    /// The first name.
+    pub customer_first_name: Option<String>,
+    /// The last name.
+    pub customer_last_name: Option<String>,
+    /// The identity number.
+    pub customer_identity_number: Option<String>,
+    /// The tax number, a decimal number with every digit that the service sent.
+    pub customer_tax_number: Option<String>,
+    /// The birth date, a day of the calendar; absent when the service has none (it says year 1).
+    pub customer_birth_date: Option<NaiveDate>,
+    /// The gender, `M` or `F` as documented.
+    pub customer_gender: Option<String>,
+    /// The whole JSON object that the service sent.
+    pub raw: String,
+}
+
+/// An answer that is not an acceptance.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotAccepted {
+    /// The service said no.
+    Refused { description: String, location: String, system_error: bool },
+    /// Not the documented form, and why.
+    Odd(String),
+}
+
+impl PersonalInfo {
+    /// Reads the body of a 2xx answer.
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, NotAccepted> {
+        let odd = |problem: &str| NotAccepted::Odd(problem.to_owned());
+        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err(odd("it is empty"));
+        }
+        let text = String::from_utf8_lossy(body);
+        let items: Vec<&RawValue> = serde_json::from_str(&text)
+            .map_err(|e| NotAccepted::Odd(format!("it is not a JSON array ({e})")))?;
+        let raw = items.first().ok_or_else(|| odd("the array is empty"))?.get();
+        let members: Members = serde_json::from_str(raw)
+            .map_err(|_| odd("the first item of the array is not an object"))?;
+
+        let verified = match members.get("_verify") {
+            Some("true") => true,
+            Some("false") => false,
+            _ => return Err(odd("_verify is neither true nor false")),
+        };
+        let error = members.get("error").unwrap_or("null");
+        let members_of_error = serde_json::from_str(error).unwrap_or(Members(Vec::new()));
+        // Some service's `error` may be the text itself.
+        let description = members_of_error.text("error_description").or_else(|| text_lossy(error));
+        let description = description.unwrap_or_default();
+        let system_error = members_of_error.get("system_error") == Some("true");
+        if !verified || system_error || !description.trim().is_empty() {
+            let location = members_of_error.text("error_location").unwrap_or_default();
+            return Err(NotAccepted::Refused { description, location, system_error });
+        }
+
+        let text = |name| serde_json::from_str(members.get(name)?).ok();
+        let date: Option<String> = text("customer_birth_date");
+        Ok(PersonalInfo {
+            cust_id: members.get("cust_id").and_then(|raw| raw.parse().ok()),
+            customer_first_name: text("customer_first_name"),
+            customer_last_name: text("customer_last_name"),
+            customer_identity_number: text("customer_identity_number"),
+            customer_tax_number: members.get("customer_tax_number").and_then(number),
+            customer_birth_date: date.and_then(|date| wcf_date::parse(&date)),
+            customer_gender: text("customer_gender"),
+            raw: raw.to_owned(),
+        })
+    }
+}
+
+impl fmt::Debug for PersonalInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PersonalInfo").field("cust_id", &self.cust_id).finish_non_exhaustive()
+    }
+}
+
+/// A JSON number, as it is written; the service takes numbers as strings, so one may come back.
+fn number(raw: &str) -> Option<String> {
+    let unquoted = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw);
+    let is_number = unquoted.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && serde_json::from_str::<&RawValue>(unquoted).is_ok_and(|read| read.get() == unquoted);
+    is_number.then(|| unquoted.to_owned())
+}
+
+/// A JSON string, with U+FFFD for what is not Unicode, such as half of a surrogate pair.
+fn text_lossy(raw: &str) -> Option<String> {
+    serde_json::from_str(raw).ok().map(|Text(text)| text)
+}
+
+/// The members of a JSON object, each value as it is written. The last of equal names counts.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.get())
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        text_lossy(self.get(name)?)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        json.deserialize_map(Object)
+    }
+}
+
+/// A JSON string read as bytes, which alone lets a lone surrogate through.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
+                Ok(Text(String::from_utf8_lossy(bytes).into_owned()))
+            }
+        }
+        json.deserialize_bytes(Bytes)
+    }
+}
