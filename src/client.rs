@@ -57,7 +57,7 @@ pub struct CallOptions<'a> {
     /// The deadline of this call, in place of the client's.
     pub timeout: Option<Duration>,
     /// Asked every 50 ms while the call waits, on the thread that calls; `true` ends the call.
-    pub interrupted: Option<&'a dyn Fn() -> bool>,
+    pub interrupted: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 impl Client {
@@ -147,6 +147,11 @@ impl Client {
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.pool.here().clear();
+    }
+
+    /// The address that is called.
+    pub fn url(&self) -> &str {
+        self.url.as_str()
     }
 
     fn new_lane(&self, pool: &Pool) -> Result<Lane, Error> {
@@ -257,9 +262,8 @@ impl Client {
         if error.is_connect() {
             if let Some(tls) = find::<rustls::Error>(error) {
                 let message = format!("no secure connection to {host}: {tls}");
-                let error = |hint| {
-                    Error::new(Kind::Tls, Delivery::NotSent, format!("{message}{hint}"))
-                };
+                let error =
+                    |hint| Error::new(Kind::Tls, Delivery::NotSent, format!("{message}{hint}"));
                 return match tls {
                     rustls::Error::InvalidCertificate(_) => {
                         error("; if you trust its issuer, give its certificate as ca_file")
@@ -283,14 +287,15 @@ impl Client {
         if breaks_http {
             return Error::response(format_args!("it is not HTTP/1.1 ({causes})"), String::new());
         }
-        let message = format!("the connection to {host} was lost before the whole answer: {causes}");
+        let message =
+            format!("the connection to {host} was lost before the whole answer: {causes}");
         Error::new(Kind::Lost, progress.open(), message)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("url", &self.url.as_str()).finish_non_exhaustive()
+        f.debug_struct("Client").field("url", &self.url()).finish_non_exhaustive()
     }
 }
 
@@ -315,12 +320,7 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        Progress {
-            attempts: 0,
-            before: Delivery::NotSent,
-            sent: Arc::default(),
-            answered: false,
-        }
+        Progress { attempts: 0, before: Delivery::NotSent, sent: Arc::default(), answered: false }
     }
 
     fn begin_attempt(&mut self) {

@@ -137,7 +137,10 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_short_and_harmless() {
-        assert_eq!(excerpt(b"\xEF\xBB\xBF<html>\r\n\x1b[31m\xff", &[]), "<html>\u{fffd}\n\u{fffd}[31m\u{fffd}");
+        assert_eq!(
+            excerpt(b"\xEF\xBB\xBF<html>\r\n\x1b[31m\xff", &[]),
+            "<html>\u{fffd}\n\u{fffd}[31m\u{fffd}"
+        );
         let long = excerpt("é".repeat(100_000).as_bytes(), &[]);
         assert!(long.len() < KEPT + 8 && long.ends_with('…'));
         assert_eq!(excerpt_line(" a\nb\t\u{0}c ", &[]), "a b \u{fffd}c");

@@ -36,7 +36,11 @@ impl Lane {
             .build()
             .map_err(|e| e.to_string())?;
         let http = builder.build().map_err(|e| e.to_string())?;
-        Ok(Lane { parts: Some((http, runtime)), process: process::id(), idle_since: Instant::now() })
+        Ok(Lane {
+            parts: Some((http, runtime)),
+            process: process::id(),
+            idle_since: Instant::now(),
+        })
     }
 
     /// Drives `work` on this thread.

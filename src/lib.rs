@@ -22,7 +22,9 @@
 //! ```
 
 #[cfg(all(panic = "abort", any(feature = "capi", feature = "python")))]
-compile_error!("panic = \"abort\" would end the host's process: build the faces with panic = \"unwind\"");
+compile_error!(
+    "panic = \"abort\" would end the host's process: build the faces with panic = \"unwind\""
+);
 
 mod client;
 mod credentials;

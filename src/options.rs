@@ -114,14 +114,13 @@ impl Options {
             }
         };
         if let Some(text) = variable("SKYPOSTAL_USER_CODE") {
-            let value = text.parse().map_or(
-                Value::Unusable("SKYPOSTAL_USER_CODE is not an integer"),
-                Value::Integer,
-            );
+            let value = text
+                .parse()
+                .map_or(Value::Unusable("SKYPOSTAL_USER_CODE is not an integer"), Value::Integer);
             note("user_code", target.credentials.set(Field::UserCode, value));
         }
         if let Some(text) = variable("SKYPOSTAL_APP_KEY") {
-            note("app_key", target.credentials.set(Field::AppKey, &*text));
+            note("app_key", target.credentials.set(Field::AppKey, text.as_str()));
         }
         if let Some(text) = variable("SKYPOSTAL_ENVIRONMENT") {
             let parsed = parse_environment("SKYPOSTAL_ENVIRONMENT", &text);
@@ -139,10 +138,7 @@ impl Options {
     ///
     /// # Errors
     /// [`Kind::InvalidField`](crate::Kind::InvalidField) when it is not positive.
-    pub fn set_user_code<'a, V: Into<Value<'a>>>(
-        &mut self,
-        value: impl Into<Option<V>>,
-    ) -> Result<(), Error> {
+    pub fn set_user_code<'a>(&mut self, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let outcome = self.set.credentials.set(Field::UserCode, value);
         self.faults.note("user_code", outcome)
     }
@@ -151,10 +147,7 @@ impl Options {
     ///
     /// # Errors
     /// [`Kind::InvalidField`](crate::Kind::InvalidField) when it is empty.
-    pub fn set_app_key<'a, V: Into<Value<'a>>>(
-        &mut self,
-        value: impl Into<Option<V>>,
-    ) -> Result<(), Error> {
+    pub fn set_app_key<'a>(&mut self, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let outcome = self.set.credentials.set(Field::AppKey, value);
         self.faults.note("app_key", outcome)
     }
@@ -187,8 +180,16 @@ impl Options {
     /// [`Kind::Configuration`](crate::Kind::Configuration) for zero or more than 49 days.
     pub fn set_timeout(&mut self, value: Option<Duration>) -> Result<(), Error> {
         let value = value.unwrap_or(Options::default().timeout);
-        self.timeout = self.faults.note("timeout", check_timeout("timeout", value))?;
+        self.timeout = self.faults.note("timeout", check_time("timeout", value))?;
         Ok(())
+    }
+
+    /// Checks a time-out that a call brings for itself as [`set_timeout`](Options::set_timeout) does.
+    ///
+    /// # Errors
+    /// [`Kind::Configuration`](crate::Kind::Configuration) for zero or more than 49 days.
+    pub fn check_timeout(value: Duration) -> Result<Duration, Error> {
+        check_time("timeout", value)
     }
 
     /// How long one connection may take, from the look-up of the name to TLS; 10 s unless set.
@@ -197,7 +198,7 @@ impl Options {
     /// [`Kind::Configuration`](crate::Kind::Configuration) for zero or more than 49 days.
     pub fn set_connect_timeout(&mut self, value: Option<Duration>) -> Result<(), Error> {
         let value = value.unwrap_or(Options::default().connect_timeout);
-        let checked = check_timeout("connect_timeout", value);
+        let checked = check_time("connect_timeout", value);
         self.connect_timeout = self.faults.note("connect_timeout", checked)?;
         Ok(())
     }
@@ -208,9 +209,8 @@ impl Options {
     /// [`Kind::Configuration`](crate::Kind::Configuration) for a negative number.
     pub fn set_max_retries(&mut self, value: i64) -> Result<(), Error> {
         let value = u32::try_from(value).ok().filter(|retries| *retries <= i32::MAX as u32);
-        let checked = value.ok_or_else(|| {
-            Error::configuration("max_retries", "must be 0 or a greater integer")
-        });
+        let checked = value
+            .ok_or_else(|| Error::configuration("max_retries", "must be 0 or a greater integer"));
         self.max_retries = self.faults.note("max_retries", checked)?;
         Ok(())
     }
@@ -378,7 +378,7 @@ fn parse_url(name: &'static str, text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn check_timeout(name: &'static str, value: Duration) -> Result<Duration, Error> {
+fn check_time(name: &'static str, value: Duration) -> Result<Duration, Error> {
     if value.is_zero() || value > LONGEST {
         return Err(Error::configuration(name, "must be more than 0 and at most 49 days"));
     }

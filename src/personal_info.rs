@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::error::Error;
 use crate::wcf_date;
 
 /// The customer's personal information after an update, as the service reports it.
@@ -54,7 +55,21 @@ impl PersonalInfo {
         let text = String::from_utf8_lossy(body);
         let items: Vec<&RawValue> = serde_json::from_str(&text)
             .map_err(|e| NotAccepted::Odd(format!("it is not a JSON array ({e})")))?;
-        let raw = items.first().ok_or_else(|| odd("the array is empty"))?.get();
+        let item = items.first().ok_or_else(|| odd("the array is empty"))?;
+        PersonalInfo::from_item(item.get())
+    }
+
+    /// Reads what [`PersonalInfo::raw`] holds, as when it was kept somewhere.
+    ///
+    /// # Errors
+    /// [`Kind::Response`](crate::Kind::Response) for anything but the object of an accepted update.
+    pub fn from_raw(raw: &str) -> Result<Self, Error> {
+        PersonalInfo::from_item(raw)
+            .map_err(|_| Error::response("not the object of an accepted update", String::new()))
+    }
+
+    fn from_item(raw: &str) -> Result<Self, NotAccepted> {
+        let odd = |problem: &str| NotAccepted::Odd(problem.to_owned());
         let members: Members = serde_json::from_str(raw)
             .map_err(|_| odd("the first item of the array is not an object"))?;
 

@@ -104,28 +104,31 @@ impl Field {
         Error::invalid_field(self.name(), format_args!("{problem}; expected {}", self.expected()))
     }
 
-    fn check(self, value: Value<'_>) -> Result<Checked, Error> {
+    fn check(self, value: Value<'_>) -> Result<Option<Checked>, Error> {
         match (self, value) {
+            (_, Value::Unset) => Ok(None),
             (_, Value::Unusable(problem)) => Err(self.invalid(problem)),
-            (UserCode | CustomerBoxId, Value::Integer(id)) if id > 0 => Ok(Checked::Integer(id)),
+            (UserCode | CustomerBoxId, Value::Integer(id)) if id > 0 => {
+                Ok(Some(Checked::Integer(id)))
+            }
             (UserCode | CustomerBoxId, Value::Integer(_)) => Err(self.invalid("is not positive")),
             (UserCode | CustomerBoxId, Value::Text(_)) => Err(self.invalid("is not an integer")),
             (_, Value::Integer(_)) => Err(self.invalid("is not a text")),
-            (_, Value::Text(text)) => {
-                self.check_text(text)?;
-                match self {
-                    CustomerTaxNumber => self.check_tax_number(text),
-                    CustomerBirthDate => self.check_birth_date(text),
-                    CustomerGender if text != "M" && text != "F" => {
-                        Err(self.invalid("is neither"))
-                    }
-                    _ => Ok(Checked::Text(Secret::new(text))),
-                }
-            }
+            (_, Value::Text(text)) => self.check_text(text).map(Some),
         }
     }
 
-    fn check_text(self, text: &str) -> Result<(), Error> {
+    fn check_text(self, text: &str) -> Result<Checked, Error> {
+        self.check_characters(text)?;
+        match self {
+            CustomerTaxNumber => self.check_tax_number(text),
+            CustomerBirthDate => self.check_birth_date(text),
+            CustomerGender if text != "M" && text != "F" => Err(self.invalid("is neither")),
+            _ => Ok(Checked::Text(Secret::new(text))),
+        }
+    }
+
+    fn check_characters(self, text: &str) -> Result<(), Error> {
         if text.trim().is_empty() {
             let hint = match self {
                 AppKey | CustomerKey => "",
@@ -189,6 +192,8 @@ impl Field {
 /// A value for a field, before it is checked.
 #[derive(Clone, Copy)]
 pub enum Value<'a> {
+    /// Leaves the field out: it keeps its value at the service.
+    Unset,
     /// For `user_code` and `customer_box_id`.
     Integer(i64),
     /// For all other fields; a tax number is text too, so that every digit arrives.
@@ -206,6 +211,12 @@ impl From<i64> for Value<'_> {
 impl<'a> From<&'a str> for Value<'a> {
     fn from(value: &'a str) -> Self {
         Value::Text(value)
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Unset, Into::into)
     }
 }
 
@@ -250,26 +261,20 @@ impl Update {
         Update::default()
     }
 
-    /// Sets a field, or unsets it with `None`.
+    /// Sets a field, or unsets it with [`Value::Unset`].
     ///
     /// # Errors
     /// [`Kind::InvalidField`](crate::Kind::InvalidField) when the value fails its check; the field is unset then.
-    pub fn set<'a, V: Into<Value<'a>>>(
-        &mut self,
-        field: Field,
-        value: impl Into<Option<V>>,
-    ) -> Result<(), Error> {
-        let value: Option<V> = value.into();
-        let outcome = value.map(|value| field.check(value.into())).transpose();
+    pub fn set<'a>(&mut self, field: Field, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let slot = &mut self.values[field as usize];
         *slot = None;
-        *slot = self.faults.note(field.name(), outcome)?;
+        *slot = self.faults.note(field.name(), field.check(value.into()))?;
         Ok(())
     }
 
     fn with<'a>(mut self, field: Field, value: impl Into<Value<'a>>) -> Self {
         // A fault is remembered, and told when the update is sent.
-        let _ = self.set(field, value.into());
+        let _ = self.set(field, value);
         self
     }
 
@@ -340,7 +345,8 @@ impl Update {
         };
         for field in [UserCode, AppKey] {
             if value(field).is_none() {
-                let problem = "is missing; give it to the client, to the call, or in the environment";
+                let problem =
+                    "is missing; give it to the client, to the call, or in the environment";
                 return Err(Error::configuration(field.name(), problem));
             }
         }
@@ -356,7 +362,8 @@ impl Update {
         if body.len() > LONGEST_REQUEST {
             let longest = Field::ALL.into_iter().max_by_key(|f| value(*f).map_or(0, Checked::len));
             let problem = format_args!(
-                "makes the request {} bytes long; at most {LONGEST_REQUEST} fit", body.len()
+                "makes the request {} bytes long; at most {LONGEST_REQUEST} fit",
+                body.len()
             );
             return Err(Error::invalid_field(longest.map_or("", Field::name), problem));
         }

@@ -1,0 +1,48 @@
+//! Writes the C header and names the shared library, when the C face is built.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    #[cfg(feature = "capi")]
+    capi::build();
+}
+
+#[cfg(feature = "capi")]
+mod capi {
+    use std::env;
+    use std::path::PathBuf;
+
+    pub fn build() {
+        println!("cargo:rerun-if-changed=cbindgen.toml");
+        println!("cargo:rerun-if-changed=src/capi.rs");
+        let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
+        write_header(&out.join("skypostal.h"));
+
+        if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+            println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libskypostal.so.0");
+            // So that a program linked against the build folder finds the library under its soname.
+            let folder = out.ancestors().nth(3).expect("OUT_DIR is <profile>/build/<package>/out");
+            let _ = std::os::unix::fs::symlink("libskypostal.so", folder.join("libskypostal.so.0"));
+        }
+    }
+
+    fn write_header(path: &std::path::Path) {
+        let part = |name: &str| env::var(format!("CARGO_PKG_VERSION{name}")).expect("set by cargo");
+        let number = |name: &str| part(name).parse::<u32>().expect("a number");
+        let version = format!(
+            "/** The version of this header. */\n#define SKYPOSTAL_VERSION \"{}\"\n\n\
+             /** The same as a number: major * 1000000 + minor * 1000 + patch. */\n\
+             #define SKYPOSTAL_VERSION_NUMBER {}",
+            part(""),
+            number("_MAJOR") * 1_000_000 + number("_MINOR") * 1_000 + number("_PATCH"),
+        );
+        let mut config = cbindgen::Config::from_file("cbindgen.toml").expect("cbindgen.toml");
+        config.after_includes =
+            config.after_includes.map(|text| text.replace("@VERSION@", &version));
+        cbindgen::Builder::new()
+            .with_src("src/capi.rs")
+            .with_config(config)
+            .generate()
+            .expect("a header")
+            .write_to_file(path);
+    }
+}

@@ -1,0 +1,44 @@
+"""Update a customer's personal information at SkyPostal.
+
+    import skypostal
+
+    info = skypostal.update_personal_info(
+        customer_box_id=811111, customer_key="...", customer_first_name="New Name"
+    )
+
+``user_code`` and ``app_key`` come from ``SKYPOSTAL_USER_CODE`` and ``SKYPOSTAL_APP_KEY``, from a
+``Client``, or from the call. Not affiliated with SkyPostal.
+"""
+
+from ._native import Client, PersonalInfo, __version__, update_personal_info
+from .errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    InternalError,
+    RefusedError,
+    RequestTimeoutError,
+    ResponseError,
+    SkyPostalError,
+    StatusError,
+    TlsError,
+    ValidationError,
+)
+
+__all__ = [
+    "Client",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectionLostError",
+    "InternalError",
+    "PersonalInfo",
+    "RefusedError",
+    "RequestTimeoutError",
+    "ResponseError",
+    "SkyPostalError",
+    "StatusError",
+    "TlsError",
+    "ValidationError",
+    "__version__",
+    "update_personal_info",
+]

@@ -1,0 +1,151 @@
+"""What can go wrong. Every error is a ``SkyPostalError`` and says whether the customer was changed."""
+
+from __future__ import annotations
+
+from typing import Literal, Optional
+
+Delivery = Literal["not_sent", "rejected", "unknown"]
+
+
+class SkyPostalError(Exception):
+    """An update did not succeed.
+
+    Its text is one line with the chain of causes, and holds no key and no personal data.
+    """
+
+    delivery: Delivery
+    """Was the customer changed?
+
+    ``"not_sent"``: nothing of the update reached the service.
+    ``"rejected"``: the service answered that it did not make the change.
+    ``"unknown"``: it may have been made; sending the same update again is harmless.
+    """
+    attempts: int
+    """How many attempts were begun; 0 when nothing was tried."""
+
+    def __init__(
+        self, message: str = "", *, delivery: Delivery = "unknown", attempts: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.delivery = delivery
+        self.attempts = attempts
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.args, self.__dict__) == (other.args, other.__dict__)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.args))
+
+
+class ValidationError(SkyPostalError, ValueError):
+    """A field of the update is missing, malformed or out of range. Nothing was sent."""
+
+    field: Optional[str]
+    """The field's name, as the service names it."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        field: Optional[str] = None,
+        delivery: Delivery = "not_sent",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message, delivery=delivery, attempts=attempts)
+        self.field = field
+
+
+class ConfigurationError(SkyPostalError, ValueError):
+    """An option is missing or unusable: credentials, URL, timeout, CA file, proxy."""
+
+
+class ConnectError(SkyPostalError, ConnectionError):
+    """No connection: name look-up, refusal, ``connect_timeout``, or the proxy."""
+
+
+class TlsError(ConnectError):
+    """No secure connection: the handshake failed, or the certificate is not trusted."""
+
+
+class ConnectionLostError(SkyPostalError, ConnectionError):
+    """The connection ended before a whole answer had come."""
+
+
+class RequestTimeoutError(SkyPostalError, TimeoutError):
+    """The deadline of the whole call passed."""
+
+
+class StatusError(SkyPostalError):
+    """The HTTP status was not 2xx."""
+
+    status: int
+    """The HTTP status."""
+    body: str
+    """An excerpt of the answer; keys are blotted out, personal data is not."""
+    retry_after: Optional[float]
+    """How many seconds the service asked to wait, if it did."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        body: str = "",
+        retry_after: Optional[float] = None,
+        delivery: Delivery = "unknown",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message, delivery=delivery, attempts=attempts)
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
+class RefusedError(SkyPostalError):
+    """The service said no: wrong credentials, an unknown customer, a value it does not take."""
+
+    description: str
+    """The service's own words; keys are blotted out."""
+    location: str
+    """Where in the service, in its own words."""
+    system_error: bool
+    """Whether the service calls it an error of its own system."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        description: str = "",
+        location: str = "",
+        system_error: bool = False,
+        delivery: Delivery = "rejected",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message, delivery=delivery, attempts=attempts)
+        self.description = description
+        self.location = location
+        self.system_error = system_error
+
+
+class ResponseError(SkyPostalError):
+    """A 2xx answer that is not in the documented form."""
+
+    body: str
+    """An excerpt of the answer; keys are blotted out, personal data is not."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        body: str = "",
+        delivery: Delivery = "unknown",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message, delivery=delivery, attempts=attempts)
+        self.body = body
+
+
+class InternalError(SkyPostalError):
+    """A bug of this library; please report it."""

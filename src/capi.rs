@@ -1,0 +1,887 @@
+//! The C ABI. Its manual is the header that cbindgen writes from the comments here.
+//!
+//! Each function checks its pointers, hands over to the core, and turns the outcome into a status.
+//! This is the only unsafe code of the library; [`get`], [`get_mut`], [`text`] and [`give`] hold it.
+
+#![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
+
+use std::ffi::{CStr, CString, OsStr, c_char, c_int};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::ptr;
+use std::time::Duration;
+
+use crate::{Client, Delivery, Error, Field, Kind, Options, PersonalInfo, Update, Value};
+
+/// Success.
+pub const SKYPOSTAL_OK: c_int = 0;
+/// A field of the update is missing, malformed or out of range; `skypostal_error_field` names it.
+/// Found before anything is sent.
+pub const SKYPOSTAL_INVALID_FIELD: c_int = 1;
+/// An option is missing or unusable: credentials, URL, timeout, CA file, proxy;
+/// `skypostal_error_field` names it.
+pub const SKYPOSTAL_CONFIGURATION: c_int = 2;
+/// No connection: name look-up, refusal, connect timeout, or the proxy.
+pub const SKYPOSTAL_CONNECT: c_int = 3;
+/// No secure connection: the handshake failed, or the certificate is not trusted.
+pub const SKYPOSTAL_TLS: c_int = 4;
+/// The connection ended before a whole answer had come.
+pub const SKYPOSTAL_LOST: c_int = 5;
+/// The deadline of the whole call passed.
+pub const SKYPOSTAL_TIMEOUT: c_int = 6;
+/// The HTTP status was not 2xx; see `skypostal_error_http_status` and `skypostal_error_body`.
+pub const SKYPOSTAL_STATUS: c_int = 7;
+/// The service said no; see `skypostal_error_description`.
+pub const SKYPOSTAL_REFUSED: c_int = 8;
+/// A 2xx answer that is not in the documented form; see `skypostal_error_body`.
+pub const SKYPOSTAL_RESPONSE: c_int = 9;
+/// The call was ended by `skypostal_client_cancel`.
+pub const SKYPOSTAL_CANCELLED: c_int = 10;
+/// A bug of this library; please report it. Nothing else is affected.
+pub const SKYPOSTAL_INTERNAL: c_int = 11;
+/// NULL, a freed handle or a handle of another type was passed where a handle is needed.
+pub const SKYPOSTAL_MISUSE: c_int = 12;
+
+/// Nothing of the update reached the service: the customer is as before.
+pub const SKYPOSTAL_DELIVERY_NOT_SENT: c_int = 1;
+/// The service answered that it did not make the change: the customer is as before.
+pub const SKYPOSTAL_DELIVERY_REJECTED: c_int = 2;
+/// The customer may have been changed. Sending the same update again is harmless: it leaves the
+/// same record.
+pub const SKYPOSTAL_DELIVERY_UNKNOWN: c_int = 3;
+
+/// How a client is set up. To be used by one thread at a time.
+pub struct skypostal_options {
+    _opaque: [u8; 0],
+}
+
+/// A client with its connections. Made once, used for every call, by any number of threads at once.
+pub struct skypostal_client {
+    _opaque: [u8; 0],
+}
+
+/// Which customer to change, and what. To be used by one thread at a time.
+pub struct skypostal_update {
+    _opaque: [u8; 0],
+}
+
+/// A customer's personal information, as the service reported it after an update. Never changes.
+pub struct skypostal_personal_info {
+    _opaque: [u8; 0],
+}
+
+/// Why a function failed. Never changes.
+pub struct skypostal_error {
+    _opaque: [u8; 0],
+}
+
+/// What stands behind a handle: a tag that tells handles of different types and freed ones apart,
+/// then the content.
+#[repr(C)]
+struct Tagged<T> {
+    tag: u64,
+    content: T,
+}
+
+trait Handle {
+    type Content;
+    const TAG: u64;
+    const NULL_OR_FOREIGN: &'static str;
+}
+
+impl Handle for skypostal_options {
+    type Content = Options;
+    const TAG: u64 = 0x736b_7970_6f73_0001;
+    const NULL_OR_FOREIGN: &'static str = "options is NULL, or not a skypostal_options";
+}
+
+impl Handle for skypostal_client {
+    type Content = Client;
+    const TAG: u64 = 0x736b_7970_6f73_0002;
+    const NULL_OR_FOREIGN: &'static str = "client is NULL, or not a skypostal_client";
+}
+
+impl Handle for skypostal_update {
+    type Content = Update;
+    const TAG: u64 = 0x736b_7970_6f73_0003;
+    const NULL_OR_FOREIGN: &'static str = "update is NULL, or not a skypostal_update";
+}
+
+impl Handle for skypostal_personal_info {
+    type Content = InfoTexts;
+    const TAG: u64 = 0x736b_7970_6f73_0004;
+    const NULL_OR_FOREIGN: &'static str = "info is NULL, or not a skypostal_personal_info";
+}
+
+impl Handle for skypostal_error {
+    type Content = ErrorTexts;
+    const TAG: u64 = 0x736b_7970_6f73_0005;
+    const NULL_OR_FOREIGN: &'static str = "error is NULL, or not a skypostal_error";
+}
+
+/// The texts of an answer, ended by NUL as C wants them.
+struct InfoTexts {
+    cust_id: i64,
+    first_name: Option<CString>,
+    last_name: Option<CString>,
+    identity_number: Option<CString>,
+    tax_number: Option<CString>,
+    birth_date: Option<CString>,
+    gender: Option<CString>,
+    raw: Option<CString>,
+}
+
+impl From<PersonalInfo> for InfoTexts {
+    fn from(info: PersonalInfo) -> Self {
+        InfoTexts {
+            cust_id: info.cust_id.unwrap_or(0),
+            first_name: c_text(info.customer_first_name),
+            last_name: c_text(info.customer_last_name),
+            identity_number: c_text(info.customer_identity_number),
+            tax_number: c_text(info.customer_tax_number),
+            birth_date: c_text(info.customer_birth_date.map(|day| day.to_string())),
+            gender: c_text(info.customer_gender),
+            raw: c_text(Some(info.raw)),
+        }
+    }
+}
+
+/// An error with its texts, ended by NUL as C wants them.
+struct ErrorTexts {
+    kind: c_int,
+    delivery: c_int,
+    attempts: c_int,
+    http_status: c_int,
+    retry_after_ms: i64,
+    system_error: c_int,
+    message: Option<CString>,
+    field: Option<CString>,
+    description: Option<CString>,
+    location: Option<CString>,
+    body: Option<CString>,
+}
+
+impl From<&Error> for ErrorTexts {
+    fn from(error: &Error) -> Self {
+        let owned = |text: Option<&str>| c_text(text.map(str::to_owned));
+        let milliseconds = |wait: Duration| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        ErrorTexts {
+            kind: status_of(error.kind()),
+            delivery: match error.delivery() {
+                Delivery::NotSent => SKYPOSTAL_DELIVERY_NOT_SENT,
+                Delivery::Rejected => SKYPOSTAL_DELIVERY_REJECTED,
+                Delivery::Unknown => SKYPOSTAL_DELIVERY_UNKNOWN,
+            },
+            attempts: c_int::try_from(error.attempts()).unwrap_or(c_int::MAX),
+            http_status: error.http_status().map_or(0, c_int::from),
+            retry_after_ms: error.retry_after().map_or(-1, milliseconds),
+            system_error: c_int::from(error.system_error()),
+            message: c_text(Some(error.to_string())),
+            field: owned(error.field()),
+            description: owned(error.description()),
+            location: owned(error.location()),
+            body: owned(error.body()),
+        }
+    }
+}
+
+fn c_text(text: Option<String>) -> Option<CString> {
+    // A NUL inside would end the text early without a trace.
+    text.map(|text| CString::new(text.replace('\0', "\u{fffd}")).expect("no NUL is left"))
+}
+
+fn borrowed(text: &Option<CString>) -> *const c_char {
+    text.as_ref().map_or(ptr::null(), |text| text.as_ptr())
+}
+
+fn status_of(kind: Kind) -> c_int {
+    match kind {
+        Kind::InvalidField => SKYPOSTAL_INVALID_FIELD,
+        Kind::Configuration => SKYPOSTAL_CONFIGURATION,
+        Kind::Connect => SKYPOSTAL_CONNECT,
+        Kind::Tls => SKYPOSTAL_TLS,
+        Kind::Lost => SKYPOSTAL_LOST,
+        Kind::Timeout => SKYPOSTAL_TIMEOUT,
+        Kind::Status => SKYPOSTAL_STATUS,
+        Kind::Refused => SKYPOSTAL_REFUSED,
+        Kind::Response => SKYPOSTAL_RESPONSE,
+        Kind::Cancelled => SKYPOSTAL_CANCELLED,
+        Kind::Internal => SKYPOSTAL_INTERNAL,
+    }
+}
+
+/// Why a function did not do what it was asked.
+enum Failure {
+    Error(Error),
+    Misuse(&'static str),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Error(error)
+    }
+}
+
+impl Failure {
+    fn status(&self) -> c_int {
+        match self {
+            Failure::Error(error) => status_of(error.kind()),
+            Failure::Misuse(_) => SKYPOSTAL_MISUSE,
+        }
+    }
+
+    fn texts(&self) -> ErrorTexts {
+        match self {
+            Failure::Error(error) => error.into(),
+            Failure::Misuse(problem) => ErrorTexts {
+                kind: SKYPOSTAL_MISUSE,
+                delivery: SKYPOSTAL_DELIVERY_NOT_SENT,
+                attempts: 0,
+                http_status: 0,
+                retry_after_ms: -1,
+                system_error: 0,
+                message: c_text(Some((*problem).to_owned())),
+                field: None,
+                description: None,
+                location: None,
+                body: None,
+            },
+        }
+    }
+}
+
+/// The content of a live handle of this type.
+unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Content, Failure> {
+    let tagged = handle.cast::<Tagged<H::Content>>();
+    if tagged.is_null() || !tagged.is_aligned() || unsafe { (*tagged).tag } != H::TAG {
+        return Err(Failure::Misuse(H::NULL_OR_FOREIGN));
+    }
+    Ok(unsafe { &(*tagged).content })
+}
+
+unsafe fn get_mut<'a, H: Handle>(handle: *mut H) -> Result<&'a mut H::Content, Failure> {
+    unsafe { get(handle.cast_const()) }?;
+    Ok(unsafe { &mut (*handle.cast::<Tagged<H::Content>>()).content })
+}
+
+/// A new handle, which its receiver frees.
+fn give<H: Handle>(content: H::Content) -> *mut H {
+    Box::into_raw(Box::new(Tagged { tag: H::TAG, content })).cast()
+}
+
+unsafe fn free<H: Handle>(handle: *mut H) {
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| {
+        if unsafe { get(handle.cast_const()) }.is_ok() {
+            let tagged = handle.cast::<Tagged<H::Content>>();
+            // Seen by a second free as long as the memory is not used again.
+            unsafe { ptr::write_volatile(&raw mut (*tagged).tag, 0) };
+            drop(unsafe { Box::from_raw(tagged) });
+        }
+    }));
+}
+
+/// A text from C: NULL means none.
+unsafe fn text<'a>(text: *const c_char) -> Value<'a> {
+    if text.is_null() {
+        return Value::Unset;
+    }
+    let text = unsafe { CStr::from_ptr(text) }.to_str();
+    text.map_or(Value::Unusable("is not valid UTF-8"), Value::Text)
+}
+
+/// Runs `work`; no panic crosses into C, and `*error` says why it failed.
+unsafe fn attempt(
+    error: *mut *mut skypostal_error,
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> c_int {
+    if !error.is_null() {
+        unsafe { *error = ptr::null_mut() };
+    }
+    let outcome = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(Error::internal(message.unwrap_or("a panic")).into())
+    });
+    match outcome {
+        Ok(()) => SKYPOSTAL_OK,
+        Err(failure) => {
+            if !error.is_null() {
+                unsafe { *error = give(failure.texts()) };
+            }
+            failure.status()
+        }
+    }
+}
+
+/// The version of the library that is loaded, such as "0.1.0". Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn skypostal_version() -> *const c_char {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    VERSION.as_ptr().cast()
+}
+
+/// The version of the library that is loaded, to be compared with `SKYPOSTAL_VERSION_NUMBER`, the
+/// version of the header: major * 1000000 + minor * 1000 + patch.
+#[unsafe(no_mangle)]
+pub extern "C" fn skypostal_version_number() -> c_int {
+    let part = |text: &str| text.parse::<c_int>().unwrap_or(0);
+    part(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
+        + part(env!("CARGO_PKG_VERSION_MINOR")) * 1_000
+        + part(env!("CARGO_PKG_VERSION_PATCH"))
+}
+
+/// What a status means, in a few words. Static, never NULL, for any number.
+#[unsafe(no_mangle)]
+pub extern "C" fn skypostal_status_text(status: c_int) -> *const c_char {
+    let text = match status {
+        SKYPOSTAL_OK => c"success",
+        SKYPOSTAL_INVALID_FIELD => c"a field is missing, malformed or out of range",
+        SKYPOSTAL_CONFIGURATION => c"an option is missing or unusable",
+        SKYPOSTAL_CONNECT => c"no connection to the service",
+        SKYPOSTAL_TLS => c"no secure connection to the service",
+        SKYPOSTAL_LOST => c"the connection ended before a whole answer",
+        SKYPOSTAL_TIMEOUT => c"the deadline passed",
+        SKYPOSTAL_STATUS => c"the service answered an HTTP status that is not 2xx",
+        SKYPOSTAL_REFUSED => c"the service refused the update",
+        SKYPOSTAL_RESPONSE => c"the answer is not in the documented form",
+        SKYPOSTAL_CANCELLED => c"the call was cancelled",
+        SKYPOSTAL_INTERNAL => c"an internal error of the library",
+        SKYPOSTAL_MISUSE => c"NULL, or a handle of another kind, where a handle is needed",
+        _ => c"not a status of this library",
+    };
+    text.as_ptr()
+}
+
+/// New options with the defaults: the test environment, 30 s for a call, 10 s for a connection,
+/// 2 retries. Free them with `skypostal_options_free`.
+#[unsafe(no_mangle)]
+pub extern "C" fn skypostal_options_new() -> *mut skypostal_options {
+    give(Options::new())
+}
+
+/// Frees options; a client made of them is not affected. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_free(options: *mut skypostal_options) {
+    unsafe { free(options) }
+}
+
+/// Reads SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY, SKYPOSTAL_ENVIRONMENT and SKYPOSTAL_BASE_URL from
+/// the environment. What a setter sets wins, before or after. Without this call they are not read.
+///
+/// Returns the status of the first variable that is unusable, which is remembered.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_read_environment(
+    options: *mut skypostal_options,
+) -> c_int {
+    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.read_environment()?)) }
+}
+
+/// The user code given by SkyPostal: positive. An update may bring its own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_user_code(
+    options: *mut skypostal_options,
+    value: i64,
+) -> c_int {
+    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_user_code(value)?)) }
+}
+
+/// The application key given by SkyPostal: not empty. An update may bring its own. Secret.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_app_key(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_app_key(text(value))?)) }
+}
+
+/// `"test"` (the default) or `"production"`. The two have credentials of their own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_environment(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_option(options, "environment", value, Options::set_environment) }
+}
+
+/// Where the service is, such as `"https://host:port"`; wins over the environment. Plain
+/// `http://` only to this machine, unless allowed by `skypostal_options_set_allow_http`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_base_url(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_option(options, "base_url", value, Options::set_base_url) }
+}
+
+/// How long a whole call may take, retries and waits included, in milliseconds; not 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
+    options: *mut skypostal_options,
+    value: u32,
+) -> c_int {
+    let value = Some(Duration::from_millis(value.into()));
+    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_timeout(value)?)) }
+}
+
+/// How long one connection may take, from the look-up of the name to TLS, in milliseconds; not 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
+    options: *mut skypostal_options,
+    value: u32,
+) -> c_int {
+    let value = Some(Duration::from_millis(value.into()));
+    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_connect_timeout(value)?)) }
+}
+
+/// How often a call may be tried again; not negative. With 0 an update is sent at most once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_max_retries(
+    options: *mut skypostal_options,
+    value: c_int,
+) -> c_int {
+    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_max_retries(value.into())?)) }
+}
+
+/// The proxy to use, `"http://[user:password@]host:port"`; wins over the environment. NULL: none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_proxy(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_option(options, "proxy", value, Options::set_proxy) }
+}
+
+/// The path of a PEM file of certificates to trust beside the operating system's. It is read by
+/// `skypostal_client_new`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_ca_file(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    let set = || {
+        let options = unsafe { get_mut(options) }?;
+        let path = (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes());
+        options.set_ca_file(path.map(|path| Path::new(OsStr::from_bytes(path))));
+        Ok(())
+    };
+    unsafe { attempt(ptr::null_mut(), set) }
+}
+
+/// Whether HTTPS_PROXY, NO_PROXY and their like are read (the default): 0 or 1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_trust_env(
+    options: *mut skypostal_options,
+    value: c_int,
+) -> c_int {
+    let set = || {
+        unsafe { get_mut(options) }?.set_trust_env(value != 0);
+        Ok(())
+    };
+    unsafe { attempt(ptr::null_mut(), set) }
+}
+
+/// Whether plain `http://` may leave this machine, with the keys readable on the way: 0 (the
+/// default) or 1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_allow_http(
+    options: *mut skypostal_options,
+    value: c_int,
+) -> c_int {
+    let set = || {
+        unsafe { get_mut(options) }?.set_allow_http(value != 0);
+        Ok(())
+    };
+    unsafe { attempt(ptr::null_mut(), set) }
+}
+
+unsafe fn set_option(
+    options: *mut skypostal_options,
+    name: &'static str,
+    value: *const c_char,
+    set: impl FnOnce(&mut Options, Option<&str>) -> Result<(), Error>,
+) -> c_int {
+    let work = || {
+        let options = unsafe { get_mut(options) }?;
+        match unsafe { text(value) } {
+            Value::Unusable(problem) => Err(options.refuse(name, problem))?,
+            Value::Text(text) => set(options, Some(text))?,
+            _ => set(options, None)?,
+        }
+        Ok(())
+    };
+    unsafe { attempt(ptr::null_mut(), work) }
+}
+
+/// Makes a client. The options are copied. Reads certificates, connects to nothing.
+///
+/// Gives `*out`, to be freed with `skypostal_client_free`, or NULL and `*error`, to be freed with
+/// `skypostal_error_free`, which names the first option that is unusable. `error` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_client_new(
+    options: *const skypostal_options,
+    out: *mut *mut skypostal_client,
+    error: *mut *mut skypostal_error,
+) -> c_int {
+    let work = || {
+        if out.is_null() {
+            return Err(Failure::Misuse("out is NULL"));
+        }
+        unsafe { *out = ptr::null_mut() };
+        let client = Client::new(unsafe { get(options) }?)?;
+        unsafe { *out = give(client) };
+        Ok(())
+    };
+    unsafe { attempt(error, work) }
+}
+
+/// Frees a client and closes its connections. No call may be in flight. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_client_free(client: *mut skypostal_client) {
+    unsafe { free(client) }
+}
+
+/// Sends the update and waits for the answer, for as long as the timeout at most. The calling
+/// thread does the work; any number of threads may call at once with one client, each with an
+/// update of its own. The update may be changed and used again afterwards.
+///
+/// Gives `*out`, to be freed with `skypostal_personal_info_free`, or NULL and `*error`, to be freed
+/// with `skypostal_error_free`. Both `out` and `error` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_client_update_personal_info(
+    client: *const skypostal_client,
+    update: *const skypostal_update,
+    out: *mut *mut skypostal_personal_info,
+    error: *mut *mut skypostal_error,
+) -> c_int {
+    let work = || {
+        if !out.is_null() {
+            unsafe { *out = ptr::null_mut() };
+        }
+        let (client, update) = unsafe { (get(client)?, get(update)?) };
+        let _no_sigpipe = SigpipeBlocked::new();
+        let info = client.update_personal_info(update)?;
+        if !out.is_null() {
+            unsafe { *out = give(info.into()) };
+        }
+        Ok(())
+    };
+    unsafe { attempt(error, work) }
+}
+
+/// Ends the calls of this client that are in flight, from any thread: each returns
+/// `SKYPOSTAL_CANCELLED`. A call that begins later is not affected. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client) -> c_int {
+    let work = || {
+        unsafe { get(client) }?.cancel();
+        Ok(())
+    };
+    unsafe { attempt(ptr::null_mut(), work) }
+}
+
+/// A new update that changes nothing yet. Free it with `skypostal_update_free`.
+///
+/// What is not set, or unset with NULL, is not sent and keeps its value at the service. A setter
+/// copies its value, checks it, and returns `SKYPOSTAL_OK` or `SKYPOSTAL_INVALID_FIELD`. A bad value
+/// is remembered until the same setter gets a good one, and the call that sends the update names it.
+#[unsafe(no_mangle)]
+pub extern "C" fn skypostal_update_new() -> *mut skypostal_update {
+    give(Update::new())
+}
+
+/// Frees an update. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_free(update: *mut skypostal_update) {
+    unsafe { free(update) }
+}
+
+/// The user code given by SkyPostal, in place of the client's: positive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_user_code(
+    update: *mut skypostal_update,
+    value: i64,
+) -> c_int {
+    unsafe { set_integer(update, Field::UserCode, value) }
+}
+
+/// The application key given by SkyPostal, in place of the client's: not empty. Secret.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_app_key(
+    update: *mut skypostal_update,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_text(update, Field::AppKey, value) }
+}
+
+/// The customer's box, obtained by registration or login: positive. Required.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_customer_box_id(
+    update: *mut skypostal_update,
+    value: i64,
+) -> c_int {
+    unsafe { set_integer(update, Field::CustomerBoxId, value) }
+}
+
+/// The customer's key, obtained by registration or login: not empty. Required. Secret.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_customer_key(
+    update: *mut skypostal_update,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_text(update, Field::CustomerKey, value) }
+}
+
+/// The new first name: UTF-8, at most 8192 UTF-16 units, no control characters, not blank.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_customer_first_name(
+    update: *mut skypostal_update,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_text(update, Field::CustomerFirstName, value) }
+}
+
+/// The new last name: as the first name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_customer_last_name(
+    update: *mut skypostal_update,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_text(update, Field::CustomerLastName, value) }
+}
+
+/// The new identity number: as the first name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_customer_identity_number(
+    update: *mut skypostal_update,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_text(update, Field::CustomerIdentityNumber, value) }
+}
+
+/// The new tax number: digits with an optional fraction, `"1234.50"`, at most 28 digits, no sign, no
+/// exponent. Every digit is sent; leading zeros are dropped.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_customer_tax_number(
+    update: *mut skypostal_update,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_text(update, Field::CustomerTaxNumber, value) }
+}
+
+/// The new birth date: `"YYYY-MM-DD"`, from 1753-01-01 to today.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_customer_birth_date(
+    update: *mut skypostal_update,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_text(update, Field::CustomerBirthDate, value) }
+}
+
+/// The new gender: `"M"` or `"F"`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_customer_gender(
+    update: *mut skypostal_update,
+    value: *const c_char,
+) -> c_int {
+    unsafe { set_text(update, Field::CustomerGender, value) }
+}
+
+unsafe fn set_text(update: *mut skypostal_update, field: Field, value: *const c_char) -> c_int {
+    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(update)?.set(field, text(value))?)) }
+}
+
+unsafe fn set_integer(update: *mut skypostal_update, field: Field, value: i64) -> c_int {
+    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(update)?.set(field, value)?)) }
+}
+
+/// Frees an answer, and the texts that were borrowed from it. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_free(info: *mut skypostal_personal_info) {
+    unsafe { free(info) }
+}
+
+/// The service's own number of the customer; 0 if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_cust_id(
+    info: *const skypostal_personal_info,
+) -> i64 {
+    unsafe { get(info) }.map_or(0, |info| info.cust_id)
+}
+
+/// The first name. Borrowed; NULL if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_first_name(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.first_name))
+}
+
+/// The last name. Borrowed; NULL if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_last_name(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.last_name))
+}
+
+/// The identity number. Borrowed; NULL if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_identity_number(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.identity_number))
+}
+
+/// The tax number in decimal, with every digit the service sent. Borrowed; NULL if it sent none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_tax_number(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.tax_number))
+}
+
+/// The birth date, "YYYY-MM-DD". Borrowed; NULL if the service has none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.birth_date))
+}
+
+/// The gender, "M" or "F" as documented. Borrowed; NULL if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.gender))
+}
+
+/// The whole JSON object that the service sent. Borrowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_raw(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.raw))
+}
+
+/// Frees an error, and the texts that were borrowed from it. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_free(error: *mut skypostal_error) {
+    unsafe { free(error) }
+}
+
+/// What went wrong: the status that the failed function returned.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_kind(error: *const skypostal_error) -> c_int {
+    unsafe { get(error) }.map_or(SKYPOSTAL_MISUSE, |error| error.kind)
+}
+
+/// Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `_REJECTED` or `_UNKNOWN`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_delivery(error: *const skypostal_error) -> c_int {
+    unsafe { get(error) }.map_or(0, |error| error.delivery)
+}
+
+/// How many attempts were begun; 0 when nothing was tried.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_attempts(error: *const skypostal_error) -> c_int {
+    unsafe { get(error) }.map_or(0, |error| error.attempts)
+}
+
+/// The HTTP status of `SKYPOSTAL_STATUS`; 0 for other errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_http_status(error: *const skypostal_error) -> c_int {
+    unsafe { get(error) }.map_or(0, |error| error.http_status)
+}
+
+/// 1 when the service called its refusal a system error, else 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_system_error(error: *const skypostal_error) -> c_int {
+    unsafe { get(error) }.map_or(0, |error| error.system_error)
+}
+
+/// How long the service asked to wait, in milliseconds; -1 if it did not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_retry_after_ms(error: *const skypostal_error) -> i64 {
+    unsafe { get(error) }.map_or(-1, |error| error.retry_after_ms)
+}
+
+/// What went wrong, on one line with the chain of causes. Holds no key and no personal data.
+/// Borrowed, never NULL for an error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_message(error: *const skypostal_error) -> *const c_char {
+    unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.message))
+}
+
+/// The field that is invalid or the option that is unusable, under its own name. Borrowed; NULL for
+/// other errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_field(error: *const skypostal_error) -> *const c_char {
+    unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.field))
+}
+
+/// The service's own words for a refusal; keys are blotted out. Borrowed; NULL for other errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_description(
+    error: *const skypostal_error,
+) -> *const c_char {
+    unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.description))
+}
+
+/// Where in the service, in its own words, for a refusal. Borrowed; NULL for other errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_location(error: *const skypostal_error) -> *const c_char {
+    unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.location))
+}
+
+/// An excerpt of the answer, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`; keys are blotted out,
+/// personal data is not. Borrowed; NULL for other errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> *const c_char {
+    unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.body))
+}
+
+/// Keeps a connection that the service closed early from ending a host that has not ignored
+/// SIGPIPE: the signal is blocked on this thread, and taken if it came.
+struct SigpipeBlocked {
+    before: libc::sigset_t,
+}
+
+impl SigpipeBlocked {
+    fn new() -> Self {
+        let mut before = MaybeUninit::uninit();
+        let before = unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &Self::sigpipe(), before.as_mut_ptr());
+            before.assume_init()
+        };
+        SigpipeBlocked { before }
+    }
+
+    fn sigpipe() -> libc::sigset_t {
+        let mut set = MaybeUninit::uninit();
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+            set.assume_init()
+        }
+    }
+}
+
+impl Drop for SigpipeBlocked {
+    fn drop(&mut self) {
+        unsafe {
+            // A host that blocks the signal itself sees it as it would without us.
+            if libc::sigismember(&self.before, libc::SIGPIPE) == 1 {
+                return;
+            }
+            let mut pending = Self::sigpipe();
+            libc::sigpending(&mut pending);
+            if libc::sigismember(&pending, libc::SIGPIPE) == 1 {
+                libc::sigwait(&Self::sigpipe(), &mut 0);
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut());
+        }
+    }
+}

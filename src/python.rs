@@ -1,0 +1,406 @@
+//! The Python module `skypostal._native`.
+//!
+//! Each function turns Python values into the core's and the outcome into Python's; what can be
+//! said in Python (the exception classes, numbers of any length) is in `python/skypostal`.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::Datelike;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyString, PyTuple};
+
+use crate::{CallOptions, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Update, Value};
+
+/// How many clients `update_personal_info` keeps, one for each configuration it met.
+const CLIENTS_KEPT: usize = 16;
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::{Client, PersonalInfo, update_personal_info};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// The customer's personal information after an update, as the service reports it.
+#[pyclass(frozen, eq, module = "skypostal")]
+#[derive(PartialEq)]
+struct PersonalInfo(crate::PersonalInfo);
+
+#[pymethods]
+impl PersonalInfo {
+    #[classattr]
+    fn __match_args__() -> [&'static str; 7] {
+        FIELDS_OF_INFO
+    }
+
+    #[getter]
+    fn cust_id(&self) -> Option<i64> {
+        self.0.cust_id
+    }
+
+    #[getter]
+    fn customer_first_name(&self) -> Option<&str> {
+        self.0.customer_first_name.as_deref()
+    }
+
+    #[getter]
+    fn customer_last_name(&self) -> Option<&str> {
+        self.0.customer_last_name.as_deref()
+    }
+
+    #[getter]
+    fn customer_identity_number(&self) -> Option<&str> {
+        self.0.customer_identity_number.as_deref()
+    }
+
+    #[getter]
+    fn customer_tax_number<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(number) = &self.0.customer_tax_number else { return Ok(None) };
+        convert(py, "number", number).map(Some)
+    }
+
+    #[getter]
+    fn customer_birth_date<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDate>>> {
+        let date = self.0.customer_birth_date;
+        date.map(|day| PyDate::new(py, day.year(), day.month() as u8, day.day() as u8)).transpose()
+    }
+
+    #[getter]
+    fn customer_gender(&self) -> Option<&str> {
+        self.0.customer_gender.as_deref()
+    }
+
+    #[getter]
+    fn raw<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert(py, "json_object", &self.0.raw)
+    }
+
+    fn to_dict<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(this.py());
+        for name in FIELDS_OF_INFO {
+            dict.set_item(name, this.getattr(name)?)?;
+        }
+        Ok(dict)
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        PyString::new(py, &self.0.raw).hash()
+    }
+
+    fn __repr__(&self) -> String {
+        match self.0.cust_id {
+            Some(id) => format!("PersonalInfo(cust_id={id}, ...)"),
+            None => "PersonalInfo(...)".to_owned(),
+        }
+    }
+
+    fn __reduce__<'py>(this: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+        Ok((this.get_type().getattr("_from_raw")?, (this.get().0.raw.clone(),)))
+    }
+
+    #[staticmethod]
+    fn _from_raw(py: Python<'_>, raw: &str) -> PyResult<Self> {
+        crate::PersonalInfo::from_raw(raw).map(PersonalInfo).map_err(|e| exception(py, &e))
+    }
+}
+
+const FIELDS_OF_INFO: [&str; 7] = [
+    "cust_id",
+    "customer_first_name",
+    "customer_last_name",
+    "customer_identity_number",
+    "customer_tax_number",
+    "customer_birth_date",
+    "customer_gender",
+];
+
+/// Updates customers; to be made once and used for every call, by any number of threads at once.
+#[pyclass(frozen, module = "skypostal")]
+struct Client {
+    client: crate::Client,
+    /// The options that its repr shows; none is secret.
+    shown: String,
+}
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(signature = (
+        *, user_code=None, app_key=None, environment=None, base_url=None, timeout=30.0,
+        connect_timeout=10.0, max_retries=2, proxy=None, ca_file=None, trust_env=true,
+        allow_http=false
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        user_code: Option<Bound<'_, PyAny>>,
+        app_key: Option<Bound<'_, PyAny>>,
+        environment: Option<&str>,
+        base_url: Option<&str>,
+        timeout: f64,
+        connect_timeout: f64,
+        max_retries: i64,
+        proxy: Option<&str>,
+        ca_file: Option<PathBuf>,
+        trust_env: bool,
+        allow_http: bool,
+    ) -> PyResult<Self> {
+        let mut options = Options::new();
+        let client = (|| {
+            // A fault in the environment is remembered, and does not matter where an argument is.
+            let _ = options.read_environment();
+            if let Some(user_code) = &user_code {
+                options.set_user_code(integer(user_code))?;
+            }
+            if let Some(app_key) = &app_key {
+                with_text(app_key, |value| options.set_app_key(value))?;
+            }
+            options.set_environment(environment)?;
+            options.set_base_url(base_url)?;
+            options.set_timeout(Some(seconds(timeout)))?;
+            options.set_connect_timeout(Some(seconds(connect_timeout)))?;
+            options.set_max_retries(max_retries)?;
+            options.set_proxy(proxy)?;
+            options.set_ca_file(ca_file.as_deref());
+            options.set_trust_env(trust_env);
+            options.set_allow_http(allow_http);
+            crate::Client::new(&options)
+        })()
+        .map_err(|error| exception(py, &error))?;
+        let shown = format!(
+            "url={:?}, timeout={timeout:?}, connect_timeout={connect_timeout:?}, \
+             max_retries={max_retries}",
+            client.url(),
+        );
+        Ok(Client { client, shown })
+    }
+
+    #[pyo3(signature = (*, timeout=None, **fields))]
+    fn update_personal_info(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PersonalInfo> {
+        let timeout = timeout.map(|timeout| Options::check_timeout(seconds(timeout))).transpose();
+        let timeout = timeout.map_err(|error| exception(py, &error))?;
+        let update = read_fields(fields)?;
+
+        let raised = Mutex::new(None);
+        let on_main_thread = Mutex::new(None);
+        let interrupted = || {
+            let mut on_main_thread = on_main_thread.lock().unwrap_or_else(PoisonError::into_inner);
+            if *on_main_thread == Some(false) {
+                return false; // Signals are handled by the main thread alone.
+            }
+            let outcome = Python::try_attach(|py| {
+                *on_main_thread = Some(is_main_thread(py)?);
+                py.check_signals()
+            });
+            match outcome {
+                Some(Ok(())) => false,
+                Some(Err(error)) => {
+                    *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    true
+                }
+                None => true, // The interpreter is shutting down.
+            }
+        };
+        let options = CallOptions { timeout, interrupted: Some(&interrupted) };
+        let outcome = py.detach(|| self.client.update_personal_info_with(&update, options));
+        outcome.map(PersonalInfo).map_err(|error| {
+            let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
+            raised.unwrap_or_else(|| exception(py, &error))
+        })
+    }
+
+    fn close(&self) {
+        self.client.close();
+    }
+
+    fn __enter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
+        self.close();
+    }
+
+    fn __repr__(&self) -> String {
+        format!("skypostal.Client({})", self.shown)
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a skypostal.Client holds connections and cannot be pickled; make one in the process \
+             that uses it, or use a client made before a fork",
+        ))
+    }
+}
+
+/// The clients of `update_personal_info`, each with the environment that it was made from. Locked
+/// only by whoever holds the GIL, so that no fork leaves it locked.
+type Environment = [Option<OsString>; ENVIRONMENT_VARIABLES.len()];
+static CLIENTS: Mutex<Vec<(Environment, Py<Client>)>> = Mutex::new(Vec::new());
+
+#[pyfunction]
+#[pyo3(signature = (*, timeout=None, **fields))]
+fn update_personal_info(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    fields: Option<&Bound<'_, PyDict>>,
+) -> PyResult<PersonalInfo> {
+    let environment = ENVIRONMENT_VARIABLES.map(env::var_os);
+    let known = {
+        let clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = clients.iter().find(|(known, _)| *known == environment);
+        known.map(|(_, client)| client.clone_ref(py))
+    };
+    let client = match known {
+        Some(client) => client,
+        None => {
+            let client: Py<Client> = py.get_type::<Client>().call0()?.cast_into()?.unbind();
+            let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.truncate(CLIENTS_KEPT - 1);
+            clients.insert(0, (environment, client.clone_ref(py)));
+            client
+        }
+    };
+    client.get().update_personal_info(py, timeout, fields)
+}
+
+/// The update that the keyword arguments ask for.
+fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
+    let mut update = Update::new();
+    for (name, value) in fields.into_iter().flatten() {
+        let name = name.cast::<PyString>()?.to_string_lossy().into_owned();
+        let Some(field) = Field::from_name(&name) else {
+            let hint = Field::nearest(&name)
+                .map_or_else(String::new, |field| format!(". Did you mean '{}'?", field.name()));
+            return Err(PyTypeError::new_err(format!(
+                "update_personal_info() got an unexpected keyword argument '{name}'{hint}"
+            )));
+        };
+        if value.is_none() {
+            continue;
+        }
+        let outcome = match field {
+            Field::UserCode | Field::CustomerBoxId => update.set(field, integer(&value)),
+            Field::CustomerTaxNumber => with_number(&value, |value| update.set(field, value)),
+            Field::CustomerBirthDate => with_date(&value, |value| update.set(field, value)),
+            _ => with_text(&value, |value| update.set(field, value)),
+        };
+        outcome.map_err(|error| exception(value.py(), &error))?;
+    }
+    Ok(update)
+}
+
+fn integer<'a>(value: &Bound<'_, PyAny>) -> Value<'a> {
+    if value.is_instance_of::<PyBool>() {
+        return Value::Unusable("is not an integer");
+    }
+    match value.extract() {
+        Ok(integer) => Value::Integer(integer),
+        Err(_) if value.is_instance_of::<PyInt>() => Value::Unusable("is out of range"),
+        Err(_) => Value::Unusable("is not an integer"),
+    }
+}
+
+fn with_text<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
+    let Ok(text) = value.cast::<PyString>() else {
+        return take(Value::Unusable("is not a str"));
+    };
+    let text = text.to_cow();
+    take(text.as_deref().map_or(Value::Unusable("has half of a surrogate pair"), Value::Text))
+}
+
+fn with_number<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
+    match convert(value.py(), "plain_number", value) {
+        Ok(text) => with_text(&text, take),
+        Err(_) => take(Value::Unusable("is not a str, int or Decimal")),
+    }
+}
+
+fn with_date<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
+    if value.is_instance_of::<PyDateTime>() {
+        take(Value::Unusable("is a datetime, whose day depends on a time zone; give a date"))
+    } else if value.is_instance_of::<PyDate>() {
+        match value.call_method0("isoformat") {
+            Ok(text) => with_text(&text, take),
+            Err(_) => take(Value::Unusable("is not a date")),
+        }
+    } else if value.is_instance_of::<PyString>() {
+        with_text(value, take)
+    } else {
+        take(Value::Unusable("is neither a str nor a datetime.date"))
+    }
+}
+
+/// Seconds as a duration; the core refuses 0, which stands for what is none.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
+}
+
+/// Calls a function of `skypostal._convert`.
+fn convert<'py>(
+    py: Python<'py>,
+    function: &str,
+    value: impl IntoPyObject<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    py.import("skypostal._convert")?.call_method1(function, (value,))
+}
+
+/// The exception of `skypostal.errors` for an error of the core.
+fn exception(py: Python<'_>, error: &Error) -> PyErr {
+    let make = || -> PyResult<PyErr> {
+        let details = PyDict::new(py);
+        details.set_item("delivery", error.delivery().as_str())?;
+        details.set_item("attempts", error.attempts())?;
+        let class = match error.kind() {
+            Kind::InvalidField => {
+                details.set_item("field", error.field())?;
+                "ValidationError"
+            }
+            Kind::Configuration => "ConfigurationError",
+            Kind::Connect => "ConnectError",
+            Kind::Tls => "TlsError",
+            Kind::Lost => "ConnectionLostError",
+            Kind::Timeout => "RequestTimeoutError",
+            Kind::Status => {
+                details.set_item("status", error.http_status())?;
+                details.set_item("body", error.body())?;
+                details.set_item("retry_after", error.retry_after().map(|w| w.as_secs_f64()))?;
+                "StatusError"
+            }
+            Kind::Refused => {
+                details.set_item("description", error.description())?;
+                details.set_item("location", error.location())?;
+                details.set_item("system_error", error.system_error())?;
+                "RefusedError"
+            }
+            Kind::Response => {
+                details.set_item("body", error.body())?;
+                "ResponseError"
+            }
+            Kind::Cancelled => return Ok(PyKeyboardInterrupt::new_err(error.to_string())),
+            Kind::Internal => "InternalError",
+        };
+        let class = py.import("skypostal.errors")?.getattr(class)?;
+        Ok(PyErr::from_value(class.call((error.to_string(),), Some(&details))?))
+    };
+    make().unwrap_or_else(|error| error)
+}
