@@ -257,7 +257,7 @@ impl Client {
 
     /// What a failure below HTTP means.
     fn transport_error(&self, error: &reqwest::Error, progress: &Progress) -> Error {
-        let host = self.url.host_str().unwrap_or_default();
+        let host = self.url.authority();
         let causes = chain(error);
         if error.is_connect() {
             if let Some(tls) = find::<rustls::Error>(error) {
@@ -385,7 +385,7 @@ async fn unless<T>(work: impl Future<Output = T>, stop: impl Future<Output = ()>
 }
 
 /// Ends when the caller, asked from time to time, wants its call to end.
-async fn interruption(interrupted: Option<&dyn Fn() -> bool>) {
+async fn interruption(interrupted: Option<&(dyn Fn() -> bool + Sync)>) {
     match interrupted {
         Some(interrupted) => loop {
             sleep(BETWEEN_QUESTIONS).await;
@@ -412,9 +412,10 @@ fn find<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// The causes on one line. The outermost only says that a request failed, and to which address.
+/// The causes on one line, without the outermost, which only say that a request failed.
 fn chain(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
     texts.dedup();
+    texts.retain(|text| !text.starts_with("client error ("));
     excerpt_line(&texts.join(": "), &[])
 }

@@ -1,0 +1,64 @@
+"""What the tests share: the sandbox, and the C library as a C programmer finds it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Iterator, List
+
+import pytest
+
+from skypostal import Client
+from skypostal.sandbox import APP_KEY, USER_CODE, Sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no credentials of the machine reach a test."""
+    for name in list(os.environ):
+        if name.startswith("SKYPOSTAL_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Iterator[Client]:
+    with Client(user_code=USER_CODE, app_key=APP_KEY, base_url=sandbox.url) as client:
+        yield client
+
+
+class CLibrary:
+    """The library and its header, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # Built here, since the Python module's build leaves a library of the same name.
+        build = ["cargo", "build", "--locked", "--release", "--features", "capi"]
+        subprocess.run(build, cwd=ROOT, check=True)
+        for name in ["libskypostal.so", "libskypostal.a"]:
+            shutil.copy(ROOT / "target" / "release" / name, folder)
+        (folder / "libskypostal.so.0").symlink_to("libskypostal.so")
+
+    def compile(self, source: Path, *flags: str) -> Path:
+        """Compiles and links a C or C++ program, any warning being an error."""
+        compiler = "c++" if source.suffix == ".cpp" else "cc"
+        program = self.folder / f"{source.stem}-{source.suffix[1:]}"
+        command: List[str] = [compiler, "-Wall", "-Wextra", "-Werror", "-pedantic-errors", *flags]
+        command += [str(source), "-o", str(program), f"-I{ROOT / 'include'}"]
+        command += [f"-L{self.folder}", f"-Wl,-rpath,{self.folder}", "-lskypostal", "-lpthread"]
+        subprocess.run(command, check=True)
+        return program
+
+
+@pytest.fixture(scope="session")
+def c_library(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
+    return CLibrary(tmp_path_factory.mktemp("c"))
