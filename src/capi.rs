@@ -885,3 +885,20 @@ impl Drop for SigpipeBlocked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs};
+
+    /// `make header` sets SKYPOSTAL_WRITE_HEADER to write it.
+    #[test]
+    fn the_committed_header_is_the_one_that_cbindgen_writes() {
+        let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/include/skypostal.h");
+        let written = include_str!(concat!(env!("OUT_DIR"), "/skypostal.h"));
+        if env::var_os("SKYPOSTAL_WRITE_HEADER").is_some() {
+            fs::write(committed, written).unwrap();
+        }
+        let stale = fs::read_to_string(committed).unwrap() != written;
+        assert!(!stale, "include/skypostal.h is stale: run make header");
+    }
+}

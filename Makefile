@@ -1,0 +1,76 @@
+# make demo   see one update happen, from Python and from C, against a local stand-in
+# make test   check everything
+# make header write include/skypostal.h anew from src/capi.rs
+# make clean  remove what was built
+#
+# Everything is installed into this folder: .venv, target and build.
+
+PYTHON ?= python3
+CC ?= cc
+CARGO ?= cargo
+# Loopback is where the sandbox listens; a proxy has no business there.
+export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
+export no_proxy := $(NO_PROXY)
+
+VENV := .venv
+SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md \
+	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
+C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
+
+.PHONY: demo test header clean tools test-tools c-library
+
+demo: tools $(VENV)/installed c-library build/update
+	@$(VENV)/bin/python examples/demo.py build/update
+
+test: test-tools $(VENV)/tests
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --features capi,python -- -D warnings
+	$(CARGO) test --locked --features capi
+	$(VENV)/bin/ruff format --check python tests examples
+	$(VENV)/bin/ruff check python tests examples
+	$(VENV)/bin/python -m pytest
+
+header:
+	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header
+
+clean:
+	rm -rf target build $(VENV)
+
+# The library that a C program links. Built before it is linked, since the Python module's build
+# leaves a library of the same name.
+c-library:
+	$(CARGO) build --locked --release --features capi
+	@mkdir -p build
+	@cp target/release/libskypostal.so target/release/libskypostal.a build
+	@ln -sf libskypostal.so build/libskypostal.so.0
+
+build/update: examples/update.c include/skypostal.h c-library
+	$(CC) $(C_FLAGS) $< -o $@ -Lbuild -lskypostal -Wl,-rpath,'$$ORIGIN'
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+$(VENV)/tests: $(VENV)/installed tests/requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+# What must be there beforehand, each named in one line if it is not.
+missing = { echo "skypostal needs $(1): see 'Build' in README.md" >&2; exit 1; }
+tools:
+	@command -v $(CC) >/dev/null || $(call missing,a C compiler)
+	@command -v $(CARGO) >/dev/null || $(call missing,cargo 1.85 or newer)
+	@$(CARGO) --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 85) }' \
+		|| $(call missing,cargo 1.85 or newer (this is $$($(CARGO) --version)))
+	@command -v $(PYTHON) >/dev/null || $(call missing,Python 3.9 or newer)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' \
+		|| $(call missing,Python 3.9 or newer (this is $$($(PYTHON) --version)))
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || $(call missing,Python with venv)
+
+test-tools: tools
+	@command -v $(CXX) >/dev/null || $(call missing,a C++ compiler)
+	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call missing,rustfmt)
+	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call missing,clippy)
