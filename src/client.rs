@@ -114,7 +114,7 @@ impl Client {
         let cancelled = pool.cancel.notified();
         let lane = pool.take().map_or_else(|| self.new_lane(pool), Ok)?;
         let (outcome, reusable) = lane.run(async |http| {
-            let mut progress = Progress::new();
+            let mut progress = Progress::new(lane.handshaking.clone());
             let deadline = Instant::now() + timeout;
             let call = timeout_at(deadline, self.call(http, &request, deadline, &mut progress));
             let stop = async {
@@ -155,8 +155,9 @@ impl Client {
     }
 
     fn new_lane(&self, pool: &Pool) -> Result<Lane, Error> {
+        let handshaking = Arc::<AtomicBool>::default();
         let mut tls = self.tls.clone();
-        tls.resumption = pool.sessions.clone();
+        tls.resumption = tls::resume(pool.sessions.clone(), handshaking.clone());
         let json = HeaderValue::from_static("application/json");
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("skypostal/", env!("CARGO_PKG_VERSION")))
@@ -173,7 +174,7 @@ impl Client {
         if let Some(proxy) = &self.proxy {
             http = http.proxy(proxy.clone());
         }
-        Lane::new(http).map_err(|problem| {
+        Lane::new(http, handshaking).map_err(|problem| {
             let message = format!("could not prepare a connection: {problem}");
             Error::new(Kind::Connect, Delivery::NotSent, message)
         })
@@ -260,25 +261,23 @@ impl Client {
         let host = self.url.authority();
         let causes = chain(error);
         if error.is_connect() {
-            if let Some(tls) = find::<rustls::Error>(error) {
-                let message = format!("no secure connection to {host}: {tls}");
-                let error =
-                    |hint| Error::new(Kind::Tls, Delivery::NotSent, format!("{message}{hint}"));
-                return match tls {
-                    rustls::Error::InvalidCertificate(_) => {
-                        error("; if you trust its issuer, give its certificate as ca_file")
-                            .with_bad_certificate()
-                    }
-                    _ => error(""),
-                };
+            if let Some(rustls::Error::InvalidCertificate(problem)) = find(error) {
+                let advice = tls::advice(problem);
+                let message =
+                    format!("the certificate of {host} was not accepted, {advice} ({problem})");
+                return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
             }
-            let message = if error.is_timeout() {
-                let seconds = self.connect_timeout.as_secs_f64();
-                format!("no connection to {host} within {seconds} s")
+            let (kind, what) = if progress.handshaking.load(Ordering::Relaxed) {
+                (Kind::Tls, "no secure connection to")
             } else {
-                format!("no connection to {host}: {causes}")
+                (Kind::Connect, "no connection to")
             };
-            return Error::new(Kind::Connect, Delivery::NotSent, message);
+            let message = if error.is_timeout() {
+                format!("{what} {host} within {} s", self.connect_timeout.as_secs_f64())
+            } else {
+                format!("{what} {host}: {causes}")
+            };
+            return Error::new(kind, Delivery::NotSent, message);
         }
         let breaks_http = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
             || find::<io::Error>(error).is_some_and(|e| {
@@ -314,19 +313,23 @@ struct Progress {
     before: Delivery,
     /// Whether the current attempt handed its body to a connection.
     sent: Arc<AtomicBool>,
+    /// Whether the current attempt began a TLS handshake.
+    handshaking: Arc<AtomicBool>,
     /// Whether the current attempt got a whole answer.
     answered: bool,
 }
 
 impl Progress {
-    fn new() -> Self {
-        Progress { attempts: 0, before: Delivery::NotSent, sent: Arc::default(), answered: false }
+    fn new(handshaking: Arc<AtomicBool>) -> Self {
+        let sent = Arc::default();
+        Progress { attempts: 0, before: Delivery::NotSent, sent, handshaking, answered: false }
     }
 
     fn begin_attempt(&mut self) {
         self.attempts += 1;
         self.answered = false;
         self.sent.store(false, Ordering::Relaxed);
+        self.handshaking.store(false, Ordering::Relaxed);
     }
 
     fn end_attempt(&mut self, error: Error) -> Error {

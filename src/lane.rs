@@ -7,15 +7,18 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::process;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustls::client::Resumption;
+use rustls::client::ClientSessionMemoryCache;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 /// A lane idle for longer is closed when another one is handed back.
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(60);
+/// TLS sessions kept for resumption; all are with one server, or with it and a proxy.
+const SESSIONS_KEPT: usize = 8;
 /// Threads of one lane that may hang in a name look-up.
 const LOOKUP_THREADS: usize = 4;
 
@@ -25,10 +28,15 @@ pub(crate) struct Lane {
     parts: Option<(reqwest::Client, Runtime)>,
     process: u32,
     idle_since: Instant,
+    /// Set when a TLS handshake begins.
+    pub(crate) handshaking: Arc<AtomicBool>,
 }
 
 impl Lane {
-    pub(crate) fn new(builder: reqwest::ClientBuilder) -> Result<Self, String> {
+    pub(crate) fn new(
+        builder: reqwest::ClientBuilder,
+        handshaking: Arc<AtomicBool>,
+    ) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -40,6 +48,7 @@ impl Lane {
             parts: Some((http, runtime)),
             process: process::id(),
             idle_since: Instant::now(),
+            handshaking,
         })
     }
 
@@ -79,7 +88,7 @@ pub(crate) struct Pool {
     /// Ends the calls in flight.
     pub(crate) cancel: Notify,
     /// TLS sessions to resume.
-    pub(crate) sessions: Resumption,
+    pub(crate) sessions: Arc<ClientSessionMemoryCache>,
     of_child: OnceLock<Box<Pool>>,
 }
 
@@ -89,7 +98,7 @@ impl Pool {
             process: process::id(),
             idle: Mutex::default(),
             cancel: Notify::new(),
-            sessions: Resumption::default(),
+            sessions: Arc::new(ClientSessionMemoryCache::new(SESSIONS_KEPT)),
             of_child: OnceLock::new(),
         }
     }
