@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any, Dict, Union
+from typing import Any
 
 # Python refuses to turn longer texts into an int, because it takes quadratic time.
 _LONGEST_INT = 4000
 
 
-def number(text: str) -> Union[int, Decimal]:
+def number(text: str) -> int | Decimal:
     """A JSON number as an ``int`` where it is one, else as a ``Decimal``."""
     if len(text) <= _LONGEST_INT and text.lstrip("-").isdigit():
         return int(text)
     return Decimal(text)
 
 
-def json_object(text: str) -> Dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
     """A JSON object, its numbers as ``number`` reads them."""
-    loaded: Dict[str, Any] = json.loads(text, parse_int=number, parse_float=number)
+    loaded: dict[str, Any] = json.loads(text, parse_int=number, parse_float=number)
     return loaded
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Literal
 
 Delivery = Literal["not_sent", "rejected", "unknown"]
 
@@ -42,14 +42,14 @@ class SkyPostalError(Exception):
 class ValidationError(SkyPostalError, ValueError):
     """A field of the update is missing, malformed or out of range. Nothing was sent."""
 
-    field: Optional[str]
+    field: str | None
     """The field's name, as the service names it."""
 
     def __init__(
         self,
         message: str = "",
         *,
-        field: Optional[str] = None,
+        field: str | None = None,
         delivery: Delivery = "not_sent",
         attempts: int = 0,
     ) -> None:
@@ -84,7 +84,7 @@ class StatusError(SkyPostalError):
     """The HTTP status."""
     body: str
     """An excerpt of the answer; keys are blotted out, personal data is not."""
-    retry_after: Optional[float]
+    retry_after: float | None
     """How many seconds the service asked to wait, if it did."""
 
     def __init__(
@@ -93,7 +93,7 @@ class StatusError(SkyPostalError):
         *,
         status: int = 0,
         body: str = "",
-        retry_after: Optional[float] = None,
+        retry_after: float | None = None,
         delivery: Delivery = "unknown",
         attempts: int = 0,
     ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List
 
 import pytest
 
@@ -52,7 +52,7 @@ class CLibrary:
         """Compiles and links a C or C++ program, any warning being an error."""
         compiler = "c++" if source.suffix == ".cpp" else "cc"
         program = self.folder / f"{source.stem}-{source.suffix[1:]}"
-        command: List[str] = [compiler, "-Wall", "-Wextra", "-Werror", "-pedantic-errors", *flags]
+        command: list[str] = [compiler, "-Wall", "-Wextra", "-Werror", "-pedantic-errors", *flags]
         command += [str(source), "-o", str(program), f"-I{ROOT / 'include'}"]
         command += [f"-L{self.folder}", f"-Wl,-rpath,{self.folder}", "-lskypostal", "-lpthread"]
         subprocess.run(command, check=True)

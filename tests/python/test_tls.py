@@ -8,8 +8,9 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable
 
 import pytest
 import trustme
@@ -27,7 +28,7 @@ class Server:
 
     def __init__(self, serve: Serve) -> None:
         self.serve = serve
-        self.sockets: List[socket.socket] = []
+        self.sockets: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -58,7 +59,7 @@ class Server:
 
 @pytest.fixture
 def start() -> Iterator[Callable[[Serve], Server]]:
-    servers: List[Server] = []
+    servers: list[Server] = []
 
     def start(serve: Serve) -> Server:
         servers.append(Server(serve))
@@ -81,7 +82,7 @@ def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def answer(certificate: trustme.LeafCert, context: Optional[ssl.SSLContext] = None) -> Serve:
+def answer(certificate: trustme.LeafCert, context: ssl.SSLContext | None = None) -> Serve:
     """A server with this certificate that accepts every update."""
     context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)

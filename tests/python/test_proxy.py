@@ -1,0 +1,215 @@
+"""Proxies: given, from the environment, exempted, unusable, and their secrets."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+import socket
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from test_tls import UPDATE, Server, answer
+
+from skypostal import Client, ConfigurationError, ConnectError
+from skypostal.sandbox import Sandbox
+
+PASSWORD = "pass-7fz"
+LOGIN = f"user:{PASSWORD}"
+
+
+class Proxy(Server):
+    """An HTTP proxy that tunnels and forwards; wants ``login`` if there is one."""
+
+    def __init__(self, login: str = "", dies: bool = False) -> None:
+        self.heads: list[bytes] = []
+        self.login = login
+        self.dies = dies
+        super().__init__(self.tunnel)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def tunnel(self, connection: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(65536)
+        self.heads.append(head)
+        wanted = b"Basic " + base64.b64encode(self.login.encode())
+        if self.dies:
+            return
+        if self.login and wanted.lower() not in head.lower():
+            refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+            connection.sendall(refusal)
+            return
+        if head.startswith(b"CONNECT "):
+            port = int(head.split(b" ")[1].rpartition(b":")[2])
+            upstream = socket.create_connection(("127.0.0.1", port))
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            port = int(head.split(b"/")[2].rpartition(b":")[2])
+            upstream = socket.create_connection(("127.0.0.1", port))
+            method, target, rest = head.split(b" ", 2)
+            upstream.sendall(b" ".join([method, b"/" + target.split(b"/", 3)[3], rest]))
+        self.sockets.append(upstream)
+        threading.Thread(target=self.copy, args=(upstream, connection), daemon=True).start()
+        self.copy(connection, upstream)
+
+    @staticmethod
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[Any]:
+    """The options that reach a TLS server."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = Server(answer(ca.issue_cert("localhost")))
+    yield {"base_url": f"https://localhost:{server.port}", "ca_file": tmp_path / "ca.pem"}
+    server.close()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    proxy = Proxy()
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def locked_proxy() -> Iterator[Proxy]:
+    proxy = Proxy(LOGIN)
+    yield proxy
+    proxy.close()
+
+
+def update(**options: Any) -> Any:
+    with Client(**options) as client:
+        return client.update_personal_info(**UPDATE)
+
+
+def test_a_given_proxy_tunnels_and_sees_no_key(secure: Any, proxy: Proxy) -> None:
+    assert update(**secure, proxy=proxy.url).cust_id == 51736835
+    (head,) = proxy.heads
+    assert head.startswith(b"CONNECT localhost:")
+    assert b"customer_key" not in head
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_the_environment_names_a_proxy(
+    secure: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, proxy.url)
+    update(**secure)
+    assert len(proxy.heads) == 1
+    update(**secure, trust_env=False)
+    assert len(proxy.heads) == 1
+
+
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize("exempt", ["localhost", "example.org, localhost", "*"])
+def test_no_proxy_exempts(
+    secure: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, variable: str, exempt: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv(variable, exempt)
+    update(**secure)
+    assert proxy.heads == []
+
+
+def test_a_proxy_without_a_scheme_is_http(
+    secure: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
+    update(**secure)
+    assert len(proxy.heads) == 1
+
+
+def test_a_login_is_sent_to_the_proxy(secure: Any, locked_proxy: Proxy) -> None:
+    assert update(**secure, proxy=f"http://{LOGIN}@127.0.0.1:{locked_proxy.port}").cust_id
+
+
+@pytest.mark.parametrize("login", ["", "user:wrong-7fz@"])
+def test_a_proxy_that_asks_for_a_login_is_a_connect_error(
+    secure: Any, locked_proxy: Proxy, login: str
+) -> None:
+    with pytest.raises(ConnectError, match=r"(?i)proxy") as caught:
+        update(**secure, proxy=f"http://{login}127.0.0.1:{locked_proxy.port}", max_retries=0)
+    assert caught.value.delivery == "not_sent"
+
+
+def test_a_proxy_that_dies_is_a_connect_error(secure: Any) -> None:
+    proxy = Proxy(dies=True)
+    with pytest.raises(ConnectError, match=r"(?i)tunnel") as caught:
+        update(**secure, proxy=proxy.url)
+    assert (caught.value.delivery, caught.value.attempts) == ("not_sent", 3)
+    proxy.close()
+
+
+def test_a_proxy_that_is_not_there_is_a_connect_error(secure: Any) -> None:
+    with pytest.raises(ConnectError) as caught:
+        update(**secure, proxy="http://127.0.0.1:9", max_retries=0)
+    assert caught.value.delivery == "not_sent"
+
+
+def test_plain_http_goes_through_a_proxy_on_this_machine_only(
+    sandbox: Sandbox, proxy: Proxy, locked_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong_keys: Any = {**UPDATE, "customer_first_name": "A"}
+    with Client(base_url=sandbox.url, proxy=proxy.url) as client:
+        with pytest.raises(Exception, match="refused the update"):
+            client.update_personal_info(**wrong_keys)
+    assert proxy.heads[0].startswith(b"POST http://127.0.0.1:")
+    with pytest.raises(ConnectError, match="407") as caught:
+        update(base_url=sandbox.url, proxy=locked_proxy.url, max_retries=0)
+    assert caught.value.delivery == "not_sent"
+    with pytest.raises(ConfigurationError, match="proxy: .*allow_http"):
+        Client(base_url=sandbox.url, proxy="http://proxy.example:3128")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    with pytest.raises(ConfigurationError, match="HTTP_PROXY: .*NO_PROXY"):
+        Client(base_url=sandbox.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    Client(base_url=sandbox.url)
+
+
+def test_http_proxy_is_not_read_in_a_cgi_program(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://the.header.named.proxy")
+    monkeypatch.setenv("REQUEST_METHOD", "POST")
+    Client(base_url=sandbox.url)
+
+
+@pytest.mark.parametrize("url", ["socks5://127.0.0.1:1080", "http://", "http://a b", "ftp://h:1"])
+def test_an_unusable_proxy_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="^proxy: "):
+        Client(proxy=url)
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    with pytest.raises(ConfigurationError, match="^HTTPS_PROXY: "):
+        Client()
+    Client(trust_env=False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "127.0.0.1:99999", "[::"])
+def test_no_text_holds_the_login_of_a_proxy(secure: Any, host: str) -> None:
+    proxy = f"http://{LOGIN}@{host}"
+    try:
+        client = Client(**secure, proxy=proxy, max_retries=0)
+        shown = repr(client)
+        client.update_personal_info(**UPDATE)
+    except (ConfigurationError, ConnectError) as error:
+        shown = f"{error!r} {traceback.format_exc()} {pickle.dumps(error)!r}"
+    assert PASSWORD not in shown.replace(f'LOGIN = f"user:{PASSWORD}"', "")
+    encoded = base64.b64encode(LOGIN.encode()).decode()
+    assert encoded not in shown
