@@ -52,9 +52,7 @@ def update(sandbox: Sandbox, language: str, command: list[str]) -> None:
 def main(c_program: str) -> None:
     folder = Path(__file__).parent
     with Sandbox() as sandbox:
-        print(
-            f"A local stand-in for the service listens on {sandbox.url}; nothing leaves this machine."
-        )
+        print(f"A local stand-in for the service listens on {sandbox.url}.")
         python = [sys.executable, str(folder / "update.py")]
         update(sandbox, "Python", [*python, "New Name", "New Last", "1980-08-19", "M"])
         update(sandbox, "C", [c_program, "Zoë", "O'Neill-Ñandú", "1969-12-31", "F"])

@@ -1,4 +1,4 @@
-"""What can go wrong. Every error is a ``SkyPostalError`` and says whether the customer was changed."""
+"""What can go wrong. Every error is a ``SkyPostalError`` and tells if the customer was changed."""
 
 from __future__ import annotations
 
