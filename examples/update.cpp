@@ -1,0 +1,97 @@
+// Updates one customer: update FIRST_NAME LAST_NAME BIRTH_DATE GENDER
+//
+// An empty argument leaves its field as it is. From the environment come SKYPOSTAL_USER_CODE,
+// SKYPOSTAL_APP_KEY, SKYPOSTAL_CUSTOMER_BOX_ID and SKYPOSTAL_CUSTOMER_KEY: keys do not belong into
+// arguments, where everyone on the machine can read them.
+//
+//     c++ -Iinclude examples/update.cpp -Ltarget/release -lskypostal -o update
+//
+// C++98; with a newer one, std::unique_ptr can take the place of Handle.
+#include <skypostal.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+// Owns a handle, and frees it with the function of its type.
+template <typename T, void (*release)(T *)>
+class Handle {
+public:
+    explicit Handle(T *handle = NULL) : handle_(handle) {}
+    ~Handle() { release(handle_); }
+    T *get() const { return handle_; }
+    T **out() { return &handle_; }
+
+private:
+    Handle(const Handle &);
+    Handle &operator=(const Handle &);
+    T *handle_;
+};
+
+static const char *advice(int delivery)
+{
+    switch (delivery) {
+    case SKYPOSTAL_DELIVERY_NOT_SENT:
+        return "nothing was sent: the customer is as before";
+    case SKYPOSTAL_DELIVERY_REJECTED:
+        return "the service did not make the change: the customer is as before";
+    default:
+        return "the customer may have been changed: run this again, which does no harm";
+    }
+}
+
+// NULL leaves a field as it is.
+static const char *given(const std::string &argument)
+{
+    return argument.empty() ? NULL : argument.c_str();
+}
+
+static std::string shown(const char *value)
+{
+    return value == NULL ? "-" : value;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) {
+        std::cerr << "usage: update FIRST_NAME LAST_NAME BIRTH_DATE GENDER\n";
+        return 2;
+    }
+    const std::string first_name(argv[1]), last_name(argv[2]), birth_date(argv[3]), gender(argv[4]);
+    const char *box_id = std::getenv("SKYPOSTAL_CUSTOMER_BOX_ID");
+
+    // What a setter finds wrong is remembered, and told by the calls below.
+    Handle<skypostal_options, skypostal_options_free> options(skypostal_options_new());
+    skypostal_options_read_environment(options.get());
+    Handle<skypostal_update, skypostal_update_free> update(skypostal_update_new());
+    skypostal_update *u = update.get();
+    skypostal_update_set_customer_box_id(u, box_id == NULL ? 0 : std::strtol(box_id, NULL, 10));
+    skypostal_update_set_customer_key(u, std::getenv("SKYPOSTAL_CUSTOMER_KEY"));
+    skypostal_update_set_customer_first_name(u, given(first_name));
+    skypostal_update_set_customer_last_name(u, given(last_name));
+    skypostal_update_set_customer_birth_date(u, given(birth_date));
+    skypostal_update_set_customer_gender(u, given(gender));
+
+    Handle<skypostal_client, skypostal_client_free> client;
+    Handle<skypostal_personal_info, skypostal_personal_info_free> info;
+    Handle<skypostal_error, skypostal_error_free> error;
+    int status = skypostal_client_new(options.get(), client.out(), error.out());
+    if (status == SKYPOSTAL_OK)
+        status = skypostal_client_update_personal_info(client.get(), u, info.out(), error.out());
+    if (status != SKYPOSTAL_OK) {
+        std::cerr << skypostal_error_message(error.get()) << '\n'
+                  << advice(skypostal_error_delivery(error.get())) << '\n';
+        return 1;
+    }
+
+    const skypostal_personal_info *i = info.get();
+    std::cout << "cust_id: " << skypostal_personal_info_cust_id(i) << '\n'
+              << "customer_first_name: " << shown(skypostal_personal_info_customer_first_name(i))
+              << "\ncustomer_last_name: " << shown(skypostal_personal_info_customer_last_name(i))
+              << "\ncustomer_identity_number: "
+              << shown(skypostal_personal_info_customer_identity_number(i))
+              << "\ncustomer_tax_number: " << shown(skypostal_personal_info_customer_tax_number(i))
+              << "\ncustomer_birth_date: " << shown(skypostal_personal_info_customer_birth_date(i))
+              << "\ncustomer_gender: " << shown(skypostal_personal_info_customer_gender(i)) << '\n';
+    return 0;
+}

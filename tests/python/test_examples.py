@@ -1,0 +1,145 @@
+"""The examples do the same in each language, and the README's commands and code are real."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, CLibrary
+
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+KEPT = ("", "", "", "")
+CHANGED = ("Zoë 😀", "O'Neill", "1969-12-31", "F")
+
+
+@pytest.fixture(params=["python", "c", "c++"])
+def run(request: pytest.FixtureRequest, sandbox: Sandbox) -> Run:
+    """Runs the example in one language against the sandbox."""
+    command = [sys.executable, str(ROOT / "examples" / "update.py")]
+    if request.param != "python":
+        library: CLibrary = request.getfixturevalue("c_library")
+        name, standard = ("update.c", "c89") if request.param == "c" else ("update.cpp", "c++98")
+        command = [str(library.compile(ROOT / "examples" / name, f"-std={standard}"))]
+
+    def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        environment: dict[str, str | None] = {
+            **os.environ,
+            "SKYPOSTAL_BASE_URL": sandbox.url,
+            "SKYPOSTAL_USER_CODE": str(USER_CODE),
+            "SKYPOSTAL_APP_KEY": APP_KEY,
+            "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
+            "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
+            **changes,
+        }
+        given = {name: value for name, value in environment.items() if value is not None}
+        done = subprocess.run([*command, *arguments], env=given, capture_output=True, text=True)
+        assert APP_KEY not in done.stdout + done.stderr
+        assert CUSTOMER_KEY not in done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def test_an_update_prints_the_record(run: Run, sandbox: Sandbox) -> None:
+    done = run(*CHANGED)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "cust_id: 51736835",
+        "customer_first_name: Zoë 😀",
+        "customer_last_name: O'Neill",
+        "customer_identity_number: 123456789",
+        "customer_tax_number: 0",
+        "customer_birth_date: 1969-12-31",
+        "customer_gender: F",
+    ]
+    assert sandbox.customers[BOX_ID]["customer_first_name"] == "Zoë 😀"
+
+
+def test_an_empty_argument_keeps_its_field(run: Run, sandbox: Sandbox) -> None:
+    before = sandbox.customers[BOX_ID]
+    assert run(*KEPT).returncode == 0
+    assert sandbox.customers[BOX_ID] == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "words"),
+    [
+        (("A", "B", "1980-13-01", "M"), {}, ["customer_birth_date: ", "nothing was sent"]),
+        (("A", "B", "", "X"), {}, ["customer_gender: ", '"M" or "F"', "nothing was sent"]),
+        (KEPT, {"SKYPOSTAL_APP_KEY": "wrong"}, ["refused the update", "did not make the change"]),
+        (KEPT, {"SKYPOSTAL_APP_KEY": None}, ["app_key: is missing", "nothing was sent"]),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": None}, ["customer_key: is required"]),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": None}, ["customer_box_id: is not positive"]),
+        (KEPT, {"SKYPOSTAL_USER_CODE": "x"}, ["user_code: SKYPOSTAL_USER_CODE is not an integer"]),
+        (
+            KEPT,
+            {"SKYPOSTAL_BASE_URL": "http://127.0.0.1:9"},
+            ["no connection to 127.0.0.1:9", "refused", "3 attempts", "nothing was sent"],
+        ),
+    ],
+)
+def test_a_failure_says_what_and_whether_the_customer_was_changed(
+    run: Run, arguments: tuple[str, ...], changes: dict[str, str | None], words: list[str]
+) -> None:
+    done = run(*arguments, **changes)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 2
+    for word in words:
+        assert word in done.stderr
+
+
+def test_wrong_arguments_are_told(run: Run) -> None:
+    done = run("one")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "usage: update FIRST_NAME LAST_NAME BIRTH_DATE GENDER\n"
+
+
+def readme_blocks(language: str) -> list[str]:
+    text = (ROOT / "README.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
+    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
+    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
+
+
+def test_the_readmes_python_runs(credentials: None, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = readme_blocks("python")
+    exec(code.replace("the customer's key", CUSTOMER_KEY), {})
+    assert capsys.readouterr().out == "New Name\n"
+
+
+def test_the_readmes_c_runs(credentials: None, c_library: CLibrary, tmp_path: Path) -> None:
+    (code,) = readme_blocks("c")
+    source = tmp_path / "readme.c"
+    source.write_text(code.replace("the customer's key", CUSTOMER_KEY))
+    program = c_library.compile(source, "-std=c89")
+    assert subprocess.run([program], capture_output=True, text=True).stdout == "New Name\n"
+
+
+def test_the_demo_shows_both_updates(c_library: CLibrary) -> None:
+    program = c_library.compile(ROOT / "examples" / "update.c", "-std=c89")
+    demo = [sys.executable, str(ROOT / "examples" / "demo.py"), str(program)]
+    done = subprocess.run(demo, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ["From Python", "From C", '"New Name"', '"Zoë"', "Both updates arrived"]:
+        assert word in done.stdout
+    assert APP_KEY not in done.stdout and CUSTOMER_KEY not in done.stdout
+
+
+def test_the_demo_fails_loudly() -> None:
+    demo = [sys.executable, str(ROOT / "examples" / "demo.py"), "/bin/false"]
+    done = subprocess.run(demo, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the C program failed" in done.stderr
