@@ -37,8 +37,8 @@ struct PersonalInfo(crate::PersonalInfo);
 #[pymethods]
 impl PersonalInfo {
     #[classattr]
-    fn __match_args__() -> [&'static str; 7] {
-        FIELDS_OF_INFO
+    fn __match_args__(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+        PyTuple::new(py, FIELDS_OF_INFO)
     }
 
     #[getter]

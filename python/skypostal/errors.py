@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-Delivery = Literal["not_sent", "rejected", "unknown"]
+if TYPE_CHECKING:
+    _Delivery = Literal["not_sent", "rejected", "unknown"]
 
 
 class SkyPostalError(Exception):
@@ -13,7 +14,7 @@ class SkyPostalError(Exception):
     Its text is one line with the chain of causes, and holds no key and no personal data.
     """
 
-    delivery: Delivery
+    delivery: _Delivery
     """Was the customer changed?
 
     ``"not_sent"``: nothing of the update reached the service.
@@ -24,7 +25,7 @@ class SkyPostalError(Exception):
     """How many attempts were begun; 0 when nothing was tried."""
 
     def __init__(
-        self, message: str = "", *, delivery: Delivery = "unknown", attempts: int = 0
+        self, message: str = "", *, delivery: _Delivery = "unknown", attempts: int = 0
     ) -> None:
         super().__init__(message)
         self.delivery = delivery
@@ -50,7 +51,7 @@ class ValidationError(SkyPostalError, ValueError):
         message: str = "",
         *,
         field: str | None = None,
-        delivery: Delivery = "not_sent",
+        delivery: _Delivery = "not_sent",
         attempts: int = 0,
     ) -> None:
         super().__init__(message, delivery=delivery, attempts=attempts)
@@ -94,7 +95,7 @@ class StatusError(SkyPostalError):
         status: int = 0,
         body: str = "",
         retry_after: float | None = None,
-        delivery: Delivery = "unknown",
+        delivery: _Delivery = "unknown",
         attempts: int = 0,
     ) -> None:
         super().__init__(message, delivery=delivery, attempts=attempts)
@@ -120,7 +121,7 @@ class RefusedError(SkyPostalError):
         description: str = "",
         location: str = "",
         system_error: bool = False,
-        delivery: Delivery = "rejected",
+        delivery: _Delivery = "rejected",
         attempts: int = 0,
     ) -> None:
         super().__init__(message, delivery=delivery, attempts=attempts)
@@ -140,7 +141,7 @@ class ResponseError(SkyPostalError):
         message: str = "",
         *,
         body: str = "",
-        delivery: Delivery = "unknown",
+        delivery: _Delivery = "unknown",
         attempts: int = 0,
     ) -> None:
         super().__init__(message, delivery=delivery, attempts=attempts)
