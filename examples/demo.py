@@ -10,17 +10,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 HIDDEN = ("app_key", "customer_key")
 
 
-def show(sandbox: Sandbox, title: str) -> None:
-    print(f"\n  {title}")
-    for name, value in sandbox.customers[BOX_ID].items():
+def show(before: dict[str, Any], after: dict[str, Any]) -> None:
+    print("\n  the record                before              after")
+    for name, old in before.items():
         if name not in HIDDEN:
-            print(f"    {name:26}{'-' if value is None else value}")
+            old, new = ("-" if value is None else str(value) for value in (old, after[name]))
+            print(f"    {name:26}{old:20}{new:20}{'<- changed' if new != old else ''}".rstrip())
 
 
 def update(sandbox: Sandbox, language: str, command: list[str]) -> None:
@@ -33,7 +35,7 @@ def update(sandbox: Sandbox, language: str, command: list[str]) -> None:
         "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
     }
     print(f"\n== From {language}: {' '.join(map(repr, command[-4:]))}")
-    show(sandbox, "the record before")
+    before = sandbox.customers[BOX_ID]
     seen = len(sandbox.requests)
     done = subprocess.run(command, env=environment, text=True, capture_output=True)
     for request in sandbox.requests[seen:]:
@@ -44,7 +46,7 @@ def update(sandbox: Sandbox, language: str, command: list[str]) -> None:
             print(f"    {name:26}{json.dumps(value, ensure_ascii=False)}")
     print("\n  the answer, as the program prints it")
     print("".join(f"    {line}\n" for line in (done.stdout + done.stderr).splitlines()), end="")
-    show(sandbox, "the record after")
+    show(before, sandbox.customers[BOX_ID])
     if done.returncode != 0:
         sys.exit(f"demo: the {language} program failed with exit code {done.returncode}")
 

@@ -3,30 +3,27 @@
  *
  * An empty argument leaves its field as it is. From the environment come SKYPOSTAL_USER_CODE,
  * SKYPOSTAL_APP_KEY, SKYPOSTAL_CUSTOMER_BOX_ID and SKYPOSTAL_CUSTOMER_KEY: keys do not belong into
- * arguments, where everyone on the machine can read them.
- *
+ * arguments, where everyone on the machine can read them. To compile:
  *     cc -Iinclude examples/update.c -Ltarget/release -lskypostal -o update
  */
 #include <skypostal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static const char *advice(int delivery)
-{
-    switch (delivery) {
-    case SKYPOSTAL_DELIVERY_NOT_SENT:
-        return "nothing was sent: the customer is as before";
-    case SKYPOSTAL_DELIVERY_REJECTED:
-        return "the service did not make the change: the customer is as before";
-    default:
-        return "the customer may have been changed: run this again, which does no harm";
-    }
-}
+static const char *const advice_by_delivery[] = {
+    "", "nothing was sent: the customer is as before",
+    "the service did not make the change: the customer is as before",
+    "the customer may have been changed: run this again, which does no harm"};
 
 /* NULL leaves a field as it is. */
-static const char *given(const char *argument)
+static const char *given(const char *argument) { return argument[0] == '\0' ? NULL : argument; }
+
+/* 0, which no box has, for what is not a number. */
+static long number(const char *text)
 {
-    return argument[0] == '\0' ? NULL : argument;
+    size_t digits = text == NULL ? 0 : strspn(text, "0123456789");
+    return digits < 1 || digits > 18 || text[digits] != '\0' ? 0 : strtol(text, NULL, 10);
 }
 
 static void print(const char *name, const char *value)
@@ -36,51 +33,47 @@ static void print(const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-    skypostal_options *options;
-    skypostal_update *update;
+    skypostal_options *options = skypostal_options_new();
+    skypostal_update *update = skypostal_update_new();
     skypostal_client *client = NULL;
     skypostal_personal_info *info = NULL;
     skypostal_error *error = NULL;
-    const char *box_id = getenv("SKYPOSTAL_CUSTOMER_BOX_ID");
-    int status;
+    char cust_id[24];
+    int result = argc == 5 ? 1 : 2;
 
     if (argc != 5) {
         fprintf(stderr, "usage: update FIRST_NAME LAST_NAME BIRTH_DATE GENDER\n");
-        return 2;
+        goto done;
     }
-
     /* What a setter finds wrong is remembered, and told by the calls below. */
-    options = skypostal_options_new();
     skypostal_options_read_environment(options);
-    update = skypostal_update_new();
-    skypostal_update_set_customer_box_id(update, box_id == NULL ? 0 : strtol(box_id, NULL, 10));
+    skypostal_update_set_customer_box_id(update, number(getenv("SKYPOSTAL_CUSTOMER_BOX_ID")));
     skypostal_update_set_customer_key(update, getenv("SKYPOSTAL_CUSTOMER_KEY"));
     skypostal_update_set_customer_first_name(update, given(argv[1]));
     skypostal_update_set_customer_last_name(update, given(argv[2]));
     skypostal_update_set_customer_birth_date(update, given(argv[3]));
     skypostal_update_set_customer_gender(update, given(argv[4]));
 
-    status = skypostal_client_new(options, &client, &error);
-    if (status == SKYPOSTAL_OK)
-        status = skypostal_client_update_personal_info(client, update, &info, &error);
-
-    if (status == SKYPOSTAL_OK) {
-        printf("cust_id: %ld\n", (long)skypostal_personal_info_cust_id(info));
-        print("customer_first_name", skypostal_personal_info_customer_first_name(info));
-        print("customer_last_name", skypostal_personal_info_customer_last_name(info));
-        print("customer_identity_number", skypostal_personal_info_customer_identity_number(info));
-        print("customer_tax_number", skypostal_personal_info_customer_tax_number(info));
-        print("customer_birth_date", skypostal_personal_info_customer_birth_date(info));
-        print("customer_gender", skypostal_personal_info_customer_gender(info));
-    } else {
+    if (skypostal_client_new(options, &client, &error) != SKYPOSTAL_OK
+        || skypostal_client_update_personal_info(client, update, &info, &error) != SKYPOSTAL_OK) {
         fprintf(stderr, "%s\n%s\n", skypostal_error_message(error),
-                advice(skypostal_error_delivery(error)));
+                advice_by_delivery[skypostal_error_delivery(error)]);
+        goto done;
     }
-
+    sprintf(cust_id, "%ld", (long)skypostal_personal_info_cust_id(info));
+    print("cust_id", skypostal_personal_info_cust_id(info) == 0 ? NULL : cust_id);
+    print("customer_first_name", skypostal_personal_info_customer_first_name(info));
+    print("customer_last_name", skypostal_personal_info_customer_last_name(info));
+    print("customer_identity_number", skypostal_personal_info_customer_identity_number(info));
+    print("customer_tax_number", skypostal_personal_info_customer_tax_number(info));
+    print("customer_birth_date", skypostal_personal_info_customer_birth_date(info));
+    print("customer_gender", skypostal_personal_info_customer_gender(info));
+    result = 0;
+done:
     skypostal_error_free(error);
     skypostal_personal_info_free(info);
     skypostal_client_free(client);
     skypostal_update_free(update);
     skypostal_options_free(options);
-    return status == SKYPOSTAL_OK ? 0 : 1;
+    return result;
 }

@@ -11,6 +11,7 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
 #include <string>
 
 // Owns a handle, and frees it with the function of its type.
@@ -46,9 +47,25 @@ static const char *given(const std::string &argument)
     return argument.empty() ? NULL : argument.c_str();
 }
 
+// 0, which no box has, for what is not a number.
+static long number(const char *text)
+{
+    const std::string digits(text == NULL ? "" : text);
+    const bool good = !digits.empty() && digits.size() <= 18
+        && digits.find_first_not_of("0123456789") == std::string::npos;
+    return good ? std::strtol(text, NULL, 10) : 0;
+}
+
 static std::string shown(const char *value)
 {
     return value == NULL ? "-" : value;
+}
+
+static std::string shown(int64_t value)
+{
+    std::ostringstream text;
+    text << value;
+    return value == 0 ? "-" : text.str();
 }
 
 int main(int argc, char **argv)
@@ -58,14 +75,13 @@ int main(int argc, char **argv)
         return 2;
     }
     const std::string first_name(argv[1]), last_name(argv[2]), birth_date(argv[3]), gender(argv[4]);
-    const char *box_id = std::getenv("SKYPOSTAL_CUSTOMER_BOX_ID");
 
     // What a setter finds wrong is remembered, and told by the calls below.
     Handle<skypostal_options, skypostal_options_free> options(skypostal_options_new());
     skypostal_options_read_environment(options.get());
     Handle<skypostal_update, skypostal_update_free> update(skypostal_update_new());
     skypostal_update *u = update.get();
-    skypostal_update_set_customer_box_id(u, box_id == NULL ? 0 : std::strtol(box_id, NULL, 10));
+    skypostal_update_set_customer_box_id(u, number(std::getenv("SKYPOSTAL_CUSTOMER_BOX_ID")));
     skypostal_update_set_customer_key(u, std::getenv("SKYPOSTAL_CUSTOMER_KEY"));
     skypostal_update_set_customer_first_name(u, given(first_name));
     skypostal_update_set_customer_last_name(u, given(last_name));
@@ -85,7 +101,7 @@ int main(int argc, char **argv)
     }
 
     const skypostal_personal_info *i = info.get();
-    std::cout << "cust_id: " << skypostal_personal_info_cust_id(i) << '\n'
+    std::cout << "cust_id: " << shown(skypostal_personal_info_cust_id(i)) << '\n'
               << "customer_first_name: " << shown(skypostal_personal_info_customer_first_name(i))
               << "\ncustomer_last_name: " << shown(skypostal_personal_info_customer_last_name(i))
               << "\ncustomer_identity_number: "

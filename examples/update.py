@@ -8,7 +8,9 @@ arguments, where everyone on the machine can read them.
 from __future__ import annotations
 
 import os
+import re
 import sys
+from decimal import Decimal
 from typing import Any
 
 import skypostal
@@ -28,7 +30,8 @@ def main(arguments: list[str]) -> int:
         return 2
     box_id = os.environ.get("SKYPOSTAL_CUSTOMER_BOX_ID", "")
     fields: dict[str, Any] = {
-        "customer_box_id": int(box_id) if box_id.isdecimal() else 0,
+        # 0, which no box has, for what is not a number.
+        "customer_box_id": int(box_id) if re.fullmatch("[0-9]{1,18}", box_id) else 0,
         "customer_key": os.environ.get("SKYPOSTAL_CUSTOMER_KEY"),
     }
     fields.update({name: value for name, value in zip(NAMES, arguments) if value})
@@ -38,6 +41,8 @@ def main(arguments: list[str]) -> int:
         print(f"{error}\n{ADVICE[error.delivery]}", file=sys.stderr)
         return 1
     for name, value in info.to_dict().items():
+        if isinstance(value, Decimal):
+            value = format(value, "f")  # str() would print some as 1E-7
         print(f"{name}: {'-' if value is None else value}")
     return 0
 
