@@ -222,11 +222,15 @@ impl Client {
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
         let retry_after = retry_after.and_then(retry::parse_retry_after);
 
+        let too_long = || Error::response("it is longer than 1 MiB", String::new());
+        if status.is_success() && answer.content_length() > Some(LONGEST_ANSWER as u64) {
+            return Err(too_long());
+        }
         let mut body = Vec::new();
         let ending = loop {
             match answer.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_ANSWER => {
-                    break Err(Error::response("it is longer than 1 MiB", String::new()));
+                    break Err(too_long());
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break Ok(()),
