@@ -188,24 +188,12 @@ impl Client {
         deadline: Instant,
         progress: &mut Progress,
     ) -> Result<PersonalInfo, Error> {
-        loop {
+        retry::repeat(self.max_retries, &self.budget, deadline, async || {
             progress.begin_attempt();
-            let error = match self.attempt(http, request, progress).await {
-                Ok(info) => {
-                    self.budget.earn();
-                    return Ok(info);
-                }
-                Err(error) => progress.end_attempt(error),
-            };
-            // A wait that would pass the deadline is not begun, and costs no retry.
-            let left = deadline.saturating_duration_since(Instant::now());
-            match retry::wait(&error, progress.attempts).filter(|wait| *wait < left) {
-                Some(wait) if progress.attempts <= self.max_retries && self.budget.spend() => {
-                    sleep(wait).await;
-                }
-                _ => return Err(error),
-            }
-        }
+            let outcome = self.attempt(http, request, progress).await;
+            outcome.map_err(|error| progress.end_attempt(error))
+        })
+        .await
     }
 
     /// One request and its answer.

@@ -19,6 +19,9 @@ use crate::{CallOptions, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Upd
 /// How many clients `update_personal_info` keeps, one for each configuration it met.
 const CLIENTS_KEPT: usize = 16;
 
+/// Where Python programs that use requests name the certificates of their company.
+const CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
+
 #[pymodule]
 mod _native {
     #[pymodule_export]
@@ -169,7 +172,8 @@ impl Client {
             options.set_connect_timeout(Some(seconds(connect_timeout)))?;
             options.set_max_retries(max_retries)?;
             options.set_proxy(proxy)?;
-            options.set_ca_file(ca_file.as_deref());
+            let bundle = || env::var_os(CA_BUNDLE).filter(|path| trust_env && !path.is_empty());
+            options.set_ca_file(ca_file.or_else(|| bundle().map(PathBuf::from)).as_deref());
             options.set_trust_env(trust_env);
             options.set_allow_http(allow_http);
             crate::Client::new(&options)
@@ -249,7 +253,7 @@ impl Client {
 
 /// The clients of `update_personal_info`, each with the environment that it was made from. Locked
 /// only by whoever holds the GIL, so that no fork leaves it locked.
-type Environment = [Option<OsString>; ENVIRONMENT_VARIABLES.len()];
+type Environment = ([Option<OsString>; ENVIRONMENT_VARIABLES.len()], Option<OsString>);
 static CLIENTS: Mutex<Vec<(Environment, Py<Client>)>> = Mutex::new(Vec::new());
 
 #[pyfunction]
@@ -259,7 +263,7 @@ fn update_personal_info(
     timeout: Option<f64>,
     fields: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<PersonalInfo> {
-    let environment = ENVIRONMENT_VARIABLES.map(env::var_os);
+    let environment = (ENVIRONMENT_VARIABLES.map(env::var_os), env::var_os(CA_BUNDLE));
     let known = {
         let clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = clients.iter().find(|(known, _)| *known == environment);

@@ -91,8 +91,10 @@ class Client:
         connect_timeout: seconds that one connection may take, from name look-up to TLS.
         max_retries: how often a call may be tried again; with 0 an update is sent at most once.
         proxy: ``http://[user:password@]host:port``.
-        ca_file: a PEM file of certificates to trust beside the operating system's.
-        trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like are read.
+        ca_file: a PEM file of certificates to trust beside the operating system's; else
+            ``REQUESTS_CA_BUNDLE``, if trust_env.
+        trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, and
+            ``REQUESTS_CA_BUNDLE``, are read.
         allow_http: whether plain ``http://`` may leave this machine.
 
         Raises ``ConfigurationError`` for an option that is unusable, ``ValidationError`` for a

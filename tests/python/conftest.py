@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy and no credentials of the machine reach a test."""
     for name in list(os.environ):
-        if name.startswith("SKYPOSTAL_") or name.lower().endswith("_proxy"):
+        if name.startswith(("SKYPOSTAL_", "REQUESTS_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 

@@ -136,6 +136,19 @@ def test_ssl_cert_file_and_ssl_cert_dir_replace_the_systems_roots(
         update(server.port)
 
 
+def test_requests_ca_bundle_adds_too_where_the_environment_is_trusted(
+    start: Any, ca: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start(answer(ca.issue_cert("localhost")))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
+    assert update(server.port).cust_id == 51736835
+    with pytest.raises(TlsError):
+        update(server.port, trust_env=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such.pem")
+    with pytest.raises(ConfigurationError, match="ca_file: /no/such.pem: No such file"):
+        Client()
+
+
 def year(number: int) -> datetime.datetime:
     return datetime.datetime(number, 1, 1)
 
