@@ -87,6 +87,9 @@ impl Client {
     /// # Errors
     /// The [`Kind`] tells what went wrong, [`Error::delivery`] whether the customer may have been
     /// changed.
+    ///
+    /// # Panics
+    /// In an async task, which must not block; call it through `spawn_blocking` there.
     pub fn update_personal_info(&self, update: &Update) -> Result<PersonalInfo, Error> {
         self.update_personal_info_with(update, CallOptions::default())
     }
@@ -101,12 +104,8 @@ impl Client {
         options: CallOptions<'_>,
     ) -> Result<PersonalInfo, Error> {
         let request = update.request(&self.credentials)?;
-        let unusable = |problem| Error::configuration("client", problem);
         if self.closed.load(Ordering::Relaxed) {
-            return Err(unusable("is closed; make a new one"));
-        }
-        if tokio::runtime::Handle::try_current().is_ok() {
-            return Err(unusable("blocks, and an async task must not; use spawn_blocking"));
+            return Err(Error::configuration("client", "is closed; make a new one"));
         }
         let timeout = options.timeout.unwrap_or(self.timeout);
         let pool = self.pool.here();
@@ -320,13 +319,13 @@ impl Progress {
     fn begin_attempt(&mut self) {
         self.attempts += 1;
         self.answered = false;
-        self.sent.store(false, Ordering::Relaxed);
         self.handshaking.store(false, Ordering::Relaxed);
     }
 
     fn end_attempt(&mut self, error: Error) -> Error {
         let error = error.after(self.attempts, self.before);
         self.before = error.delivery();
+        self.sent.store(false, Ordering::Relaxed);
         error
     }
 

@@ -99,7 +99,8 @@ fn spellings(text: &str) -> impl Iterator<Item = (char, usize)> {
         Some('&') => entity(),
         _ => None,
     };
-    first.map(|c| (c, c.len_utf8())).into_iter().chain(escaped)
+    // An escape goes first: it begins with a character that may be plain too.
+    escaped.into_iter().chain(first.map(|c| (c, c.len_utf8())))
 }
 
 #[cfg(test)]

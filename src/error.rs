@@ -154,6 +154,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn read_from(mut self, variable: &str) -> Self {
+        self.0.message = format!("{} (read from {variable})", self.0.message);
+        self
+    }
+
     pub(crate) fn with_bad_certificate(mut self) -> Self {
         self.0.bad_certificate = true;
         self
@@ -255,6 +260,12 @@ impl Faults {
 
     /// The first fault, if there is one.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.0.first().cloned().map_or(Ok(()), Err)
+        self.check_all_but(|_| false)
+    }
+
+    /// The first fault that does not matter any less for another value that is set.
+    pub(crate) fn check_all_but(&self, overridden: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let matters = |fault: &&Error| !fault.field().is_some_and(&overridden);
+        self.0.iter().find(matters).cloned().map_or(Ok(()), Err)
     }
 }

@@ -6,11 +6,40 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::{Instant, sleep};
+
 use crate::error::{Error, Kind};
 
 /// The first wait is up to this, the next up to twice as much, and so on.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
+
+/// Attempts, and the waits between them, until one succeeds or an error is final.
+///
+/// A wait that would pass the deadline is not begun: the error comes at once, and costs no retry.
+pub(crate) async fn repeat<T>(
+    max_retries: u32,
+    budget: &Budget,
+    deadline: Instant,
+    mut attempt: impl AsyncFnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let error = match attempt().await {
+            Ok(accepted) => {
+                budget.earn();
+                return Ok(accepted);
+            }
+            Err(error) => error,
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        match wait(&error, attempts).filter(|wait| *wait < left) {
+            Some(wait) if attempts <= max_retries && budget.spend() => sleep(wait).await,
+            _ => return Err(error),
+        }
+    }
+}
 
 /// How long to wait before the attempt after `attempts`, if the error is worth another one.
 pub(crate) fn wait(error: &Error, attempts: u32) -> Option<Duration> {
@@ -64,5 +93,152 @@ impl Budget {
     pub(crate) fn earn(&self) {
         let add = |left| (left < Budget::FULL).then_some(left + 1);
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Delivery;
+
+    fn error(kind: Kind) -> Error {
+        Error::new(kind, Delivery::Unknown, "")
+    }
+
+    fn status(status: u16, retry_after: Option<Duration>) -> Error {
+        Error::status(status, Delivery::Unknown, retry_after, String::new())
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        for (value, seconds) in [
+            ("0", Some(0)),
+            ("5", Some(5)),
+            ("007", Some(7)),
+            ("86400", Some(86_400)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(0)),
+            ("Wednesday, 21-Oct-15 07:28:00 GMT", Some(0)),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("1e3", None),
+            ("5s", None),
+            (" 5", None),
+            ("5 5", None),
+            ("soon", None),
+            ("٥", None),
+            ("2015-10-21T07:28:00Z", None),
+        ] {
+            assert_eq!(parse_retry_after(value), seconds.map(Duration::from_secs), "{value}");
+        }
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+        let seconds = parse_retry_after(&date).unwrap().as_secs_f64();
+        assert!((98.0..=100.0).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn only_what_may_get_better_is_tried_again() {
+        for kind in [Kind::Connect, Kind::Lost, Kind::Tls] {
+            assert!(wait(&error(kind), 1).is_some(), "{kind:?}");
+        }
+        for kind in [
+            Kind::InvalidField,
+            Kind::Configuration,
+            Kind::Timeout,
+            Kind::Refused,
+            Kind::Response,
+            Kind::Cancelled,
+            Kind::Internal,
+        ] {
+            assert!(wait(&error(kind), 1).is_none(), "{kind:?}");
+        }
+        assert!(wait(&error(Kind::Tls).with_bad_certificate(), 1).is_none());
+        let tried: Vec<u16> = (300..600).filter(|s| wait(&status(*s, None), 1).is_some()).collect();
+        assert_eq!(tried, [408, 429, 502, 503, 504]);
+    }
+
+    #[test]
+    fn a_wait_is_random_up_to_a_bound_that_doubles_to_eight_seconds() {
+        let bounds = [
+            (1, 250),
+            (2, 500),
+            (3, 1000),
+            (4, 2000),
+            (5, 4000),
+            (6, 8000),
+            (7, 8000),
+            (u32::MAX, 8000),
+        ];
+        for (attempts, millis) in bounds {
+            let bound = Duration::from_millis(millis);
+            let waits: Vec<_> =
+                (0..1000).map(|_| wait(&error(Kind::Lost), attempts).unwrap()).collect();
+            assert!(waits.iter().all(|wait| *wait <= bound), "after {attempts} attempts");
+            // Full jitter: each of these fails once in 10^45 runs.
+            assert!(waits.iter().any(|wait| *wait > bound.mul_f64(0.9)), "after {attempts}");
+            assert!(waits.iter().any(|wait| *wait < bound.mul_f64(0.1)), "after {attempts}");
+        }
+    }
+
+    #[test]
+    fn what_the_service_asks_for_is_waited() {
+        for seconds in [0, 1, 3600, u64::MAX] {
+            let asked = Duration::from_secs(seconds);
+            assert_eq!(wait(&status(503, Some(asked)), 1), Some(asked));
+        }
+        let asked = Duration::from_secs(1);
+        assert_eq!(wait(&status(500, Some(asked)), 1), None, "but only if it is worth it");
+    }
+
+    #[test]
+    fn a_budget_is_fifty_retries_and_ten_answers_earn_one() {
+        let spend_all = |budget: &Budget| (0..1000).take_while(|_| budget.spend()).count();
+        let budget = Budget::new();
+        (0..100).for_each(|_| budget.earn());
+        assert_eq!(spend_all(&budget), 50, "never more");
+        (0..9).for_each(|_| budget.earn());
+        assert_eq!(spend_all(&budget), 0);
+        budget.earn();
+        assert_eq!(spend_all(&budget), 1);
+        (0..10_000).for_each(|_| budget.earn());
+        assert_eq!(spend_all(&budget), 50, "never above");
+    }
+
+    /// Repeats an attempt that always fails so, on a clock that jumps over the waits; gives how
+    /// many attempts there were, and how long it all took.
+    fn repeat_failing(max_retries: u32, timeout: Duration, error: &Error) -> (u32, Duration) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (started, mut attempts) = (Instant::now(), 0);
+            let outcome = repeat(max_retries, &Budget::new(), started + timeout, async || {
+                attempts += 1;
+                Err::<(), _>(error.clone())
+            })
+            .await;
+            assert_eq!(outcome.as_ref(), Err(error));
+            (attempts, started.elapsed())
+        })
+    }
+
+    #[test]
+    fn waits_end_within_the_deadline_and_what_the_service_asks_for_is_kept() {
+        let day = Duration::from_secs(86_400);
+        let asks = |seconds| status(503, Some(Duration::from_secs(seconds)));
+        assert_eq!(repeat_failing(2, day, &asks(60)), (3, Duration::from_secs(120)));
+        assert_eq!(repeat_failing(0, day, &asks(60)), (1, Duration::ZERO));
+        assert_eq!(repeat_failing(9, Duration::from_secs(150), &asks(60)).0, 3);
+        assert_eq!(repeat_failing(9, Duration::from_secs(60), &asks(60)), (1, Duration::ZERO));
+        assert_eq!(repeat_failing(9, day, &asks(u64::MAX)), (1, Duration::ZERO));
+        assert_eq!(repeat_failing(u32::MAX, day * 7, &asks(1)).0, 51, "the budget is 50");
+        assert_eq!(repeat_failing(9, day, &error(Kind::Response)), (1, Duration::ZERO));
+
+        for _ in 0..100 {
+            let (attempts, took) = repeat_failing(20, Duration::from_secs(3), &error(Kind::Lost));
+            assert!(attempts > 1 && took <= Duration::from_secs(3), "{attempts} in {took:?}");
+        }
     }
 }

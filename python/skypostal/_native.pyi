@@ -11,57 +11,75 @@ __all__ = ["Client", "PersonalInfo", "__version__", "update_personal_info"]
 __version__: Final[str]
 
 class _Fields(TypedDict, total=False):
-    user_code: int | None
-    """The user code given by SkyPostal: positive. Wins over the client's."""
-    app_key: str | None
-    """The application key given by SkyPostal. Secret. Wins over the client's."""
-    customer_box_id: int | None
-    """The customer's box, obtained by registration or login: positive. Required."""
-    customer_key: str | None
-    """The customer's key, obtained by registration or login. Secret. Required.
+    """The fields of an update, by their documented names, which the service reads case-sensitively
+    (observed). None counts as not given. Where a rule is marked neither documented nor observed,
+    it is this library's own."""
 
-    It changes when the customer's e-mail address does (documented).
-    """
+    user_code: int | None
+    """The user code given by SkyPostal for one environment (documented): from 1 to 2**63 - 1, no
+    ``bool``. Wins over the client's. Required somewhere."""
+    app_key: str | None
+    """The application key given by SkyPostal for one environment (documented). Secret; a text as
+    the first name is. Wins over the client's. Required somewhere."""
+    customer_box_id: int | None
+    """The customer's box, obtained by registration or login (documented): from 1 to 2**63 - 1, no
+    ``bool``. Required."""
+    customer_key: str | None
+    """The customer's key, obtained by registration or login; another one after the customer's
+    e-mail address was changed (documented). Secret; a text as the first name is. Required."""
     customer_first_name: str | None
-    """The new first name: not blank, no control characters, at most 8192 UTF-16 units (observed:
-    the service refuses longer texts)."""
+    """The new first name: not empty and not only white space, no control character, no half of a
+    surrogate pair, at most 8192 UTF-16 units (observed: longer ones are refused). All other
+    Unicode arrives unchanged. Whether an empty text would clear a field is documented nowhere.
+
+    A whole request has at most 65536 bytes (observed); the error names its longest text."""
     customer_last_name: str | None
     """The new last name: as the first name."""
     customer_identity_number: str | None
     """The new identity number: as the first name."""
     customer_tax_number: str | int | Decimal | None
-    """The new tax number (documented: numeric): digits with an optional fraction, no sign, no
-    exponent, at most 28 digits. Every digit is sent; leading zeros are dropped."""
+    """The new tax number, numeric (documented): digits with an optional fraction, no sign, at most
+    28 digits; as a ``str`` no exponent. Every digit is sent, ``123.450`` too (observed: the
+    decimals are kept); leading zeros are dropped. No ``float``, which would change digits."""
     customer_birth_date: str | datetime.date | None
-    """The new birth date: ``YYYY-MM-DD`` (documented), from 1753-01-01 to today; not a
-    ``datetime``, whose day depends on a time zone."""
+    """The new birth date, a real day: ``YYYY-MM-DD`` (documented) or a ``date``, from 1753-01-01
+    to today, wherever on Earth today is latest. No ``datetime``: its day depends on a time zone."""
     customer_gender: Literal["M", "F"] | None
     """The new gender: ``"M"`` or ``"F"`` (documented)."""
 
 def update_personal_info(
     *, timeout: float | None = None, **fields: Unpack[_Fields]
 ) -> PersonalInfo:
-    """Changes a customer's personal information, and waits for the answer.
+    """Changes a customer's personal information and waits for the answer, the record as it then is.
 
-    A field that is not given, or ``None``, is not sent and keeps its value (documented).
+    A field that is not given, or None, is not sent and keeps its value; one, some or all may change
+    in one call (documented). With no change at all the current record comes back.
 
     ``user_code`` and ``app_key`` may come from ``SKYPOSTAL_USER_CODE`` and ``SKYPOSTAL_APP_KEY``;
-    ``SKYPOSTAL_ENVIRONMENT`` and ``SKYPOSTAL_BASE_URL`` say where the service is. Calls with the
-    same environment share a client and its connections. Any thread may call; other threads go on
-    meanwhile.
+    ``SKYPOSTAL_ENVIRONMENT`` and ``SKYPOSTAL_BASE_URL`` say where the service is. Calls that find
+    the same environment variables share a client and its connections.
 
-    ``timeout`` bounds the whole call, retries and waits included, in seconds: 30 if not given.
+    timeout: seconds for the whole call, retries and waits included, more than 0 and at most 49
+        days; 30 if not given.
 
-    Raises a ``SkyPostalError``, whose ``delivery`` tells whether the customer may have been
-    changed; a ``TypeError`` for a name that is no field.
+    Any thread may call; other threads run meanwhile. On the main thread a call handles signals
+    while it waits: Ctrl-C raises ``KeyboardInterrupt``, whatever else a handler raises comes out
+    too, and the customer may or may not have been changed.
+
+    Raises, all under ``SkyPostalError``, whose ``delivery`` tells whether the customer was changed:
+    ``ValidationError`` for a field (nothing is sent then), ``ConfigurationError`` for a missing
+    ``user_code`` or ``app_key`` or an unusable option, ``ConnectError``, ``TlsError``,
+    ``ConnectionLostError``, ``RequestTimeoutError``, ``StatusError``, ``RefusedError`` (observed:
+    with status 200 too), ``ResponseError``. And ``TypeError`` for a name that is no field.
     """
 
 @final
 class Client:
     """Updates customers. Made once, and used for every call.
 
-    Any number of threads may call at once. A client made before a fork works in the child too. It
-    keeps connections, so it cannot be pickled.
+    Any number of threads may call at once, each on a connection of its own; connections are kept
+    and used again. A client made before a fork works in the child too. It cannot be pickled or
+    copied. Its repr shows no secret. As a context manager it closes itself.
     """
 
     def __new__(
@@ -84,13 +102,19 @@ class Client:
         user_code, app_key: the credentials given by SkyPostal; else ``SKYPOSTAL_USER_CODE`` and
             ``SKYPOSTAL_APP_KEY``; a call may bring its own.
         environment: ``"test"`` or ``"production"``; else ``SKYPOSTAL_ENVIRONMENT``, else test. Each
-            has credentials of its own (documented).
-        base_url: where the service is, in place of the environment's address; else
-            ``SKYPOSTAL_BASE_URL``. Plain ``http://`` to this machine only.
-        timeout: seconds that a whole call may take, retries and waits included.
-        connect_timeout: seconds that one connection may take, from name look-up to TLS.
-        max_retries: how often a call may be tried again; with 0 an update is sent at most once.
-        proxy: ``http://[user:password@]host:port``.
+            has credentials of its own, and test's address is documented; production's was seen in
+            use elsewhere.
+        base_url: where the service is, without the path of the call, in place of the environment's
+            address; else, if no ``environment`` is given, ``SKYPOSTAL_BASE_URL``. Plain
+            ``http://`` to this machine only.
+        timeout: seconds that a whole call may take, retries and waits included; then
+            ``RequestTimeoutError``. More than 0, at most 49 days.
+        connect_timeout: seconds that one connection may take, from name look-up to TLS; then
+            ``ConnectError``. The same range.
+        max_retries: how often a call may be tried again after a failed or lost connection or a
+            status 408, 429, 502, 503 or 504: the same update sent twice leaves the same record
+            (documented: it sets fields to values). With 0 an update is sent at most once.
+        proxy: ``http://[user:password@]host:port`` or ``https://…``; wins over the environment's.
         ca_file: a PEM file of certificates to trust beside the operating system's; else
             ``REQUESTS_CA_BUNDLE``, if trust_env.
         trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, and
@@ -104,10 +128,16 @@ class Client:
     def update_personal_info(
         self, *, timeout: float | None = None, **fields: Unpack[_Fields]
     ) -> PersonalInfo:
-        """As ``skypostal.update_personal_info``, with this client's options."""
+        """As ``skypostal.update_personal_info``, with this client's options.
+
+        ``user_code``, ``app_key`` and ``timeout`` win over the client's where given.
+        """
 
     def close(self) -> None:
-        """Closes the connections. Calls in flight end as they would; later ones fail."""
+        """Closes the connections, from any thread and any number of times.
+
+        Calls in flight end as they would; later ones raise ``ConfigurationError``.
+        """
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -122,8 +152,9 @@ class Client:
 class PersonalInfo:
     """The customer's personal information after an update, as the service reports it.
 
-    Immutable and comparable. Each attribute is ``None`` where the service did not tell, or told
-    what cannot be read. Its repr shows no personal data; ``to_dict`` does.
+    Made by an update. Immutable, comparable, hashable, for any thread; it pickles. Each attribute
+    is None where the service told nothing, or what cannot be read; ``raw`` has that too. Its repr
+    shows no personal data; ``to_dict`` does.
     """
 
     __match_args__: Final = (
@@ -153,11 +184,15 @@ class PersonalInfo:
 
     @property
     def customer_tax_number(self) -> int | Decimal | None:
-        """The tax number, with every digit that the service sent."""
+        """The tax number, with every digit that the service sent: a ``Decimal`` where it has a
+        fraction (observed: ``123.450``)."""
 
     @property
     def customer_birth_date(self) -> datetime.date | None:
-        """The birth date, a day of the service's calendar whatever the time zone of the reader."""
+        """The birth date, a day of the service's calendar whatever the time zone of the reader.
+
+        None where the service says year 1, which stands for "not set" (observed).
+        """
 
     @property
     def customer_gender(self) -> str | None:
@@ -165,7 +200,9 @@ class PersonalInfo:
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The whole JSON object that the service sent; a new one each time."""
+        """The whole JSON object that the service sent, numbers as ``int`` or ``Decimal``; a new one
+        each time. Members that are not documented are kept (other pages of the service show some).
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """The seven attributes by name, without ``raw``."""

@@ -173,6 +173,7 @@ skypostal.update_personal_info(customer_box_id={box!r}, customer_key={key!r})
 app = celery.Celery("tasks", broker="filesystem://", backend="file://{folder}")
 app.conf.broker_transport_options = {{
     "data_folder_in": "{folder}", "data_folder_out": "{folder}", "processed_folder": "{folder}",
+    "control_folder": "{folder}",
 }}
 
 @app.task

@@ -1,0 +1,149 @@
+/* The host's signals, threads and locale are left alone. */
+#include "support.h"
+
+#include <dirent.h>
+#include <locale.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+
+#define SIGNALS 65
+
+static volatile sig_atomic_t handled;
+
+static void handle(int signal) { handled = signal; }
+
+struct state {
+    struct sigaction actions[SIGNALS];
+    sigset_t mask, pending;
+    int threads;
+    char locale[64];
+};
+
+static struct state look(void)
+{
+    struct state state;
+    DIR *tasks = opendir("/proc/self/task");
+    int signal;
+
+    memset(&state, 0, sizeof(state));
+    for (signal = 1; signal < SIGNALS; signal++)
+        sigaction(signal, NULL, &state.actions[signal]);
+    pthread_sigmask(SIG_SETMASK, NULL, &state.mask);
+    sigpending(&state.pending);
+    while (readdir(tasks))
+        state.threads++;
+    closedir(tasks);
+    snprintf(state.locale, sizeof(state.locale), "%s", setlocale(LC_ALL, NULL));
+    return state;
+}
+
+static void check_same(const struct state *before)
+{
+    struct state after = look();
+    int signal;
+
+    for (signal = 1; signal < SIGNALS; signal++) {
+        CHECK(after.actions[signal].sa_handler == before->actions[signal].sa_handler);
+        CHECK_INT(after.actions[signal].sa_flags, before->actions[signal].sa_flags);
+        CHECK_INT(sigismember(&after.mask, signal), sigismember(&before->mask, signal));
+        CHECK_INT(sigismember(&after.pending, signal), sigismember(&before->pending, signal));
+    }
+    CHECK_INT(after.threads, before->threads);
+    CHECK_TEXT(after.locale, before->locale);
+}
+
+/* A client's whole life, with a call that succeeds. */
+static void live(void)
+{
+    skypostal_client *client = new_client(NULL);
+    skypostal_update *update = new_update();
+    CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL), SKYPOSTAL_OK);
+    skypostal_update_free(update);
+    skypostal_client_free(client);
+}
+
+/* Begins to answer while most of the request is still to come, and hangs up: the client reads the
+ * head, goes on writing, and would get SIGPIPE. */
+static void *hang_up(void *listener)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[";
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    char some[100];
+    int connection;
+
+    while ((connection = accept(*(int *)listener, NULL, NULL)) >= 0) {
+        recv(connection, some, sizeof(some), 0);
+        send(connection, head, sizeof(head) - 1, MSG_NOSIGNAL);
+        shutdown(connection, SHUT_WR);
+        setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        close(connection);
+    }
+    return NULL;
+}
+
+static void be_hung_up_on(void)
+{
+    static char name[3 * 8192 + 1];
+    const int small_segments = 536, small_buffer = 2048;
+    char url[64];
+    int listener = listen_here(url, "http"), at;
+    skypostal_client *client = new_client(url);
+    skypostal_update *update = new_update();
+    pthread_t server;
+
+    /* A request of 48 KiB must not fit into the buffers of the connection. */
+    setsockopt(listener, IPPROTO_TCP, TCP_MAXSEG, &small_segments, sizeof(int));
+    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small_buffer, sizeof(int));
+    for (at = 0; at < 8192; at++)
+        memcpy(name + 3 * at, "\xE4\xB8\x96", 3);
+    skypostal_update_set_customer_first_name(update, name);
+    skypostal_update_set_customer_last_name(update, name);
+    CHECK_INT(pthread_create(&server, NULL, hang_up, &listener), 0);
+    for (at = 0; at < 50; at++)
+        CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL),
+                  SKYPOSTAL_LOST);
+    shutdown(listener, SHUT_RDWR);
+    CHECK_INT(pthread_join(server, NULL), 0);
+    close(listener);
+    skypostal_update_free(update);
+    skypostal_client_free(client);
+}
+
+int main(void)
+{
+    struct state before;
+    struct sigaction action;
+    sigset_t set;
+
+    check_about = "a host that changes nothing";
+    signal(SIGPIPE, SIG_DFL);
+    before = look();
+    live();
+    be_hung_up_on();
+    check_same(&before);
+
+    check_about = "a host that handles SIGPIPE";
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = handle;
+    sigaction(SIGPIPE, &action, NULL);
+    before = look();
+    live();
+    be_hung_up_on();
+    check_same(&before);
+    CHECK_INT(handled, 0);
+
+    check_about = "a host that blocks signals, with some pending";
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    raise(SIGPIPE);
+    kill(getpid(), SIGUSR1);
+    before = look();
+    CHECK_INT(sigismember(&before.pending, SIGPIPE), 1);
+    live();
+    be_hung_up_on();
+    check_same(&before);
+    CHECK_INT(handled, 0);
+    return check_result();
+}

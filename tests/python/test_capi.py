@@ -1,0 +1,282 @@
+"""The C face: programs of tests/c against the sandbox, the header, and the library's symbols."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from conftest import ROOT, CLibrary
+
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
+
+FLAGS = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-Wstrict-prototypes")
+HEADER = ROOT / "include" / "skypostal.h"
+CODE = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
+DECLARED = set(re.findall(r"(skypostal_\w+)\(", CODE))
+# Printed by the service's documentation; what is null there is left out here.
+DOCUMENTED_REQUEST = {
+    "user_code": 396,
+    "app_key": "1656d700707ad9a77f737e5df3db088a",
+    "customer_box_id": 811111,
+    "customer_key": "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=",
+    "customer_first_name": "New Name",
+    "customer_last_name": "New Last",
+    "customer_birth_date": "1980-08-19",
+    "customer_gender": "M",
+}
+DOCUMENTED_ANSWER = {
+    "_verify": True,
+    "cust_id": 51736835,
+    "customer_birth_date": "/Date(335505600000-0400)/",
+    "customer_first_name": "New Name",
+    "customer_gender": "M",
+    "customer_identity_number": "123456789",
+    "customer_last_name": "New Last",
+    "customer_tax_number": 0,
+    "error": {"error_description": "", "error_location": "", "system_error": False},
+}
+
+# Runs a program against a sandbox and returns what it printed.
+Run = Callable[..., str]
+
+
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        **os.environ,
+        "SKYPOSTAL_BASE_URL": sandbox.url,
+        "SKYPOSTAL_USER_CODE": str(USER_CODE),
+        "SKYPOSTAL_APP_KEY": APP_KEY,
+        "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
+        "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
+    }
+
+
+def checked(command: list[str], sandbox: Sandbox) -> str:
+    given = environment(sandbox)
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def programs(c_library: CLibrary) -> Callable[[str], str]:
+    """Compiles a program of tests/c once."""
+    compiled: dict[str, str] = {}
+
+    def program(name: str) -> str:
+        if name not in compiled:
+            source = ROOT / "tests" / "c" / f"{name}.c"
+            compiled[name] = str(c_library.compile(source, *FLAGS))
+        return compiled[name]
+
+    return program
+
+
+@pytest.fixture
+def patient() -> Iterator[Sandbox]:
+    """A sandbox that closes no connection."""
+    with Sandbox(max_requests=100_000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def run(programs: Callable[[str], str], patient: Sandbox) -> Run:
+    return lambda name, *arguments: checked([programs(name), *arguments], patient)
+
+
+def test_the_documented_update_is_sent_and_its_answer_read(run: Run, patient: Sandbox) -> None:
+    assert json.loads(run("golden")) == DOCUMENTED_ANSWER
+    first, second = patient.requests
+    assert (first.method, first.path) == ("POST", PATH)
+    assert first.headers["content-type"] == first.headers["accept"] == "application/json"
+    assert json.loads(first.body) == DOCUMENTED_REQUEST
+    assert first.body == second.body
+
+
+def test_a_bad_value_is_told_remembered_and_never_sent(run: Run, patient: Sandbox) -> None:
+    assert int(run("fields")) == len(patient.requests)
+    *_, before, last = (json.loads(request.body, parse_float=str) for request in patient.requests)
+    assert (before["customer_first_name"], before["customer_gender"]) == ("First", "F")
+    assert (last["customer_first_name"], last["customer_tax_number"]) == ("Second", "123.4500")
+    assert "customer_gender" not in last
+
+
+def test_options_are_checked_and_the_environment_is_read_on_request(run: Run) -> None:
+    run("options")
+
+
+def test_an_error_says_what_went_wrong_and_whether_the_customer_was_changed(run: Run) -> None:
+    run("errors")
+
+
+def test_misuse_is_a_status_and_not_a_crash(run: Run) -> None:
+    run("misuse")
+
+
+def test_every_function_that_takes_a_handle_is_misused() -> None:
+    used = set(re.findall(r"skypostal_\w+", (ROOT / "tests" / "c" / "misuse.c").read_text()))
+    without_handle = {"version", "version_number", "status_text", "options_new", "update_new"}
+    assert {name.removeprefix("skypostal_") for name in DECLARED - used} <= without_handle
+
+
+def test_a_cancel_ends_the_calls_in_flight_at_once(run: Run) -> None:
+    run("threads", "cancel")
+
+
+def test_eight_threads_share_one_client(run: Run, patient: Sandbox) -> None:
+    run("threads", "together")
+    assert len(patient.requests) == 400
+    assert patient.connections <= 8
+
+
+def test_a_thousand_calls_use_one_connection(run: Run, patient: Sandbox) -> None:
+    run("threads", "in_a_row")
+    assert (len(patient.requests), patient.connections) == (1000, 1)
+
+
+def test_a_client_works_on_both_sides_of_a_fork(run: Run, patient: Sandbox) -> None:
+    run("threads", "after_a_fork")
+    assert [request.connection for request in patient.requests] == [1, 2, 1]
+
+
+def test_the_hosts_signals_threads_and_locale_are_left_alone(run: Run) -> None:
+    run("signals")
+
+
+def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:
+    run("version")
+
+
+def test_the_library_exports_what_the_header_declares_and_nothing_else(
+    c_library: CLibrary,
+) -> None:
+    library = str(c_library.folder / "libskypostal.so")
+    symbols = subprocess.run(
+        ["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True
+    ).stdout
+    assert {line.split()[-1] for line in symbols.splitlines()} == DECLARED
+
+
+def test_the_soname_is_the_abis(c_library: CLibrary) -> None:
+    library = str(c_library.folder / "libskypostal.so")
+    dynamic = subprocess.run(
+        ["readelf", "-d", library], capture_output=True, text=True, check=True
+    ).stdout
+    assert re.findall(r"\(SONAME\).*\[(.*)\]", dynamic) == ["libskypostal.so.0"]
+    assert "skypostal" not in "".join(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
+
+
+def accepts(compiler: str, language: str, standard: str) -> bool:
+    command = [compiler, f"-std={standard}", "-x", language, "-fsyntax-only", "-"]
+    return subprocess.run(command, input="", text=True, capture_output=True).returncode == 0
+
+
+COMPILERS = [
+    (compiler, language, standard)
+    for compiler, language in [("cc", "c"), ("c++", "c++"), ("clang", "c"), ("clang++", "c++")]
+    for standard in (
+        ("c89", "c99", "c11", "c17", "c2x", "gnu17")
+        if language == "c"
+        else ("c++98", "c++11", "c++14", "c++17", "c++20", "c++2b", "gnu++17")
+    )
+    if shutil.which(compiler) and accepts(compiler, language, standard)
+]
+
+
+@pytest.mark.parametrize(("compiler", "language", "standard"), COMPILERS)
+def test_the_header_compiles_without_a_warning(compiler: str, language: str, standard: str) -> None:
+    command = [compiler, f"-std={standard}", "-x", language, "-fsyntax-only", f"-I{HEADER.parent}"]
+    command += ["-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    command += ["-Wstrict-prototypes"] if language == "c" else ["-Wold-style-cast"]
+    ours, others = "#include <skypostal.h>\n", "#include <stdio.h>\n#include <string.h>\n"
+    use = "int main(void) { return skypostal_version_number() == SKYPOSTAL_VERSION_NUMBER; }\n"
+    for includes in [ours, ours + ours, ours + others, others + ours]:
+        done = subprocess.run([*command, "-"], input=includes + use, text=True, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, ""), includes
+
+
+def test_a_program_can_be_linked_statically(c_library: CLibrary, sandbox: Sandbox) -> None:
+    program = str(c_library.folder / "golden-static")
+    command = ["cc", *FLAGS, f"-I{HEADER.parent}", str(ROOT / "tests" / "c" / "golden.c")]
+    command += [str(c_library.folder / "libskypostal.a"), "-lpthread", "-ldl"]
+    subprocess.run([*command, "-o", program], check=True)
+    dynamic = subprocess.run(["readelf", "-d", program], capture_output=True, text=True).stdout
+    assert "libskypostal" not in dynamic
+    assert json.loads(checked([program], sandbox)) == DOCUMENTED_ANSWER
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+@pytest.mark.parametrize("name", ["golden", "errors"])
+def test_no_memory_is_lost_or_misused(
+    name: str, programs: Callable[[str], str], sandbox: Sandbox
+) -> None:
+    kinds = "definite,indirect,possible"
+    checked(
+        [
+            *["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full"],
+            *[f"--show-leak-kinds={kinds}", f"--errors-for-leak-kinds={kinds}", programs(name)],
+        ],
+        sandbox,
+    )
+
+
+@pytest.fixture(scope="module")
+def examples(c_library: CLibrary) -> list[list[str]]:
+    """How to run the example of each language."""
+    folder = ROOT / "examples"
+    return [
+        [sys.executable, str(folder / "update.py")],
+        [str(c_library.compile(folder / "update.c", "-std=c89"))],
+        [str(c_library.compile(folder / "update.cpp", "-std=c++98"))],
+    ]
+
+
+KEPT = ("", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "code"),
+    [
+        (("New Name", "New Last", "1980-08-19", "M"), {}, 0),
+        (("Zoë 😀", "O'Neill \"/\\", "", "F"), {}, 0),
+        (KEPT, {"SKYPOSTAL_USER_CODE": " 396"}, 1),
+        (KEPT, {"SKYPOSTAL_USER_CODE": ""}, 1),
+        (KEPT, {"SKYPOSTAL_APP_KEY": ""}, 1),
+        (KEPT, {"SKYPOSTAL_APP_KEY": "wrong"}, 1),
+        (KEPT, {"SKYPOSTAL_BASE_URL": "nonsense"}, 1),
+        (KEPT, {"SKYPOSTAL_BASE_URL": "http://127.0.0.1:9"}, 1),
+        (KEPT, {"SKYPOSTAL_BASE_URL": "http://192.0.2.1"}, 1),
+        (KEPT, {"SKYPOSTAL_ENVIRONMENT": "prod"}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": ""}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": "wrong"}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "811111x"}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": " 811111"}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "9" * 20}, 1),
+        (("", "", "1980-13-01", "M"), {}, 1),
+        (("", "", "", "m"), {}, 1),
+        ((" ", "", "", ""), {}, 1),
+        (("too", "few"), {}, 2),
+        ((), {}, 2),
+    ],
+)
+def test_the_examples_behave_alike_in_each_language(
+    arguments: tuple[str, ...],
+    changes: dict[str, str],
+    code: int,
+    examples: list[list[str]],
+    sandbox: Sandbox,
+) -> None:
+    outcomes = []
+    for command in examples:
+        given = {**environment(sandbox), **changes}
+        done = subprocess.run([*command, *arguments], env=given, capture_output=True, text=True)
+        outcomes.append((done.returncode, done.stdout, done.stderr))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0][0] == code
+    assert APP_KEY not in str(outcomes) and CUSTOMER_KEY not in str(outcomes)

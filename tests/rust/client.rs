@@ -1,0 +1,765 @@
+//! A client and a real socket: a small server in this file does what a script says.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::panic;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use skypostal::{CallOptions, Client, Delivery, Error, Kind, Options, Update};
+
+const APP_KEY: &str = "1656d700707ad9a77f737e5df3db088a";
+const CUSTOMER_KEY: &str = "YpbCNpzqxYqVWv/tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=";
+
+/// What the server does after it has read a request.
+enum Reply {
+    /// Sends these bytes and waits for the next request.
+    Keep(Vec<u8>),
+    /// Sends these bytes and closes the connection, without having announced it.
+    Close(Vec<u8>),
+    /// Sends these bytes and nothing more, until the client closes the connection.
+    Hold(Vec<u8>),
+}
+
+struct Server {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<String>>>,
+    /// Set when the client closed a connection.
+    hung_up: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Serves with `script`, given the number of a request, from 0, and the request.
+    fn new(script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server {
+            port: listener.local_addr().unwrap().port(),
+            connections: Arc::default(),
+            requests: Arc::default(),
+            hung_up: Arc::default(),
+        };
+        let (connections, requests) = (server.connections.clone(), server.requests.clone());
+        let (hung_up, script) = (server.hung_up.clone(), Arc::new(script));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let (script, requests) = (script.clone(), requests.clone());
+                let (stream, hung_up) = (stream.unwrap(), hung_up.clone());
+                thread::spawn(move || serve(stream, &*script, &requests, &hung_up));
+            }
+        });
+        server
+    }
+
+    /// Answers every request so, and closes the connection.
+    fn closing(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = answer.into();
+        Server::new(move |_, _| Reply::Close(answer.clone()))
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    fn options(&self) -> Options {
+        options(self.port)
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.options()).unwrap()
+    }
+
+    fn client_with(&self, set: impl FnOnce(&mut Options)) -> Client {
+        let mut options = self.options();
+        set(&mut options);
+        Client::new(&options).unwrap()
+    }
+
+    fn client_without_retries(&self) -> Client {
+        self.client_with(|options| options.set_max_retries(0).unwrap())
+    }
+}
+
+fn options(port: u16) -> Options {
+    let mut options = Options::new();
+    options.set_base_url(Some(&format!("http://127.0.0.1:{port}"))).unwrap();
+    options.set_user_code(396).unwrap();
+    options.set_app_key(APP_KEY).unwrap();
+    options.set_timeout(Some(Duration::from_secs(5))).unwrap();
+    options.set_trust_env(false);
+    options
+}
+
+fn serve(
+    mut stream: TcpStream,
+    script: &(dyn Fn(usize, &str) -> Reply + Send + Sync),
+    requests: &Mutex<Vec<String>>,
+    hung_up: &AtomicBool,
+) {
+    stream.set_nodelay(true).unwrap();
+    while let Some(request) = read_request(&mut stream) {
+        let number = {
+            let mut requests = requests.lock().unwrap();
+            requests.push(request.clone());
+            requests.len() - 1
+        };
+        // The client may have gone: then there is nobody to answer.
+        match script(number, &request) {
+            Reply::Keep(bytes) => {
+                let _ = stream.write_all(&bytes);
+            }
+            Reply::Close(bytes) => {
+                let _ = stream.write_all(&bytes);
+                let _ = stream.shutdown(Shutdown::Both);
+                return;
+            }
+            Reply::Hold(bytes) => {
+                let _ = stream.write_all(&bytes);
+                let _ = stream.read(&mut [0]);
+                hung_up.store(true, Ordering::SeqCst);
+                return;
+            }
+        }
+    }
+    hung_up.store(true, Ordering::SeqCst);
+}
+
+/// The head and the body of the next request, or nothing when the client closed the connection.
+fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    let head = loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        read_more(stream, &mut bytes)?;
+    };
+    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+    let length = text.split_once("content-length: ")?.1.split_once("\r\n")?.0;
+    let length: usize = length.parse().unwrap();
+    while bytes.len() < head + length {
+        read_more(stream, &mut bytes)?;
+    }
+    assert_eq!(bytes.len(), head + length, "nothing is sent ahead of an answer");
+    Some(String::from_utf8(bytes).unwrap())
+}
+
+fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
+    let mut some = [0; 4096];
+    let count = stream.read(&mut some).ok().filter(|count| *count > 0)?;
+    bytes.extend_from_slice(&some[..count]);
+    Some(())
+}
+
+/// A whole answer; the extra headers end with a line break each.
+fn http(status: u16, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status} \r\nContent-Length: {length}\r\n{headers}\r\n{body}").into_bytes()
+}
+
+fn accepted(cust_id: usize) -> Vec<u8> {
+    http(200, "", &format!(r#"[{{"_verify":true,"cust_id":{cust_id},"error":null}}]"#))
+}
+
+fn refused(description: &str) -> Vec<u8> {
+    let error = format!(r#"{{"error_description":"{description}","system_error":false}}"#);
+    http(200, "", &format!(r#"[{{"_verify":false,"error":{error}}}]"#))
+}
+
+fn update() -> Update {
+    Update::new().customer_box_id(811111).customer_key(CUSTOMER_KEY).customer_first_name("New Name")
+}
+
+fn failure(client: &Client) -> Error {
+    client.update_personal_info(&update()).expect_err("this cannot succeed")
+}
+
+fn end(error: &Error) -> (Kind, Delivery, u32) {
+    (error.kind(), error.delivery(), error.attempts())
+}
+
+/// Waits until something on another thread has happened.
+fn wait_until(happened: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < Duration::from_secs(5), "it did not happen");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn the_documented_request_gets_the_documented_answer() {
+    let server = Server::new(|_, _| {
+        let body = r#"[{"_verify":true,"cust_id":51736835,"customer_birth_date":"\/Date(335505600000-0400)\/","customer_first_name":"New Name","customer_gender":"M","customer_identity_number":"123456789","customer_last_name":"New Last","customer_tax_number":0,"error":{"error_description":"","error_location":"","system_error":false}}]"#;
+        Reply::Keep(http(200, "Content-Type: application/json; charset=utf-8\r\n", body))
+    });
+    let update = Update::new()
+        .customer_box_id(811111)
+        .customer_key("YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=")
+        .customer_first_name("New Name")
+        .customer_last_name("New Last")
+        .customer_birth_date("1980-08-19")
+        .customer_gender("M");
+    let info = server.client().update_personal_info(&update).unwrap();
+
+    assert_eq!(info.cust_id, Some(51_736_835));
+    assert_eq!(info.customer_first_name.as_deref(), Some("New Name"));
+    assert_eq!(info.customer_last_name.as_deref(), Some("New Last"));
+    assert_eq!(info.customer_identity_number.as_deref(), Some("123456789"));
+    assert_eq!(info.customer_tax_number.as_deref(), Some("0"));
+    assert_eq!(info.customer_birth_date.unwrap().to_string(), "1980-08-19");
+    assert_eq!(info.customer_gender.as_deref(), Some("M"));
+
+    let request = server.requests.lock().unwrap()[0].clone();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let (line, headers) = head.split_once("\r\n").unwrap();
+    let path = "/wcf-services/service-customer.svc/customer/customer-update-personal-info";
+    assert_eq!(line, format!("POST {path} HTTP/1.1"));
+    let headers = headers.to_ascii_lowercase();
+    let mut headers: Vec<_> = headers.split("\r\n").collect();
+    headers.sort_unstable();
+    let mut expected = [
+        "accept: application/json".to_owned(),
+        format!("content-length: {}", body.len()),
+        "content-type: application/json".to_owned(),
+        format!("host: 127.0.0.1:{}", server.port),
+        format!("user-agent: skypostal/{}", env!("CARGO_PKG_VERSION")),
+    ];
+    expected.sort_unstable();
+    assert_eq!(headers, expected, "each once, and no other");
+    let json: serde_json::Value = serde_json::from_str(body).unwrap();
+    let documented = serde_json::json!({
+        "user_code": 396,
+        "app_key": APP_KEY,
+        "customer_box_id": 811111,
+        "customer_key": "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=",
+        "customer_first_name": "New Name",
+        "customer_last_name": "New Last",
+        "customer_birth_date": "1980-08-19",
+        "customer_gender": "M",
+    });
+    assert_eq!(json, documented);
+}
+
+#[test]
+fn a_hundred_calls_share_one_connection() {
+    let server = Server::new(|number, _| Reply::Keep(accepted(number + 1)));
+    let client = server.client();
+    assert_eq!(server.connections(), 0, "making a client connects to nothing");
+    for call in 1..=100 {
+        assert_eq!(client.update_personal_info(&update()).unwrap().cust_id, Some(call));
+    }
+    assert_eq!((server.requests(), server.connections()), (100, 1));
+}
+
+#[test]
+fn eight_threads_at_once_get_eight_right_answers() {
+    let busy = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (now, peak) = (busy.clone(), most.clone());
+    let server = Server::new(move |_, request| {
+        peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(30));
+        now.fetch_sub(1, Ordering::SeqCst);
+        let name = request.split_once("customer_first_name\":\"thread ").unwrap().1;
+        Reply::Keep(accepted(name.split_once('"').unwrap().0.parse().unwrap()))
+    });
+    let client = server.client();
+    thread::scope(|scope| {
+        for thread in 1..=8 {
+            let client = &client;
+            scope.spawn(move || {
+                let update = update().customer_first_name(&format!("thread {thread}"));
+                for _ in 0..5 {
+                    assert_eq!(client.update_personal_info(&update).unwrap().cust_id, Some(thread));
+                }
+            });
+        }
+    });
+    assert_eq!(server.requests(), 40);
+    assert_eq!(server.connections(), 8, "one per call in flight, and used again");
+    assert!(most.load(Ordering::SeqCst) > 4, "calls wait for each other");
+}
+
+#[test]
+fn a_connection_closed_in_silence_between_two_calls_harms_neither() {
+    let server = Server::new(|number, _| Reply::Close(accepted(number)));
+    let client = server.client_without_retries();
+    for call in 0..10 {
+        assert_eq!(client.update_personal_info(&update()).unwrap().cust_id, Some(call));
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(server.connections(), 10);
+}
+
+#[test]
+fn a_connection_that_the_service_says_it_closes_is_not_used_again() {
+    let server = Server::new(|_, _| {
+        Reply::Close(http(200, "Connection: close\r\n", r#"[{"_verify":true}]"#))
+    });
+    let client = server.client_without_retries();
+    for _ in 0..10 {
+        client.update_personal_info(&update()).unwrap();
+    }
+    assert_eq!((server.requests(), server.connections()), (10, 10));
+}
+
+#[test]
+fn a_service_that_is_busy_once_is_asked_again() {
+    for status in [408, 429, 502, 503, 504] {
+        let server = Server::new(move |number, _| match number {
+            0 => Reply::Keep(http(status, "Retry-After: 0\r\n", "busy")),
+            number => Reply::Keep(accepted(number)),
+        });
+        assert_eq!(server.client().update_personal_info(&update()).unwrap().cust_id, Some(1));
+        assert_eq!((server.requests(), server.connections()), (2, 1), "{status}");
+        let requests = server.requests.lock().unwrap();
+        assert_eq!(requests[0], requests[1], "the same update");
+    }
+}
+
+#[test]
+fn a_connection_lost_is_tried_again_and_its_outcome_unknown() {
+    let server = Server::closing("");
+    assert_eq!(end(&failure(&server.client())), (Kind::Lost, Delivery::Unknown, 3));
+    assert_eq!(server.requests(), 3);
+    for part in
+        ["", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[{"]
+    {
+        let server = Server::closing(part);
+        let error = failure(&server.client_without_retries());
+        assert_eq!(end(&error), (Kind::Lost, Delivery::Unknown, 1), "{part}: {error}");
+        assert_eq!(server.requests(), 1, "at most once");
+    }
+}
+
+#[test]
+fn nothing_is_sent_where_nobody_listens() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut options = options(port);
+    let error = failure(&Client::new(&options).unwrap());
+    assert_eq!(end(&error), (Kind::Connect, Delivery::NotSent, 3));
+    options.set_max_retries(0).unwrap();
+    let error = failure(&Client::new(&options).unwrap());
+    assert_eq!(end(&error), (Kind::Connect, Delivery::NotSent, 1));
+    assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = Server::new(|_, _| Reply::Keep(accepted(1)));
+    for status in [301, 302, 303, 307, 308] {
+        let location = format!("Location: http://127.0.0.1:{}/\r\n", elsewhere.port);
+        let server = Server::closing(http(status, &location, ""));
+        let error = failure(&server.client());
+        assert_eq!(end(&error), (Kind::Status, Delivery::Rejected, 1));
+        assert_eq!(error.http_status(), Some(status));
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[test]
+fn a_status_tells_whether_the_update_may_have_been_made() {
+    for (delivery, statuses) in [
+        (Delivery::Rejected, &[401, 403, 404, 405, 411, 413, 415, 429, 503][..]),
+        (Delivery::Unknown, &[400, 402, 408, 409, 500, 502, 504, 599][..]),
+    ] {
+        for status in statuses {
+            let server = Server::closing(http(*status, "", "\u{FEFF}<html>Request Error</html>"));
+            let error = failure(&server.client_without_retries());
+            assert_eq!(end(&error), (Kind::Status, delivery, 1), "{status}");
+            assert_eq!(error.http_status(), Some(*status));
+            assert_eq!(error.body(), Some("<html>Request Error</html>"));
+            assert_eq!(error.retry_after(), None);
+        }
+    }
+}
+
+#[test]
+fn a_wait_beyond_the_deadline_is_not_begun() {
+    let server = Server::closing(http(503, "Retry-After: 60\r\n", ""));
+    let start = Instant::now();
+    let error = failure(&server.client());
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert_eq!(end(&error), (Kind::Status, Delivery::Rejected, 1));
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    assert_eq!(server.requests(), 1);
+}
+
+#[test]
+fn an_outage_is_not_multiplied_and_accepted_answers_earn_retries_back() {
+    let server = Server::new(|number, _| match number {
+        80..90 => Reply::Keep(accepted(number)),
+        _ => Reply::Keep(http(503, "Retry-After: 0\r\n", "")),
+    });
+    let client = server.client();
+    let attempts: u32 = (0..30).map(|_| failure(&client).attempts()).sum();
+    assert_eq!((attempts, server.requests()), (80, 80), "30 calls and 50 retries");
+    for _ in 0..10 {
+        client.update_personal_info(&update()).unwrap();
+    }
+    assert_eq!(failure(&client).attempts(), 2);
+    assert_eq!(failure(&client).attempts(), 1);
+}
+
+#[test]
+fn the_time_that_the_service_asks_for_is_waited() {
+    let server = Server::new(|number, _| match number {
+        0 => Reply::Keep(http(429, "Retry-After: 1\r\n", "")),
+        number => Reply::Keep(accepted(number)),
+    });
+    let start = Instant::now();
+    server.client().update_personal_info(&update()).unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn an_answer_to_a_second_attempt_does_not_undo_a_lost_first() {
+    for (second, kind, attempts) in [
+        (refused("no"), Kind::Refused, 2),
+        (http(404, "", ""), Kind::Status, 2),
+        (http(503, "Retry-After: 0\r\n", ""), Kind::Status, 3),
+        (http(200, "", "[]"), Kind::Response, 2),
+    ] {
+        let server = Server::new(move |number, _| match number {
+            0 => Reply::Close(Vec::new()),
+            _ => Reply::Close(second.clone()),
+        });
+        assert_eq!(end(&failure(&server.client())), (kind, Delivery::Unknown, attempts));
+    }
+    let server = Server::new(|number, _| match number {
+        0 => Reply::Close(Vec::new()),
+        number => Reply::Keep(accepted(number)),
+    });
+    assert!(server.client().update_personal_info(&update()).is_ok());
+}
+
+#[test]
+fn a_refusal_is_not_repeated_and_says_why() {
+    let server = Server::closing(refused("The box\\/key is wrong\\r\\nsee \\u00e9"));
+    let error = failure(&server.client());
+    assert_eq!(end(&error), (Kind::Refused, Delivery::Rejected, 1));
+    let description = error.description().unwrap();
+    assert!(description.starts_with("The box/key is wrong"), "{description}");
+    assert!(!error.to_string().contains(['\r', '\n']), "one line: {error}");
+    assert!(!error.system_error());
+    assert_eq!(error.http_status(), None);
+}
+
+#[test]
+fn a_server_that_never_answers_is_left_at_the_deadline() {
+    let parts =
+        ["", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n["];
+    for part in parts {
+        let server = Server::new(move |_, _| Reply::Hold(part.into()));
+        let client =
+            server.client_with(|o| o.set_timeout(Some(Duration::from_millis(200))).unwrap());
+        let start = Instant::now();
+        let error = failure(&client);
+        let took = start.elapsed();
+        assert_eq!(end(&error), (Kind::Timeout, Delivery::Unknown, 1), "{error}");
+        assert!((200..300).contains(&took.as_millis()), "{took:?}");
+        assert!(error.to_string().contains("0.2 s"), "{error}");
+        wait_until(|| server.hung_up.load(Ordering::SeqCst));
+    }
+}
+
+#[test]
+fn a_deadline_of_the_call_wins_over_the_clients() {
+    let server = Server::new(|_, _| Reply::Hold(Vec::new()));
+    let timeout = Some(Duration::from_millis(100));
+    let start = Instant::now();
+    let call = CallOptions { timeout, ..CallOptions::default() };
+    let error = server.client().update_personal_info_with(&update(), call).unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_deadline_of_the_call_is_checked_as_the_clients_is() {
+    let server = Server::new(|_, _| Reply::Keep(accepted(1)));
+    let client = server.client();
+    for bad in [Duration::MAX, Duration::from_secs(50 * 24 * 3600), Duration::ZERO] {
+        let call = CallOptions { timeout: Some(bad), ..CallOptions::default() };
+        let error = client.update_personal_info_with(&update(), call).unwrap_err();
+        assert_eq!(end(&error), (Kind::Configuration, Delivery::NotSent, 0));
+        assert_eq!(error.field(), Some("timeout"));
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn a_deadline_bounds_all_attempts_together() {
+    let server = Server::new(|number, _| match number {
+        0 => Reply::Keep(http(503, "Retry-After: 0\r\n", "")),
+        _ => Reply::Hold(Vec::new()),
+    });
+    let client = server.client_with(|o| o.set_timeout(Some(Duration::from_millis(200))).unwrap());
+    let start = Instant::now();
+    assert_eq!(end(&failure(&client)), (Kind::Timeout, Delivery::Unknown, 2));
+    assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_server_that_is_reached_but_never_accepts_is_not_waited_for_beyond_the_deadline() {
+    // The kernel completes the connection; nobody reads.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut options = options(listener.local_addr().unwrap().port());
+    options.set_timeout(Some(Duration::from_millis(100))).unwrap();
+    let error = failure(&Client::new(&options).unwrap());
+    assert_eq!(end(&error), (Kind::Timeout, Delivery::Unknown, 1));
+}
+
+#[test]
+fn cancel_ends_the_calls_in_flight_at_once_and_no_later_one() {
+    let server = Server::new(|number, _| match number {
+        0..3 => Reply::Hold(Vec::new()),
+        number => Reply::Keep(accepted(number)),
+    });
+    let client = server.client();
+    client.cancel(); // Before any call: it does nothing.
+    thread::scope(|scope| {
+        let calls: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| (failure(&client), Instant::now()))).collect();
+        wait_until(|| server.requests() == 3);
+        let start = Instant::now();
+        client.cancel();
+        for call in calls {
+            let (error, at) = call.join().unwrap();
+            let took = at - start;
+            assert!(took < Duration::from_millis(50), "{took:?}");
+            assert_eq!(end(&error), (Kind::Cancelled, Delivery::Unknown, 1));
+        }
+    });
+    assert_eq!(client.update_personal_info(&update()).unwrap().cust_id, Some(3));
+}
+
+#[test]
+fn cancel_ends_a_wait_between_two_attempts_too() {
+    let server = Server::closing(http(503, "Retry-After: 4\r\n", ""));
+    let client = server.client();
+    thread::scope(|scope| {
+        let call = scope.spawn(|| failure(&client));
+        wait_until(|| server.requests() == 1);
+        thread::sleep(Duration::from_millis(20));
+        let start = Instant::now();
+        client.cancel();
+        let error = call.join().unwrap();
+        assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+        assert_eq!((error.kind(), error.attempts()), (Kind::Cancelled, 1));
+        assert_eq!(error.delivery(), Delivery::Rejected, "the only attempt was");
+    });
+}
+
+#[test]
+fn a_call_ends_when_its_caller_says_so() {
+    let server = Server::new(|_, _| Reply::Hold(Vec::new()));
+    let asked = AtomicUsize::new(0);
+    let interrupted = || asked.fetch_add(1, Ordering::SeqCst) == 2;
+    let call = CallOptions { interrupted: Some(&interrupted), ..CallOptions::default() };
+    let start = Instant::now();
+    let error = server.client().update_personal_info_with(&update(), call).unwrap_err();
+    assert_eq!(end(&error), (Kind::Cancelled, Delivery::Unknown, 1));
+    assert!(start.elapsed() < Duration::from_secs(1));
+    wait_until(|| server.hung_up.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_closed_client_is_of_no_use() {
+    let server = Server::new(|_, _| Reply::Keep(accepted(1)));
+    let client = server.client();
+    client.update_personal_info(&update()).unwrap();
+    client.close();
+    wait_until(|| server.hung_up.load(Ordering::SeqCst));
+    client.close();
+    assert_eq!(end(&failure(&client)), (Kind::Configuration, Delivery::NotSent, 0));
+    assert_eq!(server.requests(), 1);
+}
+
+#[test]
+fn closing_lets_a_call_in_flight_end_and_then_closes_its_connection() {
+    let server = Server::new(|_, _| {
+        thread::sleep(Duration::from_millis(100));
+        Reply::Keep(accepted(7))
+    });
+    let client = server.client();
+    thread::scope(|scope| {
+        let call = scope.spawn(|| client.update_personal_info(&update()));
+        wait_until(|| server.requests() == 1);
+        client.close();
+        assert_eq!(call.join().unwrap().unwrap().cust_id, Some(7));
+    });
+    wait_until(|| server.hung_up.load(Ordering::SeqCst));
+}
+
+#[test]
+fn an_answer_has_at_most_one_mebibyte() {
+    let answer = |length: usize| {
+        let json = r#"[{"_verify":true,"cust_id":1}]"#;
+        json.to_owned() + &" ".repeat(length - json.len())
+    };
+    let whole = http(200, "", &answer(1 << 20));
+    assert!(Server::closing(whole).client().update_personal_info(&update()).is_ok());
+    let body = answer((1 << 20) + 1);
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    for too_long in [http(200, "", &body), chunked.into_bytes()] {
+        let server = Server::closing(too_long);
+        assert_eq!(end(&failure(&server.client())), (Kind::Response, Delivery::Unknown, 1));
+    }
+}
+
+#[test]
+fn an_answer_may_come_in_any_form_that_http_allows() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[{\"_v\r\n7;x=y\r\nerify\":\r\n6\r\ntrue}]\r\n0\r\nTrailer: x\r\n\r\n",
+        "HTTP/1.1 200\r\nContent-Length: 18\r\nConnection: close\r\n\r\n[{\"_verify\":true}]",
+        "HTTP/1.1 200 OK\r\n\r\n[{\"_verify\":true}]",
+        "HTTP/1.0 200 OK\r\n\r\n[{\"_verify\":true}]",
+        "HTTP/1.1 201 Created\r\nContent-Length: 18\r\nContent-Type: text/html\r\n\r\n[{\"_verify\":true}]",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n[{\"_verify\":true}]",
+        "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n\u{FEFF}[{\"_verify\":true}]",
+    ] {
+        let outcome =
+            Server::closing(answer).client_without_retries().update_personal_info(&update());
+        assert!(outcome.is_ok(), "{answer}: {outcome:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_in_the_documented_form_is_told_apart() {
+    for (answer, kind, delivery) in [
+        ("SSH-2.0-OpenSSH_9.6\r\n\r\n".to_owned(), Kind::Response, Delivery::Unknown),
+        ("<html></html>\r\n\r\n".to_owned(), Kind::Response, Delivery::Unknown),
+        ("HTTP/1.1 abc\r\n\r\n".to_owned(), Kind::Response, Delivery::Unknown),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n[]".to_owned(),
+            Kind::Response,
+            Delivery::Unknown,
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\n{}", "X-A: aaaaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(40_000)),
+            Kind::Response,
+            Delivery::Unknown,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            Kind::Response,
+            Delivery::Unknown,
+        ),
+        ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), Kind::Response, Delivery::Unknown),
+        ("HTTP/1.1 200 OK\r\n\r\nnull".to_owned(), Kind::Response, Delivery::Unknown),
+        ("HTTP/1.1 407 \r\nContent-Length: 0\r\n\r\n".to_owned(), Kind::Connect, Delivery::NotSent),
+    ] {
+        let server = Server::closing(answer.clone());
+        let error = failure(&server.client_without_retries());
+        let start = &answer[..answer.len().min(60)];
+        assert_eq!(end(&error), (kind, delivery, 1), "{start}: {error}");
+    }
+}
+
+#[test]
+fn an_odd_answer_is_not_asked_for_again() {
+    let server = Server::closing(http(200, "", "<html>Welcome"));
+    let error = failure(&server.client());
+    assert_eq!(end(&error), (Kind::Response, Delivery::Unknown, 1));
+    assert_eq!(error.body(), Some("<html>Welcome"));
+    assert_eq!(server.requests(), 1);
+}
+
+#[test]
+fn what_follows_an_answer_never_becomes_the_next_one() {
+    for pause in [0, 20] {
+        let server = Server::new(|number, _| {
+            Reply::Keep([accepted(number), accepted(666), b"garbage".to_vec()].concat())
+        });
+        let client = server.client();
+        for _ in 0..10 {
+            let cust_id = client.update_personal_info(&update()).unwrap().cust_id.unwrap();
+            assert_eq!(cust_id, server.requests() as i64 - 1, "the answer to this very request");
+            thread::sleep(Duration::from_millis(pause));
+        }
+    }
+}
+
+#[test]
+fn a_call_in_an_async_task_panics_and_one_in_spawn_blocking_works() {
+    let server = Server::new(|_, _| Reply::Keep(accepted(1)));
+    let client = server.client();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let call = panic::AssertUnwindSafe(|| client.update_personal_info(&update()));
+    assert!(runtime.block_on(async { panic::catch_unwind(call) }).is_err());
+    assert_eq!(server.connections(), 0);
+    let call = runtime.spawn_blocking(move || client.update_personal_info(&update()));
+    assert!(runtime.block_on(call).unwrap().is_ok());
+}
+
+#[test]
+fn a_bad_update_is_told_before_anything_is_sent() {
+    let server = Server::new(|_, _| Reply::Keep(accepted(1)));
+    let client = server.client();
+    let error = client.update_personal_info(&update().customer_gender("X")).unwrap_err();
+    assert_eq!(end(&error), (Kind::InvalidField, Delivery::NotSent, 0));
+    assert_eq!(error.field(), Some("customer_gender"));
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn keys_that_the_service_echoes_are_blotted_out() {
+    let escaped = CUSTOMER_KEY.replace('/', "\\/");
+    let echo = format!("{APP_KEY} and {escaped} and {APP_KEY}");
+    let location = format!(r#""error_location":"at {escaped}""#);
+    let refusal =
+        format!(r#"[{{"_verify":false,"error":{{"error_description":"{echo}",{location}}}}}]"#);
+    for answer in [
+        http(500, "", &echo),
+        http(400, "", &format!("<b>{APP_KEY}</b> and {CUSTOMER_KEY}")),
+        http(200, "", &refusal),
+        http(200, "", &format!("not JSON: {echo}")),
+    ] {
+        let server = Server::closing(answer);
+        let error = failure(&server.client());
+        let texts = format!("{error} {error:?} {:?} {:?}", error.body(), error.description());
+        assert!(texts.contains("*** and ***") || texts.contains("<b>***</b> and ***"), "{texts}");
+        for key in [APP_KEY, CUSTOMER_KEY, &escaped] {
+            assert!(!texts.contains(key), "{texts}");
+        }
+    }
+}
+
+#[test]
+fn a_key_in_an_answer_that_is_a_json_string_is_blotted_out_too() {
+    let server = Server::closing(http(200, "", &format!("\"{APP_KEY} {CUSTOMER_KEY}\"")));
+    let error = failure(&server.client());
+    assert_eq!(error.body(), Some("\"*** ***\""));
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains(APP_KEY) && !shown.contains(CUSTOMER_KEY), "{shown}");
+}
+
+#[test]
+fn a_key_that_looks_like_an_escape_is_blotted_out_too() {
+    for key in ["S3CRET", "50%25x", "a&amp;b", "a&#65;b", r"a\\b", r"a\u0041b", "é😀ß"] {
+        let server = Server::closing(http(500, "", &format!("<{key}> and <{key}")));
+        let error = server.client().update_personal_info(&update().app_key(key)).unwrap_err();
+        assert_eq!(error.body(), Some("<***> and <***"), "{key}");
+    }
+}
+
+#[test]
+fn no_debug_output_holds_a_key() {
+    let server = Server::closing(http(404, "", "nothing here"));
+    let client = server.client();
+    let error = failure(&client);
+    let shown = format!("{client:?} {:?} {:?} {error:?} {error}", server.options(), update());
+    assert!(!shown.contains(APP_KEY) && !shown.contains(CUSTOMER_KEY), "{shown}");
+    assert!(!shown.contains("New Name"), "{shown}");
+    assert!(shown.contains(client.url()), "{shown}");
+}
