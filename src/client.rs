@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::credentials::{excerpt, excerpt_line};
 use crate::error::{Delivery, Error, Kind};
 use crate::lane::{LONGEST_IDLE, Lane, Pool};
-use crate::options::Options;
+use crate::options::{Options, check_time};
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::retry::{self, Budget};
 use crate::tls;
@@ -107,7 +107,10 @@ impl Client {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::configuration("client", "is closed; make a new one"));
         }
-        let timeout = options.timeout.unwrap_or(self.timeout);
+        let timeout = match options.timeout {
+            Some(timeout) => check_time("timeout", timeout)?,
+            None => self.timeout,
+        };
         let pool = self.pool.here();
         // Made here, it hears every cancel from here on.
         let cancelled = pool.cancel.notified();

@@ -33,6 +33,7 @@ const KEPT: usize = 1024;
 pub(crate) fn excerpt(bytes: &[u8], keys: &[&str]) -> String {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_AT)]);
+    let cut = bytes.len() > LOOKED_AT;
     let mut shown = String::new();
     let mut rest = &*text;
     while let Some(first) = rest.chars().next() {
@@ -40,7 +41,7 @@ pub(crate) fn excerpt(bytes: &[u8], keys: &[&str]) -> String {
             shown.push('…');
             break;
         }
-        if let Some(length) = keys.iter().find_map(|key| spelt(rest, key)) {
+        if let Some(length) = keys.iter().find_map(|key| spelt(rest, key, cut)) {
             shown.push_str("***");
             rest = &rest[length..];
             continue;
@@ -58,16 +59,20 @@ pub(crate) fn excerpt_line(text: &str, keys: &[&str]) -> String {
 }
 
 /// The length of `key` at the start of `text`, each character plain or escaped as JSON, HTML and
-/// URLs do. A key that is cut by the end of the text counts: its beginning is secret too.
-fn spelt(text: &str, key: &str) -> Option<usize> {
-    let mut at = 0;
+/// URLs do. Where the text was cut, so may the key be: its beginning is secret too.
+fn spelt(text: &str, key: &str, cut: bool) -> Option<usize> {
+    // Where the text may be read on: a character such as % may be itself or begin an escape.
+    let mut ends = vec![0];
     for wanted in key.chars() {
-        if at == text.len() {
+        if cut && ends.contains(&text.len()) {
             break;
         }
-        at += spellings(&text[at..]).find(|(found, _)| *found == wanted)?.1;
+        let reads = |at: usize| spellings(&text[at..]).map(move |(c, length)| (c, at + length));
+        ends =
+            ends.into_iter().flat_map(reads).filter(|(c, _)| *c == wanted).map(|r| r.1).collect();
+        ends.dedup();
     }
-    Some(at)
+    ends.into_iter().max().filter(|end| *end > 0)
 }
 
 /// The character at the start of `text` with its length, in every way it can be read.
@@ -99,8 +104,7 @@ fn spellings(text: &str) -> impl Iterator<Item = (char, usize)> {
         Some('&') => entity(),
         _ => None,
     };
-    // An escape goes first: it begins with a character that may be plain too.
-    escaped.into_iter().chain(first.map(|c| (c, c.len_utf8())))
+    first.map(|c| (c, c.len_utf8())).into_iter().chain(escaped)
 }
 
 #[cfg(test)]
@@ -126,7 +130,9 @@ mod tests {
             let body = format!("bad key {spelling} given");
             assert_eq!(excerpt(body.as_bytes(), &[KEY]), "bad key *** given", "{spelling}");
         }
-        assert_eq!(excerpt(b"Ypb/N+z is another", &[KEY]), "Ypb/N+z is another");
+        for other in ["Ypb/N+z is another", "not Y"] {
+            assert_eq!(excerpt(other.as_bytes(), &[KEY]), other);
+        }
     }
 
     #[test]

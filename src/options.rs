@@ -182,14 +182,6 @@ impl Options {
         Ok(())
     }
 
-    /// Checks a time-out that a call brings for itself as [`set_timeout`](Options::set_timeout) does.
-    ///
-    /// # Errors
-    /// [`Kind::Configuration`](crate::Kind::Configuration) for zero or more than 49 days.
-    pub fn check_timeout(value: Duration) -> Result<Duration, Error> {
-        check_time("timeout", value)
-    }
-
     /// How long one connection may take, from the look-up of the name to TLS; 10 s unless set.
     ///
     /// # Errors
@@ -383,7 +375,7 @@ fn parse_url(name: &'static str, text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn check_time(name: &'static str, value: Duration) -> Result<Duration, Error> {
+pub(crate) fn check_time(name: &'static str, value: Duration) -> Result<Duration, Error> {
     if value.is_zero() || value > LONGEST {
         return Err(Error::configuration(name, "must be more than 0 and at most 49 days"));
     }
@@ -566,11 +558,11 @@ mod tests {
             options.set_timeout(Some(good)).unwrap();
             options.set_connect_timeout(Some(good)).unwrap();
             assert_eq!(times(&options), (good, good));
-            assert_eq!(Options::check_timeout(good), Ok(good));
+            assert_eq!(check_time("timeout", good), Ok(good));
         }
         for bad in [Duration::ZERO, Duration::from_millis(u64::from(u32::MAX) + 1), Duration::MAX] {
             assert_refused(options.set_timeout(Some(bad)), "timeout");
-            assert_refused(Options::check_timeout(bad), "timeout");
+            assert_refused(check_time("timeout", bad), "timeout");
             assert_refused(options.check(), "timeout");
             options.set_timeout(None).unwrap();
             assert_refused(options.set_connect_timeout(Some(bad)), "connect_timeout");

@@ -54,7 +54,10 @@ impl PersonalInfo {
         }
         let text = String::from_utf8_lossy(body);
         let items: Vec<&RawValue> = serde_json::from_str(&text)
-            .map_err(|e| NotAccepted::Odd(format!("it is not a JSON array ({e})")))?;
+            // The error's own words repeat what was sent.
+            .map_err(|e| {
+                odd(if e.is_data() { "it is not a JSON array" } else { "it is not JSON" })
+            })?;
         let item = items.first().ok_or_else(|| odd("the array is empty"))?;
         PersonalInfo::from_item(item.get())
     }
@@ -66,6 +69,12 @@ impl PersonalInfo {
     pub fn from_raw(raw: &str) -> Result<Self, Error> {
         PersonalInfo::from_item(raw)
             .map_err(|_| Error::response("not the object of an accepted update", String::new()))
+    }
+
+    /// The members of [`PersonalInfo::raw`], each with its value as JSON.
+    pub fn members(&self) -> impl Iterator<Item = (String, &str)> {
+        let Members(members) = serde_json::from_str(&self.raw).unwrap_or(Members(Vec::new()));
+        members.into_iter().map(|(name, value)| (name, value.get()))
     }
 
     fn from_item(raw: &str) -> Result<Self, NotAccepted> {

@@ -66,8 +66,7 @@ impl PersonalInfo {
 
     #[getter]
     fn customer_tax_number<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(number) = &self.0.customer_tax_number else { return Ok(None) };
-        convert(py, "number", number).map(Some)
+        self.0.customer_tax_number.as_ref().map(|text| convert(py, "number", text)).transpose()
     }
 
     #[getter]
@@ -82,8 +81,12 @@ impl PersonalInfo {
     }
 
     #[getter]
-    fn raw<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        convert(py, "json_object", &self.0.raw)
+    fn raw<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, value) in self.0.members() {
+            dict.set_item(name, convert(py, "json_value", value)?)?;
+        }
+        Ok(dict)
     }
 
     fn to_dict<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
@@ -146,12 +149,12 @@ impl Client {
         py: Python<'_>,
         user_code: Option<Bound<'_, PyAny>>,
         app_key: Option<Bound<'_, PyAny>>,
-        environment: Option<&str>,
-        base_url: Option<&str>,
+        environment: Option<Bound<'_, PyAny>>,
+        base_url: Option<Bound<'_, PyAny>>,
         timeout: f64,
         connect_timeout: f64,
         max_retries: i64,
-        proxy: Option<&str>,
+        proxy: Option<Bound<'_, PyAny>>,
         ca_file: Option<PathBuf>,
         trust_env: bool,
         allow_http: bool,
@@ -166,12 +169,12 @@ impl Client {
             if let Some(app_key) = &app_key {
                 with_text(app_key, |value| options.set_app_key(value))?;
             }
-            options.set_environment(environment)?;
-            options.set_base_url(base_url)?;
+            set_text(&mut options, "environment", environment, Options::set_environment)?;
+            set_text(&mut options, "base_url", base_url, Options::set_base_url)?;
             options.set_timeout(Some(seconds(timeout)))?;
             options.set_connect_timeout(Some(seconds(connect_timeout)))?;
             options.set_max_retries(max_retries)?;
-            options.set_proxy(proxy)?;
+            set_text(&mut options, "proxy", proxy, Options::set_proxy)?;
             let bundle = || env::var_os(CA_BUNDLE).filter(|path| trust_env && !path.is_empty());
             options.set_ca_file(ca_file.or_else(|| bundle().map(PathBuf::from)).as_deref());
             options.set_trust_env(trust_env);
@@ -194,8 +197,7 @@ impl Client {
         timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PersonalInfo> {
-        let timeout = timeout.map(|timeout| Options::check_timeout(seconds(timeout))).transpose();
-        let timeout = timeout.map_err(|error| exception(py, &error))?;
+        let timeout = timeout.map(seconds);
         let update = read_fields(fields)?;
 
         let raised = Mutex::new(None);
@@ -280,6 +282,20 @@ fn update_personal_info(
         }
     };
     client.get().update_personal_info(py, timeout, fields)
+}
+
+fn set_text(
+    options: &mut Options,
+    name: &'static str,
+    value: Option<Bound<'_, PyAny>>,
+    set: impl FnOnce(&mut Options, Option<&str>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Some(value) = value else { return Ok(()) };
+    with_text(&value, |value| match value {
+        Value::Text(text) => set(options, Some(text)),
+        Value::Unusable(problem) => Err(options.refuse(name, problem)),
+        _ => Ok(()),
+    })
 }
 
 /// The update that the keyword arguments ask for.

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Any
 
 # Python refuses to turn longer texts into an int, because it takes quadratic time.
 _LONGEST_INT = 4000
 
 
-def number(text: str) -> int | Decimal:
-    """A JSON number as an ``int`` where it is one, else as a ``Decimal``."""
+def number(text: str) -> int | Decimal | None:
+    """A JSON number as an ``int`` where it is one, else as a ``Decimal``; None if neither can."""
     if len(text) <= _LONGEST_INT and text.lstrip("-").isdigit():
         return int(text)
-    return Decimal(text)
+    try:
+        decimal = Decimal(text)
+    except DecimalException:
+        return None
+    return decimal if decimal.is_finite() else None
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """A JSON object, its numbers as ``number`` reads them."""
-    loaded: dict[str, Any] = json.loads(text, parse_int=number, parse_float=number)
-    return loaded
+def json_value(text: str) -> Any:
+    """A JSON value; what Python cannot hold, such as a nesting too deep, is left as its text."""
+    try:
+        return json.loads(text, parse_int=_number_or_text, parse_float=_number_or_text)
+    except (RecursionError, ValueError):
+        return text
+
+
+def _number_or_text(text: str) -> int | Decimal | str:
+    value = number(text)
+    return text if value is None else value
 
 
 def plain_number(value: object) -> str:

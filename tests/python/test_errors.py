@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+import skypostal
 from skypostal import errors
 
 ERRORS = [
@@ -26,12 +27,46 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_travels_whole(error: errors.SkyPostalError) -> None:
-    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+    pickled = [pickle.dumps(error, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    for twin in (*map(pickle.loads, pickled), copy.copy(error), copy.deepcopy(error)):
         assert type(twin) is type(error) and twin == error and hash(twin) == hash(error)
         assert vars(twin) == vars(error) and str(twin) == str(error) == "m"
     changed = copy.copy(error)
     changed.attempts += 1
     assert changed != error and error != "m"
+
+
+def test_errors_of_two_classes_are_not_equal() -> None:
+    assert errors.ConnectError("m") != errors.TlsError("m") != errors.InternalError("m")
+    assert errors.InternalError("m") != errors.InternalError("n")
+
+
+@pytest.mark.parametrize(
+    ("error", "attributes"),
+    [
+        (ERRORS[0], {"delivery": "unknown", "attempts": 3}),
+        (ERRORS[1], {"field": "customer_gender", "delivery": "not_sent", "attempts": 0}),
+        (ERRORS[7], {"status": 503, "body": "b", "retry_after": 1.5, "delivery": "rejected"}),
+        (ERRORS[8], {"description": "d", "location": "l", "system_error": True}),
+        (ERRORS[9], {"body": "b"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_has_what_it_was_made_with(
+    error: errors.SkyPostalError, attributes: dict[str, object]
+) -> None:
+    assert {name: getattr(error, name) for name in attributes} == attributes
+
+
+def test_every_error_is_at_hand_and_told_from_every_other() -> None:
+    classes = {type(error) for error in ERRORS}
+    named = {value for value in vars(skypostal).values() if isinstance(value, type)}
+    assert {cls for cls in named if issubclass(cls, errors.SkyPostalError)} == classes
+    assert {cls.__name__ for cls in classes} <= set(skypostal.__all__)
+    for cls in classes - {errors.SkyPostalError, errors.TlsError}:
+        assert [parent for parent in classes if issubclass(cls, parent) and parent is not cls] == [
+            errors.SkyPostalError
+        ]
 
 
 @pytest.mark.parametrize(

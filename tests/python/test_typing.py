@@ -12,6 +12,7 @@ from conftest import ROOT
 GOOD = """
 import datetime
 from decimal import Decimal
+from typing import Any
 import skypostal
 
 with skypostal.Client(user_code=396, app_key="k", environment="test") as client:
@@ -20,23 +21,32 @@ with skypostal.Client(user_code=396, app_key="k", environment="test") as client:
         customer_tax_number=Decimal("1.50"), customer_gender="M", customer_last_name=None,
     )
 number: int | Decimal | None = info.customer_tax_number
+born: datetime.date | None = info.customer_birth_date
+members: dict[str, Any] = {**info.raw, **info.to_dict()}
 try:
     skypostal.update_personal_info(customer_box_id=1, customer_key="k", timeout=1.5)
 except skypostal.StatusError as error:
     wait: float | None = error.retry_after
+except ConnectionError as lost:
+    if isinstance(lost, skypostal.SkyPostalError) and lost.delivery == "unknown":
+        raise
 """
 
 MISTAKES = [
     "skypostal.update_personal_info(customer_frist_name='x')",
     "skypostal.update_personal_info(customer_gender='X')",
     "skypostal.update_personal_info(customer_tax_number=1.5)",
+    "skypostal.update_personal_info(customer_tax_number=b'1')",
+    "skypostal.update_personal_info(customer_birth_date=19800819)",
     "skypostal.update_personal_info(customer_box_id='1')",
+    "skypostal.Client().update_personal_info(customer_frist_name='x')",
     "skypostal.update_personal_info('x')",
     "skypostal.Client(environment='live')",
     "skypostal.Client(396)",
     "skypostal.update_personal_info().customer_birth_date.upper()",
     "skypostal.update_personal_info().cust_id = 1",
     "skypostal.StatusError('m').retry_after + 1",
+    "skypostal.ConnectError('m').delivery == 'maybe'",
 ]
 
 
