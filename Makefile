@@ -1,6 +1,7 @@
 # make demo   see one update happen, from Python and from C, against a local stand-in
 # make test   check everything
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
+# make memcheck  the C tests under valgrind, which it needs
 # make header write include/skypostal.h anew from src/capi.rs
 # make clean  remove what was built
 #
@@ -18,7 +19,7 @@ SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md
 	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test soak header clean tools test-tools c-library
+.PHONY: demo test soak memcheck header clean tools test-tools c-library
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -33,6 +34,10 @@ test: test-tools $(VENV)/tests
 
 soak: tools $(VENV)/installed
 	$(VENV)/bin/python tests/python/soak.py
+
+memcheck: test-tools $(VENV)/tests
+	@command -v valgrind >/dev/null || $(call missing,valgrind)
+	$(VENV)/bin/python -m pytest -m memcheck
 
 header:
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header

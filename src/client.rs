@@ -230,7 +230,7 @@ impl Client {
         progress.answered = ending.is_ok();
 
         let keys = request.keys();
-        let shown = || excerpt(&body, &keys);
+        let shown = || excerpt(&body, progress.answered, &keys);
         match status.as_u16() {
             200..300 => {}
             407 => {

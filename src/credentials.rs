@@ -30,10 +30,12 @@ const KEPT: usize = 1024;
 
 /// The beginning of what the service sent, fit to be shown: without the `keys`, whichever way they
 /// are spelt, and without control characters other than line breaks and tabs.
-pub(crate) fn excerpt(bytes: &[u8], keys: &[&str]) -> String {
+///
+/// Where the answer is not `whole`, a key may be cut by its end.
+pub(crate) fn excerpt(bytes: &[u8], whole: bool, keys: &[&str]) -> String {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_AT)]);
-    let cut = bytes.len() > LOOKED_AT;
+    let cut = !whole || bytes.len() > LOOKED_AT;
     let mut shown = String::new();
     let mut rest = &*text;
     while let Some(first) = rest.chars().next() {
@@ -55,7 +57,7 @@ pub(crate) fn excerpt(bytes: &[u8], keys: &[&str]) -> String {
 
 /// The same, on one line.
 pub(crate) fn excerpt_line(text: &str, keys: &[&str]) -> String {
-    excerpt(text.as_bytes(), keys).replace(['\n', '\t'], " ").trim().to_owned()
+    excerpt(text.as_bytes(), true, keys).replace(['\n', '\t'], " ").trim().to_owned()
 }
 
 /// The length of `key` at the start of `text`, each character plain or escaped as JSON, HTML and
@@ -128,27 +130,27 @@ mod tests {
             "Ypb&#x2F;N+z&<&#x3d;",
         ] {
             let body = format!("bad key {spelling} given");
-            assert_eq!(excerpt(body.as_bytes(), &[KEY]), "bad key *** given", "{spelling}");
+            assert_eq!(excerpt(body.as_bytes(), true, &[KEY]), "bad key *** given", "{spelling}");
         }
         for other in ["Ypb/N+z is another", "not Y"] {
-            assert_eq!(excerpt(other.as_bytes(), &[KEY]), other);
+            assert_eq!(excerpt(other.as_bytes(), true, &[KEY]), other);
         }
     }
 
     #[test]
     fn a_key_cut_by_the_end_of_what_is_looked_at_does_not_show() {
         let body = [KEY.repeat(LOOKED_AT / KEY.len()).as_bytes(), KEY.as_bytes()].concat();
-        let shown = excerpt(&body, &[KEY]);
+        let shown = excerpt(&body, true, &[KEY]);
         assert!(!shown.contains("Yp"), "{shown}");
     }
 
     #[test]
     fn an_excerpt_is_short_and_harmless() {
         assert_eq!(
-            excerpt(b"\xEF\xBB\xBF<html>\r\n\x1b[31m\xff", &[]),
+            excerpt(b"\xEF\xBB\xBF<html>\r\n\x1b[31m\xff", true, &[]),
             "<html>\u{fffd}\n\u{fffd}[31m\u{fffd}"
         );
-        let long = excerpt("é".repeat(100_000).as_bytes(), &[]);
+        let long = excerpt("é".repeat(100_000).as_bytes(), true, &[]);
         assert!(long.len() < KEPT + 8 && long.ends_with('…'));
         assert_eq!(excerpt_line(" a\nb\t\u{0}c ", &[]), "a b \u{fffd}c");
     }

@@ -200,8 +200,9 @@ class PersonalInfo:
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The whole JSON object that the service sent, numbers as ``int`` or ``Decimal``; a new one
-        each time. Members that are not documented are kept (other pages of the service show some).
+        """The whole JSON object that the service sent, with the members that are not documented; a
+        new one each time. Numbers are ``int`` or ``Decimal``; a value that Python cannot hold, such
+        as one nested too deeply, is its JSON text.
         """
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,15 +24,15 @@ from faultserver import (
     send_made,
     send_slowly,
 )
+
 from skypostal.sandbox import APP_KEY, CUSTOMER_KEY
 
 # The documented customer's, with a slash, which the service spells "\/".
 KEY = CUSTOMER_KEY.replace("+", "/")
 KEYS = (APP_KEY, KEY)
+MIB = 1024 * 1024
 ECHO = f"{APP_KEY} {KEY} ".encode()
 ECHO += ECHO.replace(b"/", rb"\/")
-
-MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,8 @@ class Fault:
     max_retries: int = 2
     at_least: float = 0.0  # seconds that the call takes
     pause: float = 0.0  # seconds before the second call
+    sends: float = 16 * MIB  # what a server gets rid of at most, buffers of both sides included
     recovers: bool = True  # whether the second call can succeed
-
-    @property
-    def requests(self) -> int:
-        """How many requests the server may read at most."""
-        return self.attempts
 
 
 def with_head(*lines: str, body: bytes = b"") -> Script:
@@ -122,7 +118,7 @@ NO_CONNECTION = [
     Fault("connect never completes, deadline", [], "timeout", "not_sent", 1, start="full",
           timeout=0.3),
     Fault("407 of a proxy", [status("407 Proxy Authentication Required")] * 3,
-          "connect", "not_sent", 3),
+          "connect", "not_sent", 3, shows="407"),
 ]  # fmt: skip
 
 LOST_CONNECTION = [
@@ -155,6 +151,7 @@ SLOW = [
           "timeout", "unknown", timeout=0.4, at_least=0.4),
     Fault("length too long, left open", [[read, send(HALF), hang]],
           "timeout", "unknown", timeout=0.3, at_least=0.3),
+    Fault("503, then hangs", [status(BUSY), [read, hang]], "timeout", "unknown", 2, timeout=0.6),
 ]  # fmt: skip
 
 ENDLESS = [
@@ -170,6 +167,14 @@ ENDLESS = [
     Fault("500 of 1 GiB", [[*with_head("HTTP/1.1 500 No", f"Content-Length: {1024 * MIB}"),
                             send_endlessly(b"x", 1024 * MIB)]],
           "status", "unknown", status=500, shows="xxx"),
+    Fault("interim answers without end", [[read, send_endlessly(b"HTTP/1.1 100 Continue\r\n\r\n",
+                                                                1024 * MIB)]],
+          "timeout", "unknown", timeout=0.3, at_least=0.3, sends=inf),
+    Fault("trailers without end", [[*chunked(b"2\r\n[]\r\n0\r\n"),
+                                    send_endlessly(b"A: b\r\n", 1024 * MIB)]],
+          "response", "unknown"),
+    Fault("chunk extension without end", [[*chunked(b"2;"), send_endlessly(b"a", 1024 * MIB)]],
+          "response", "unknown"),
 ]  # fmt: skip
 
 NOT_HTTP = [
@@ -178,6 +183,9 @@ NOT_HTTP = [
           "response", "unknown"),
     Fault("HTTP/2 in answer", [[read, send(H2_SETTINGS), hang]], "response", "unknown"),
     Fault("HTTP/2 preface", [[read, send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), hang]],
+          "response", "unknown"),
+    Fault("HTTP/0.9", [[read, send(b"<html>hello</html>\r\n"), close]], "response", "unknown"),
+    Fault("length overflows", [with_head("HTTP/1.1 200 OK", f"Content-Length: {'9' * 30}")],
           "response", "unknown"),
     Fault("two lengths", [with_head("HTTP/1.1 200 OK", "Content-Length: 2", "Content-Length: 3",
                                     body=b"[]")], "response", "unknown"),
@@ -207,6 +215,9 @@ ODD_ANSWERS = [
     Fault("refused", [ok(refused(b"no such box"))], "refused", "rejected", shows="no such box"),
     Fault("refused, echoing keys", [ok(refused(b"bad key " + ECHO))], "refused", "rejected",
           shows="bad key *** ***"),
+    Fault("200, a text of keys", [ok(b'"%s"' % ECHO)], "response", "unknown", shows="*** ***"),
+    Fault("accepted, but a system error", [ok(accepted(b'"error":{"system_error":true}'))],
+          "refused", "rejected"),
     Fault("200, echoing keys", [ok(b"<p>" + ECHO)], "response", "unknown", shows="*** ***"),
 ]  # fmt: skip
 
@@ -238,7 +249,11 @@ GOOD_ANSWERS = [
 ]  # fmt: skip
 
 STATUSES = [
-    Fault("302 elsewhere", [[read, redirect]], "status", "rejected", status=302),
+    Fault("101", [with_head("HTTP/1.1 101 Switching Protocols", "Connection: upgrade",
+                            "Upgrade: x")], "status", "unknown", status=101),
+    Fault("302 elsewhere", [[read, redirect("302 Found")]], "status", "rejected", status=302),
+    Fault("307 elsewhere", [[read, redirect("307 Temporary Redirect")]], "status", "rejected",
+          status=307),
     Fault("400 HTML", [status("400 Bad Request", HTML)], "status", "unknown", status=400,
           shows="See server logs"),
     Fault("401", [status("401 Unauthorized")], "status", "rejected", status=401),
@@ -262,6 +277,8 @@ STATUSES = [
     Fault("502", [status("502 Bad Gateway")] * 3, "status", "unknown", 3, status=502),
     Fault("503", [status(BUSY)] * 3, "status", "rejected", 3, status=503),
     Fault("504", [status("504 Gateway Timeout")] * 3, "status", "unknown", 3, status=504),
+    Fault("503 cut", [[*with_head(f"HTTP/1.1 {BUSY}", "Content-Length: 99"), close]] * 3,
+          "status", "rejected", 3, status=503),
     Fault("503, no retries", [status(BUSY)], "status", "rejected", 1, status=503, max_retries=0),
     Fault("503, then success", [status(BUSY), GOOD], attempts=2),
     Fault("503 and closed, then success", [[*status(BUSY), close], GOOD], attempts=2),

@@ -91,10 +91,14 @@ def reset(connection: Connection) -> None:
     connection.socket.close()
 
 
-def redirect(connection: Connection) -> None:
+def redirect(status: str) -> Step:
     """Answers that the client shall go to a port where it has no business."""
-    elsewhere = f"Location: http://localhost:{connection.server.elsewhere}/"
-    connection.send(answer(b"", "302 Found", elsewhere))
+
+    def step(connection: Connection) -> None:
+        elsewhere = f"Location: http://localhost:{connection.server.elsewhere}/"
+        connection.send(answer(b"", status, elsewhere))
+
+    return step
 
 
 def pause_for(seconds: float) -> Step:

@@ -211,8 +211,8 @@ def test_a_program_can_be_linked_statically(c_library: CLibrary, sandbox: Sandbo
     assert json.loads(checked([program], sandbox)) == DOCUMENTED_ANSWER
 
 
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
-@pytest.mark.parametrize("name", ["golden", "errors"])
+@pytest.mark.memcheck
+@pytest.mark.parametrize("name", ["golden", "errors", "fields", "options"])
 def test_no_memory_is_lost_or_misused(
     name: str, programs: Callable[[str], str], sandbox: Sandbox
 ) -> None:
@@ -220,6 +220,7 @@ def test_no_memory_is_lost_or_misused(
     checked(
         [
             *["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full"],
+            f"--suppressions={ROOT / 'tests' / 'c' / 'valgrind.supp'}",
             *[f"--show-leak-kinds={kinds}", f"--errors-for-leak-kinds={kinds}", programs(name)],
         ],
         sandbox,

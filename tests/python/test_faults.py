@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import FAULTS, KEY, KEYS, MIB, Fault
+from faults import FAULTS, KEY, KEYS, Fault
 from faultserver import GOOD_ID, FaultServer
 
 from skypostal import Client, SkyPostalError
@@ -22,9 +22,8 @@ from skypostal.sandbox import APP_KEY, BOX_ID, USER_CODE
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 0.1  # seconds after the deadline
-# What the socket buffers of both sides may take before a server notices that nobody reads on.
-MOST_SENT = 16 * MIB
-SECRETS = [spelling.encode() for key in KEYS for spelling in (key, key.replace("/", r"\/"))]
+# Both ends of each key, which hold no character that is ever escaped but the last.
+SECRETS = [part.encode() for key in KEYS for part in (key[:12], key[-12:-1])]
 UPDATE: Any = {"customer_box_id": BOX_ID, "customer_key": KEY, "customer_first_name": "New Name"}
 KINDS = {
     "ConnectError": "connect",
@@ -185,6 +184,9 @@ def test_a_fault_ends_as_it_should(
             assert got == (fault.kind, fault.attempts, fault.status), report
             assert report.delivery in fault.delivery.split("|"), report
             assert requests <= fault.attempts
+            assert requests == 1 or fault.max_retries > 0
+            # Of the one case that is not sent by design alone: a 407 is a proxy's.
+            assert requests == 0 or report.delivery != "not_sent" or fault.shows == "407"
             assert fault.at_least <= report.seconds <= fault.timeout + TOLERANCE
             assert (report.retry_after is None) == (fault.retry_after is None), report
             if fault.retry_after is not None and report.retry_after is not None:
@@ -193,4 +195,4 @@ def test_a_fault_ends_as_it_should(
 
         faces[face](fault, fault.url or server.url, go_on)
         assert not server.went_elsewhere
-    assert all(record.sent < MOST_SENT for record in server.records)
+    assert all(record.sent <= fault.sends for record in server.records)

@@ -754,6 +754,14 @@ fn a_key_that_looks_like_an_escape_is_blotted_out_too() {
 }
 
 #[test]
+fn a_key_cut_by_the_end_of_a_lost_answer_does_not_show() {
+    let start = &APP_KEY[..20];
+    let server = Server::closing(format!("HTTP/1.1 500 \r\nContent-Length: 999\r\n\r\nno {start}"));
+    let error = failure(&server.client());
+    assert_eq!((error.kind(), error.body()), (Kind::Status, Some("no ***")));
+}
+
+#[test]
 fn no_debug_output_holds_a_key() {
     let server = Server::closing(http(404, "", "nothing here"));
     let client = server.client();
