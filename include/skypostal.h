@@ -44,7 +44,7 @@
  * - Fork: a client made before a fork works in the parent and in the child.
  * - The library starts no thread but for the look-up of a host's name, installs no signal handler,
  *   and changes no locale and no environment. SIGPIPE is blocked on the calling thread for the
- *   length of a call.
+ *   length of a call; one that comes from elsewhere meanwhile is taken for the call's own.
  *
  * Written by cbindgen from src/capi.rs: change it there, and run make header.
  */

@@ -463,8 +463,7 @@ pub unsafe extern "C" fn skypostal_options_set_ca_file(
     let set = || {
         let options = unsafe { get_mut(options) }?;
         let path = (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes());
-        options.set_ca_file(path.map(|path| Path::new(OsStr::from_bytes(path))));
-        Ok(())
+        Ok(options.set_ca_file(path.map(|path| Path::new(OsStr::from_bytes(path))))?)
     };
     unsafe { attempt(ptr::null_mut(), set) }
 }
@@ -475,11 +474,7 @@ pub unsafe extern "C" fn skypostal_options_set_trust_env(
     options: *mut skypostal_options,
     value: c_int,
 ) -> c_int {
-    let set = || {
-        unsafe { get_mut(options) }?.set_trust_env(value != 0);
-        Ok(())
-    };
-    unsafe { attempt(ptr::null_mut(), set) }
+    unsafe { set_flag(options, "trust_env", value, Options::set_trust_env) }
 }
 
 /// Whether plain `http://` may leave this machine, with the keys readable on the way: 0 (the
@@ -489,11 +484,24 @@ pub unsafe extern "C" fn skypostal_options_set_allow_http(
     options: *mut skypostal_options,
     value: c_int,
 ) -> c_int {
-    let set = || {
-        unsafe { get_mut(options) }?.set_allow_http(value != 0);
+    unsafe { set_flag(options, "allow_http", value, Options::set_allow_http) }
+}
+
+unsafe fn set_flag(
+    options: *mut skypostal_options,
+    name: &'static str,
+    value: c_int,
+    set: impl FnOnce(&mut Options, bool),
+) -> c_int {
+    let work = || {
+        let options = unsafe { get_mut(options) }?;
+        match value {
+            0 | 1 => set(options, value == 1),
+            _ => Err(options.refuse(name, "must be 0 or 1"))?,
+        }
         Ok(())
     };
-    unsafe { attempt(ptr::null_mut(), set) }
+    unsafe { attempt(ptr::null_mut(), work) }
 }
 
 unsafe fn set_option(

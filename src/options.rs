@@ -216,17 +216,26 @@ impl Options {
     }
 
     /// A PEM file of certificates to trust beside the operating system's. Read by `Client::new`.
-    pub fn set_ca_file(&mut self, value: Option<&Path>) {
+    ///
+    /// # Errors
+    /// [`Kind::Configuration`](crate::Kind::Configuration) for an empty path.
+    pub fn set_ca_file(&mut self, value: Option<&Path>) -> Result<(), Error> {
+        let empty = value.is_some_and(|path| path.as_os_str().is_empty());
+        let checked = if empty { Err(Error::configuration("ca_file", "is empty")) } else { Ok(()) };
+        self.faults.note("ca_file", checked)?;
         self.ca_file = value.map(Path::to_owned);
+        Ok(())
     }
 
     /// Whether `HTTPS_PROXY`, `NO_PROXY` and their like are read; true unless set.
     pub fn set_trust_env(&mut self, value: bool) {
+        let _ = self.faults.note("trust_env", Ok(()));
         self.trust_env = value;
     }
 
     /// Whether plain `http://` may leave this machine, with the keys readable on the way.
     pub fn set_allow_http(&mut self, value: bool) {
+        let _ = self.faults.note("allow_http", Ok(()));
         self.allow_http = value;
     }
 
@@ -642,7 +651,7 @@ mod tests {
     fn an_unusable_ca_file_is_named_with_the_line() {
         let path = env::temp_dir().join(format!("skypostal-ca-{}.pem", process::id()));
         let mut options = with_base_url("http://127.0.0.1:1");
-        options.set_ca_file(Some(&path));
+        options.set_ca_file(Some(&path)).unwrap();
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for (content, problem) in [
             (None, "No such file"),
@@ -659,7 +668,8 @@ mod tests {
             assert!(error.contains(problem), "{content:?}: {error}");
         }
         fs::remove_file(&path).unwrap();
-        options.set_ca_file(None);
+        assert_refused(options.set_ca_file(Some(Path::new(""))), "ca_file");
+        options.set_ca_file(None).unwrap();
         assert!(Client::new(&options).is_ok());
     }
 

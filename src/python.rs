@@ -176,7 +176,7 @@ impl Client {
             options.set_max_retries(max_retries)?;
             set_text(&mut options, "proxy", proxy, Options::set_proxy)?;
             let bundle = || env::var_os(CA_BUNDLE).filter(|path| trust_env && !path.is_empty());
-            options.set_ca_file(ca_file.or_else(|| bundle().map(PathBuf::from)).as_deref());
+            options.set_ca_file(ca_file.or_else(|| bundle().map(PathBuf::from)).as_deref())?;
             options.set_trust_env(trust_env);
             options.set_allow_http(allow_http);
             crate::Client::new(&options)

@@ -107,8 +107,17 @@ static void numbers(void)
     make(options, SKYPOSTAL_CONFIGURATION, "max_retries");
     CHECK_INT(skypostal_options_set_max_retries(options, 0), SKYPOSTAL_OK);
     make(options, SKYPOSTAL_OK, NULL);
+    CHECK_INT(skypostal_options_set_trust_env(options, 2), SKYPOSTAL_CONFIGURATION);
+    CHECK_INT(skypostal_options_set_allow_http(options, -1), SKYPOSTAL_CONFIGURATION);
+    make(options, SKYPOSTAL_CONFIGURATION, "trust_env");
     CHECK_INT(skypostal_options_set_trust_env(options, 0), SKYPOSTAL_OK);
+    make(options, SKYPOSTAL_CONFIGURATION, "allow_http");
+    CHECK_INT(skypostal_options_set_allow_http(options, 0), SKYPOSTAL_OK);
     CHECK_INT(skypostal_options_set_trust_env(options, 1), SKYPOSTAL_OK);
+    make(options, SKYPOSTAL_OK, NULL);
+    CHECK_INT(skypostal_options_set_ca_file(options, ""), SKYPOSTAL_CONFIGURATION);
+    make(options, SKYPOSTAL_CONFIGURATION, "ca_file");
+    CHECK_INT(skypostal_options_set_ca_file(options, NULL), SKYPOSTAL_OK);
     make(options, SKYPOSTAL_OK, NULL);
     skypostal_options_free(options);
 }
