@@ -1,11 +1,9 @@
 //! One call, from start to end.
 
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::iter;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +14,15 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Proxy, Url, redirect};
-use rustls::ClientConfig;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::credentials::{excerpt, excerpt_line};
-use crate::error::{Delivery, Error, Kind};
+use crate::error::{Delivery, Error, Kind, causes, find};
 use crate::lane::{LONGEST_IDLE, Lane, Pool};
 use crate::options::{Options, check_time};
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::retry::{self, Budget};
-use crate::tls;
+use crate::tls::{self, Tls};
 use crate::update::{Request, Update};
 
 /// An answer that is longer is not read to its end, in bytes.
@@ -45,7 +42,7 @@ pub struct Client {
     connect_timeout: Duration,
     max_retries: u32,
     proxy: Option<Proxy>,
-    tls: ClientConfig,
+    tls: Tls,
     budget: Budget,
     pool: Pool,
     closed: AtomicBool,
@@ -74,7 +71,7 @@ impl Client {
             connect_timeout: options.connect_timeout(),
             max_retries: options.max_retries(),
             proxy: options.proxy(&url)?,
-            tls: tls::configure(options.ca_file(), url.scheme() == "https")?,
+            tls: Tls::new(options.ca_file(), url.scheme() == "https")?,
             url,
             budget: Budget::new(),
             pool: Pool::new(),
@@ -158,8 +155,6 @@ impl Client {
 
     fn new_lane(&self, pool: &Pool) -> Result<Lane, Error> {
         let handshaking = Arc::<AtomicBool>::default();
-        let mut tls = self.tls.clone();
-        tls.resumption = tls::resume(pool.sessions.clone(), handshaking.clone());
         let json = HeaderValue::from_static("application/json");
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("skypostal/", env!("CARGO_PKG_VERSION")))
@@ -171,8 +166,8 @@ impl Client {
             .no_proxy()
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(LONGEST_IDLE)
-            .pool_max_idle_per_host(1)
-            .tls_backend_preconfigured(tls);
+            .pool_max_idle_per_host(1);
+        http = self.tls.set_up(http, &pool.sessions, handshaking.clone());
         if let Some(proxy) = &self.proxy {
             http = http.proxy(proxy.clone());
         }
@@ -255,13 +250,13 @@ impl Client {
         let host = self.url.authority();
         let causes = chain(error);
         if error.is_connect() {
-            if let Some(rustls::Error::InvalidCertificate(problem)) = find(error) {
-                let advice = tls::advice(problem);
+            if let Some((advice, problem)) = tls::bad_certificate(error) {
                 let message =
                     format!("the certificate of {host} was not accepted, {advice} ({problem})");
                 return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
             }
-            let (kind, what) = if progress.handshaking.load(Ordering::Relaxed) {
+            let handshaking = progress.handshaking.load(Ordering::Relaxed);
+            let (kind, what) = if tls::is_tls(error, handshaking) && self.url.scheme() == "https" {
                 (Kind::Tls, "no secure connection to")
             } else {
                 (Kind::Connect, "no connection to")
@@ -392,21 +387,6 @@ async fn interruption(interrupted: Option<&(dyn Fn() -> bool + Sync)>) {
         },
         None => pending().await,
     }
-}
-
-/// An error and what caused it, outermost first.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    iter::successors(Some(error as &(dyn StdError + 'static)), |&error| {
-        // As a source, an io::Error skips the error that it wraps.
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        }
-    })
-}
-
-fn find<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// The causes on one line, without the outermost, which only say that a request failed.

@@ -11,14 +11,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustls::client::ClientSessionMemoryCache;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use crate::tls::Sessions;
+
 /// A lane idle for longer is closed when another one is handed back.
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(60);
-/// TLS sessions kept for resumption; all are with one server, or with it and a proxy.
-const SESSIONS_KEPT: usize = 8;
 /// Threads of one lane that may hang in a name look-up.
 const LOOKUP_THREADS: usize = 4;
 
@@ -88,7 +87,7 @@ pub(crate) struct Pool {
     /// Ends the calls in flight.
     pub(crate) cancel: Notify,
     /// TLS sessions to resume.
-    pub(crate) sessions: Arc<ClientSessionMemoryCache>,
+    pub(crate) sessions: Sessions,
     of_child: OnceLock<Box<Pool>>,
 }
 
@@ -98,7 +97,7 @@ impl Pool {
             process: process::id(),
             idle: Mutex::default(),
             cancel: Notify::new(),
-            sessions: Arc::new(ClientSessionMemoryCache::new(SESSIONS_KEPT)),
+            sessions: Sessions::new(),
             of_child: OnceLock::new(),
         }
     }

@@ -1,63 +1,39 @@
 //! Whom to trust: the operating system's roots, and a CA file beside them; and what a handshake
-//! that failed means.
+//! that failed means. With rustls, or with the system's own TLS under the feature `native-tls`.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustls::client::{
-    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
-};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, NamedGroup, RootCertStore};
 
 use crate::error::Error;
 
-/// The TLS settings of a client, made once and shared by its lanes.
-pub(crate) fn configure(ca_file: Option<&Path>, secure: bool) -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = ca_file {
-        add_file(&mut roots, path)?;
-    }
-    // A plain call needs no roots, and loading them takes longer than the call.
-    if secure {
-        let system = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(system.certs);
-        if roots.is_empty() {
-            let causes: Vec<_> = system.errors.iter().map(ToString::to_string).collect();
-            let problem = format!(
-                "no root certificates on this system; install its ca-certificates, or give a \
-                 ca_file ({})",
-                causes.join("; ")
-            );
-            return Err(Error::configuration("ca_file", problem));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(Error::internal)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
+#[cfg(feature = "native-tls")]
+pub(crate) use native::*;
+#[cfg(not(feature = "native-tls"))]
+pub(crate) use with_rustls::*;
 
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), Error> {
+/// The certificates of a PEM file, at least one.
+fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let shown = path.display();
     let bad = |problem: String| Error::configuration("ca_file", format!("{shown}{problem}"));
     let pem = std::fs::read(path).map_err(|e| bad(format!(": {e}")))?;
-    let before = roots.len();
+    let mut certificates = Vec::new();
     for (at, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
-        let line = line_of_certificate(&pem, at);
-        let broken = || bad(format!(", line {line}: this is not a whole certificate"));
-        roots.add(certificate.map_err(|_| broken())?).map_err(|_| broken())?;
+        let usable = |der: &CertificateDer| RootCertStore::empty().add(der.clone()).is_ok();
+        match certificate.ok().filter(usable) {
+            Some(certificate) => certificates.push(certificate),
+            None => {
+                let line = line_of_certificate(&pem, at);
+                return Err(bad(format!(", line {line}: this is not a whole certificate")));
+            }
+        }
     }
-    if roots.len() == before {
+    if certificates.is_empty() {
         return Err(bad(", line 1: holds no certificate in PEM form".to_owned()));
     }
-    Ok(())
+    Ok(certificates)
 }
 
 /// The line on which the certificate of that number begins, counted from 1.
@@ -67,70 +43,212 @@ fn line_of_certificate(pem: &[u8], number: usize) -> usize {
     lines.nth(number).map_or(1, |(line, _)| line + 1)
 }
 
-/// Which check of a certificate failed, and what to do about it.
-pub(crate) fn advice(error: &CertificateError) -> &'static str {
-    use CertificateError::*;
-    match error {
-        UnknownIssuer => {
-            "its issuer is not trusted: if you trust it, give the issuer's certificate as ca_file"
+const UNKNOWN_ISSUER: &str =
+    "its issuer is not trusted: if you trust it, give the issuer's certificate as ca_file";
+const OTHER_HOST: &str = "it belongs to another host: check base_url";
+const EXPIRED: &str =
+    "it has expired: the server needs a new one, or this machine's clock is wrong";
+const NOT_YET_VALID: &str =
+    "it is not valid yet: the server needs another one, or this machine's clock is wrong";
+const NOT_ACCEPTABLE: &str = "it is not acceptable: the server needs another one";
+
+#[cfg(not(feature = "native-tls"))]
+mod with_rustls {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use reqwest::ClientBuilder;
+    use rustls::client::{
+        ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+        Tls13ClientSessionValue,
+    };
+    use rustls::pki_types::ServerName;
+    use rustls::{CertificateError, ClientConfig, NamedGroup, RootCertStore};
+
+    use crate::error::{Error, find};
+
+    /// TLS sessions kept for resumption; all are with one server, or with it and a proxy.
+    const SESSIONS_KEPT: usize = 8;
+
+    /// The TLS settings of a client, made once and shared by its lanes.
+    pub(crate) struct Tls(ClientConfig);
+
+    impl Tls {
+        pub(crate) fn new(ca_file: Option<&Path>, secure: bool) -> Result<Self, Error> {
+            let mut roots = RootCertStore::empty();
+            if let Some(path) = ca_file {
+                roots.add_parsable_certificates(super::read_ca_file(path)?);
+            }
+            // A plain call needs no roots, and loading them takes longer than the call.
+            if secure {
+                let system = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(system.certs);
+                if roots.is_empty() {
+                    let causes: Vec<_> = system.errors.iter().map(ToString::to_string).collect();
+                    let problem = format!(
+                        "no root certificates on this system; install its ca-certificates, or \
+                         give a ca_file ({})",
+                        causes.join("; ")
+                    );
+                    return Err(Error::configuration("ca_file", problem));
+                }
+            }
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let mut config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .map_err(Error::internal)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Ok(Tls(config))
         }
-        NotValidForName | NotValidForNameContext { .. } => {
-            "it belongs to another host: check base_url"
+
+        /// Sets `handshaking` when a handshake begins.
+        pub(crate) fn set_up(
+            &self,
+            http: ClientBuilder,
+            sessions: &Sessions,
+            handshaking: Arc<AtomicBool>,
+        ) -> ClientBuilder {
+            let mut config = self.0.clone();
+            let sessions = LaneSessions { shared: sessions.0.clone(), handshaking };
+            config.resumption = Resumption::store(Arc::new(sessions));
+            http.tls_backend_preconfigured(config)
         }
-        Expired | ExpiredContext { .. } => {
-            "it has expired: the server needs a new one, or this machine's clock is wrong"
+    }
+
+    /// What to do about a certificate that was not accepted, and which check failed.
+    pub(crate) fn bad_certificate(error: &reqwest::Error) -> Option<(&'static str, String)> {
+        use CertificateError::*;
+        let Some(rustls::Error::InvalidCertificate(problem)) = find(error) else { return None };
+        let advice = match problem {
+            UnknownIssuer => super::UNKNOWN_ISSUER,
+            NotValidForName | NotValidForNameContext { .. } => super::OTHER_HOST,
+            Expired | ExpiredContext { .. } => super::EXPIRED,
+            NotValidYet | NotValidYetContext { .. } => super::NOT_YET_VALID,
+            _ => super::NOT_ACCEPTABLE,
+        };
+        Some((advice, problem.to_string()))
+    }
+
+    /// Whether a connection failed in TLS.
+    pub(crate) fn is_tls(_: &reqwest::Error, handshaking: bool) -> bool {
+        handshaking
+    }
+
+    /// The TLS sessions that the lanes of a process may resume.
+    pub(crate) struct Sessions(Arc<ClientSessionMemoryCache>);
+
+    impl Sessions {
+        pub(crate) fn new() -> Self {
+            Sessions(Arc::new(ClientSessionMemoryCache::new(SESSIONS_KEPT)))
         }
-        NotValidYet | NotValidYetContext { .. } => {
-            "it is not valid yet: the server needs another one, or this machine's clock is wrong"
+    }
+
+    /// Those sessions, seen from one lane. Asking for one is the first thing that a handshake does,
+    /// so this is also where its beginning is seen: a connection that fails after that, even in
+    /// silence, failed in TLS.
+    #[derive(Debug)]
+    struct LaneSessions {
+        shared: Arc<ClientSessionMemoryCache>,
+        handshaking: Arc<AtomicBool>,
+    }
+
+    impl ClientSessionStore for LaneSessions {
+        fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+            self.shared.set_kx_hint(server, group);
         }
-        _ => "it is not acceptable: the server needs another one",
+
+        fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+            self.handshaking.store(true, Ordering::Relaxed);
+            self.shared.kx_hint(server)
+        }
+
+        fn set_tls12_session(&self, server: ServerName<'static>, value: Tls12ClientSessionValue) {
+            self.shared.set_tls12_session(server, value);
+        }
+
+        fn tls12_session(&self, server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+            self.shared.tls12_session(server)
+        }
+
+        fn remove_tls12_session(&self, server: &ServerName<'static>) {
+            self.shared.remove_tls12_session(server);
+        }
+
+        fn insert_tls13_ticket(&self, server: ServerName<'static>, value: Tls13ClientSessionValue) {
+            self.shared.insert_tls13_ticket(server, value);
+        }
+
+        fn take_tls13_ticket(
+            &self,
+            server: &ServerName<'static>,
+        ) -> Option<Tls13ClientSessionValue> {
+            self.shared.take_tls13_ticket(server)
+        }
     }
 }
 
-/// The TLS sessions that a lane may resume, shared with other lanes. Asking for one is the first
-/// thing that a handshake does, so this is also where its beginning is seen: a connection that
-/// fails after that, even in silence, failed in TLS.
-#[derive(Debug)]
-struct Sessions {
-    shared: Arc<dyn ClientSessionStore>,
-    handshaking: Arc<AtomicBool>,
-}
+#[cfg(feature = "native-tls")]
+mod native {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
 
-/// Resumes what `shared` holds, and sets `handshaking` when a handshake begins.
-pub(crate) fn resume(
-    shared: Arc<dyn ClientSessionStore>,
-    handshaking: Arc<AtomicBool>,
-) -> Resumption {
-    Resumption::store(Arc::new(Sessions { shared, handshaking }))
-}
+    use reqwest::{Certificate, ClientBuilder};
 
-impl ClientSessionStore for Sessions {
-    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
-        self.shared.set_kx_hint(server, group);
+    use crate::error::{Error, causes};
+
+    /// What a client trusts beside the system's roots, which the system's own TLS knows.
+    pub(crate) struct Tls(Vec<Certificate>);
+
+    impl Tls {
+        pub(crate) fn new(ca_file: Option<&Path>, _: bool) -> Result<Self, Error> {
+            let certificates = ca_file.map(super::read_ca_file).transpose()?.unwrap_or_default();
+            let usable = certificates.iter().map(|der| Certificate::from_der(der));
+            Ok(Tls(usable.collect::<Result<_, _>>().map_err(Error::internal)?))
+        }
+
+        pub(crate) fn set_up(
+            &self,
+            http: ClientBuilder,
+            _: &Sessions,
+            _: Arc<AtomicBool>,
+        ) -> ClientBuilder {
+            http.tls_backend_native().tls_certs_merge(self.0.iter().cloned())
+        }
     }
 
-    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
-        self.handshaking.store(true, Ordering::Relaxed);
-        self.shared.kx_hint(server)
+    /// What to do about a certificate that was not accepted, and which check failed.
+    pub(crate) fn bad_certificate(error: &reqwest::Error) -> Option<(&'static str, String)> {
+        let problem = causes(error).last()?.to_string();
+        let advice = match &*problem {
+            text if !text.contains("certificate verify failed") => return None,
+            text if text.contains("issuer") || text.contains("self") => super::UNKNOWN_ISSUER,
+            text if text.contains("mismatch") => super::OTHER_HOST,
+            text if text.contains("has expired") => super::EXPIRED,
+            text if text.contains("not yet valid") => super::NOT_YET_VALID,
+            _ => super::NOT_ACCEPTABLE,
+        };
+        Some((advice, problem))
     }
 
-    fn set_tls12_session(&self, server: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.shared.set_tls12_session(server, value);
+    /// Whether a connection failed in TLS: what fails earlier says where. A handshake that stalls
+    /// cannot be told from a connection that does.
+    pub(crate) fn is_tls(error: &reqwest::Error, _: bool) -> bool {
+        let earlier = |text: &str| text.ends_with("connect error") || text.contains("dns error");
+        let timeout = error.is_timeout();
+        !timeout
+            && !causes(error).any(|e| earlier(&e.to_string()) || e.to_string().contains("tunnel"))
     }
 
-    fn tls12_session(&self, server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.shared.tls12_session(server)
-    }
+    /// The system's TLS keeps its sessions itself.
+    pub(crate) struct Sessions;
 
-    fn remove_tls12_session(&self, server: &ServerName<'static>) {
-        self.shared.remove_tls12_session(server);
-    }
-
-    fn insert_tls13_ticket(&self, server: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.shared.insert_tls13_ticket(server, value);
-    }
-
-    fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.shared.take_tls13_ticket(server)
+    impl Sessions {
+        pub(crate) fn new() -> Self {
+            Sessions
+        }
     }
 }

@@ -525,14 +525,18 @@ def test_a_thousand_calls_open_one_connection() -> None:
         assert sandbox.connections == 1
 
 
-@pytest.mark.parametrize("options", [{"max_requests": 1}, {"idle_timeout": 0.01}])
-def test_a_server_that_closes_between_calls_is_no_error(options: Any) -> None:
+@pytest.mark.parametrize(
+    ("options", "pause"),
+    # Well after the server closed: as it closes, a call may be lost indeed.
+    [({"max_requests": 1}, 0), ({"idle_timeout": 0.01}, 0.1)],
+)
+def test_a_server_that_closes_between_calls_is_no_error(options: Any, pause: float) -> None:
     with Sandbox(**options) as sandbox:
         client = client_of(sandbox.url, max_retries=0)
-        for _ in range(30):
+        for _ in range(12):
             client.update_personal_info(**WHO)
-            time.sleep(0.012)
-        assert sandbox.connections > 20
+            time.sleep(pause)
+        assert sandbox.connections == 12
 
 
 def test_threads_share_a_client_and_get_their_own_answers(client: Client, sandbox: Sandbox) -> None:

@@ -152,17 +152,29 @@ Table = dict[str, dict[str, Report]]
 def table(request: pytest.FixtureRequest) -> Iterator[Table]:
     table: Table = {}
     yield table
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    assert reporter is not None
-    row = "{:36} {:9} {:9} {:>8} {:>7} {:>7} {:>7}".format
-    reporter.write_line("\n" + row("fault", "kind", "delivery", "attempts", "python", "c", "rust"))
-    for name, reports in table.items():
-        first = next(iter(reports.values()))
-        times = [
-            f"{reports[face].seconds * 1000:.0f} ms" if face in reports else "-"
-            for face in ("python", "c", "rust")
-        ]
-        reporter.write_line(row(name, first.kind, first.delivery, first.attempts, *times))
+    request.config.pluginmanager.register(Summary(table))
+
+
+class Summary:
+    """Prints the table at the end of the run, where nothing is captured."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        faces = ("python", "c", "rust")
+        row = "{:36} {:9} {:9} {:>8} {:>8} {:>8} {:>8}".format
+        terminalreporter.section("faults")
+        terminalreporter.write_line(row("fault", "kind", "delivery", "attempts", *faces))
+        for name, reports in self.table.items():
+            first = next(iter(reports.values()))
+            times = [
+                f"{reports[face].seconds * 1000:.0f} ms" if face in reports else "-"
+                for face in faces
+            ]
+            terminalreporter.write_line(
+                row(name, first.kind, first.delivery, first.attempts, *times)
+            )
 
 
 @pytest.mark.parametrize("face", ["python", "c", "rust"])
