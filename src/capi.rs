@@ -299,12 +299,7 @@ unsafe fn attempt(
     if !error.is_null() {
         unsafe { *error = ptr::null_mut() };
     }
-    let outcome = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<&str>().copied();
-        let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(Error::internal(message.unwrap_or("a panic")).into())
-    });
-    match outcome {
+    match Error::catch_panic(work) {
         Ok(()) => SKYPOSTAL_OK,
         Err(failure) => {
             if !error.is_null() {
@@ -897,6 +892,19 @@ impl Drop for SigpipeBlocked {
 #[cfg(test)]
 mod tests {
     use std::{env, fs};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_internal_error_and_does_not_cross() {
+        let mut error = ptr::null_mut();
+        let status = unsafe { attempt(&mut error, || panic!("of a test")) };
+        assert_eq!(status, SKYPOSTAL_INTERNAL);
+        assert_eq!(unsafe { skypostal_error_kind(error) }, SKYPOSTAL_INTERNAL);
+        let message = unsafe { CStr::from_ptr(skypostal_error_message(error)) };
+        assert!(message.to_str().unwrap().contains("of a test"));
+        unsafe { skypostal_error_free(error) };
+    }
 
     /// `make header` sets SKYPOSTAL_WRITE_HEADER to write it.
     #[test]

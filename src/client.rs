@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Proxy, Url, redirect};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::{excerpt, excerpt_line};
 use crate::error::{Delivery, Error, Kind, causes, find};
@@ -27,8 +27,6 @@ use crate::update::{Request, Update};
 
 /// An answer that is longer is not read to its end, in bytes.
 const LONGEST_ANSWER: usize = 1024 * 1024;
-/// How often a caller is asked whether its call shall end.
-const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 
 /// Updates customers. Made once and used for every call, by any number of threads at once.
 ///
@@ -112,29 +110,26 @@ impl Client {
         // Made here, it hears every cancel from here on.
         let cancelled = pool.cancel.notified();
         let lane = pool.take().map_or_else(|| self.new_lane(pool), Ok)?;
-        let (outcome, reusable) = lane.run(async |http| {
-            let mut progress = Progress::new(lane.handshaking.clone());
+        let mut progress = Progress::new(&lane);
+        let outcome = lane.run(options.interrupted.map(|f| f as _), async |http| {
             let deadline = Instant::now() + timeout;
-            let call = timeout_at(deadline, self.call(http, &request, deadline, &mut progress));
-            let stop = async {
-                unless(cancelled, interruption(options.interrupted)).await;
-            };
-            match unless(call, stop).await {
-                Some(Ok(outcome)) => (outcome, progress.answered),
-                Some(Err(_)) => {
-                    let message = format!("no answer within {} s", timeout.as_secs_f64());
-                    (Err(progress.broken_off(Kind::Timeout, message)), false)
-                }
-                None => {
-                    (Err(progress.broken_off(Kind::Cancelled, "the caller ended the call")), false)
-                }
-            }
+            let call = self.call(http, &request, deadline, &mut progress);
+            unless(timeout_at(deadline, call), cancelled).await
         });
-        // Where a call was broken off its connection goes at once, and with it the lane.
-        if reusable && !self.closed.load(Ordering::Relaxed) {
-            pool.put(lane);
+        match outcome.flatten() {
+            Some(Ok(outcome)) => {
+                // A connection in the middle of an exchange goes at once, and with it the lane.
+                if progress.answered && !self.closed.load(Ordering::Relaxed) {
+                    pool.put(lane);
+                }
+                outcome
+            }
+            Some(Err(_)) => {
+                let message = format!("no answer within {} s", timeout.as_secs_f64());
+                Err(progress.broken_off(Kind::Timeout, message))
+            }
+            None => Err(progress.broken_off(Kind::Cancelled, "the caller ended the call")),
         }
-        outcome
     }
 
     /// Ends the calls that are in flight in this process as [`Kind::Cancelled`], from any thread.
@@ -268,7 +263,10 @@ impl Client {
             };
             return Error::new(kind, Delivery::NotSent, message);
         }
-        let breaks_http = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
+        // On an old connection it may be what followed the last answer.
+        let unasked = causes.contains("unexpected message") && !progress.old_connection;
+        let breaks_http = unasked
+            || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
             || find::<io::Error>(error).is_some_and(|e| {
                 matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
             });
@@ -304,14 +302,22 @@ struct Progress {
     sent: Arc<AtomicBool>,
     /// Whether the current attempt began a TLS handshake.
     handshaking: Arc<AtomicBool>,
+    /// Whether the current attempt may use a connection of an earlier call.
+    old_connection: bool,
     /// Whether the current attempt got a whole answer.
     answered: bool,
 }
 
 impl Progress {
-    fn new(handshaking: Arc<AtomicBool>) -> Self {
-        let sent = Arc::default();
-        Progress { attempts: 0, before: Delivery::NotSent, sent, handshaking, answered: false }
+    fn new(lane: &Lane) -> Self {
+        Progress {
+            attempts: 0,
+            before: Delivery::NotSent,
+            sent: Arc::default(),
+            handshaking: lane.handshaking.clone(),
+            old_connection: lane.used,
+            answered: false,
+        }
     }
 
     fn begin_attempt(&mut self) {
@@ -324,6 +330,7 @@ impl Progress {
         let error = error.after(self.attempts, self.before);
         self.before = error.delivery();
         self.sent.store(false, Ordering::Relaxed);
+        self.old_connection = false;
         error
     }
 
@@ -374,19 +381,6 @@ async fn unless<T>(work: impl Future<Output = T>, stop: impl Future<Output = ()>
         Poll::Pending => stop.as_mut().poll(context).map(|()| None),
     })
     .await
-}
-
-/// Ends when the caller, asked from time to time, wants its call to end.
-async fn interruption(interrupted: Option<&(dyn Fn() -> bool + Sync)>) {
-    match interrupted {
-        Some(interrupted) => loop {
-            sleep(BETWEEN_QUESTIONS).await;
-            if interrupted() {
-                return;
-            }
-        },
-        None => pending().await,
-    }
 }
 
 /// The causes on one line, without the outermost, which only say that a request failed.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::iter;
+#[cfg(any(feature = "capi", feature = "python"))]
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 /// What kind of thing went wrong.
@@ -107,8 +109,20 @@ impl Error {
             .with_field(option)
     }
 
-    /// A panic that a face caught, so that it does not cross into a foreign language.
-    pub fn internal(message: impl fmt::Display) -> Self {
+    /// Runs `work` for another language, into which no panic must cross.
+    #[cfg(any(feature = "capi", feature = "python"))]
+    pub(crate) fn catch_panic<T, E: From<Error>>(
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let message = panic.downcast_ref::<&str>().copied();
+            let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            Err(Error::internal(message.unwrap_or("a panic")).into())
+        })
+    }
+
+    /// What cannot happen, and did.
+    pub(crate) fn internal(message: impl fmt::Display) -> Self {
         let message = format!("internal error, please report it: {message}");
         Error::new(Kind::Internal, Delivery::Unknown, message)
     }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::pin::pin;
 use std::process;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,11 +14,14 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::tls::Sessions;
 
 /// A lane idle for longer is closed when another one is handed back.
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(60);
+/// How often a caller is asked whether its call shall end.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 /// Threads of one lane that may hang in a name look-up.
 const LOOKUP_THREADS: usize = 4;
 
@@ -27,6 +31,8 @@ pub(crate) struct Lane {
     parts: Option<(reqwest::Client, Runtime)>,
     process: u32,
     idle_since: Instant,
+    /// Whether it served a call before, so that its connection may be an old one.
+    pub(crate) used: bool,
     /// Set when a TLS handshake begins.
     pub(crate) handshaking: Arc<AtomicBool>,
 }
@@ -47,19 +53,35 @@ impl Lane {
             parts: Some((http, runtime)),
             process: process::id(),
             idle_since: Instant::now(),
+            used: false,
             handshaking,
         })
     }
 
-    /// Drives `work` on this thread.
-    pub(crate) fn run<T>(&self, work: impl AsyncFnOnce(&reqwest::Client) -> T) -> T {
+    /// Drives `work` on this thread. Every now and then `interrupted` is asked, outside of the
+    /// event loop, so that it may even make a call of its own; `None` if it ended the work.
+    pub(crate) fn run<T>(
+        &self,
+        interrupted: Option<&dyn Fn() -> bool>,
+        work: impl AsyncFnOnce(&reqwest::Client) -> T,
+    ) -> Option<T> {
         let (http, runtime) = self.parts.as_ref().expect("taken on drop only");
-        runtime.block_on(async {
+        let mut work = pin!(async {
             // What arrived while the lane slept, such as the end of a connection, is noticed before
             // anything is sent.
             tokio::task::yield_now().await;
             work(http).await
-        })
+        });
+        let Some(interrupted) = interrupted else { return Some(runtime.block_on(work)) };
+        loop {
+            let slice = async { timeout(BETWEEN_QUESTIONS, work.as_mut()).await };
+            match runtime.block_on(slice) {
+                Ok(output) => return Some(output),
+                // Who asks may also fork, and the child must leave this lane alone.
+                Err(_) if interrupted() || self.process != process::id() => return None,
+                Err(_) => {}
+            }
+        }
     }
 }
 
@@ -119,6 +141,7 @@ impl Pool {
 
     pub(crate) fn put(&self, mut lane: Lane) {
         lane.idle_since = Instant::now();
+        lane.used = true;
         let mut idle = self.lock();
         idle.push_back(lane);
         let stale = idle.front().is_some_and(|lane| lane.idle_since.elapsed() > LONGEST_IDLE);

@@ -116,8 +116,9 @@ impl Options {
             let outcome = target.credentials.set(Field::UserCode, value);
             note("user_code", "SKYPOSTAL_USER_CODE", outcome);
         }
-        if let Some(text) = variable("SKYPOSTAL_APP_KEY") {
-            let outcome = target.credentials.set(Field::AppKey, text.as_str());
+        if let Some(key) = env::var_os("SKYPOSTAL_APP_KEY").filter(|key| !key.is_empty()) {
+            let value = key.to_str().map_or(Value::Unusable("is not valid UTF-8"), Value::Text);
+            let outcome = target.credentials.set(Field::AppKey, value);
             note("app_key", "SKYPOSTAL_APP_KEY", outcome);
         }
         if let Some(text) = variable("SKYPOSTAL_ENVIRONMENT") {

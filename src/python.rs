@@ -221,7 +221,8 @@ impl Client {
             }
         };
         let options = CallOptions { timeout, interrupted: Some(&interrupted) };
-        let outcome = py.detach(|| self.client.update_personal_info_with(&update, options));
+        let call = || self.client.update_personal_info_with(&update, options);
+        let outcome = py.detach(|| Error::catch_panic(call));
         outcome.map(PersonalInfo).map_err(|error| {
             let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
             raised.unwrap_or_else(|| exception(py, &error))

@@ -76,9 +76,11 @@ impl Field {
 
     /// The field whose name is nearest to a misspelt one, if any is near.
     pub fn nearest(name: &str) -> Option<Field> {
-        let likeness = |field: &Field| strsim::jaro_winkler(field.name(), &name.to_lowercase());
+        let (name, full) = (name.to_lowercase(), format!("customer_{}", name.to_lowercase()));
+        let like = |field: &Field, name| strsim::normalized_damerau_levenshtein(field.name(), name);
+        let likeness = |field: &Field| like(field, &name).max(like(field, &full));
         let nearest = Field::ALL.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-        (likeness(&nearest) > 0.8).then_some(nearest)
+        (likeness(&nearest) > 0.75).then_some(nearest)
     }
 
     /// What a good value looks like.

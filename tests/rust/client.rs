@@ -703,6 +703,32 @@ fn a_call_in_an_async_task_panics_and_one_in_spawn_blocking_works() {
 }
 
 #[test]
+fn a_panic_in_mid_call_leaves_the_client_usable() {
+    let server = Server::new(|number, _| match number {
+        0 => Reply::Hold(Vec::new()),
+        _ => Reply::Keep(accepted(1)),
+    });
+    let client = server.client();
+    let options = CallOptions { interrupted: Some(&|| panic!("of a test")), ..Default::default() };
+    let call = || client.update_personal_info_with(&update(), options);
+    assert!(panic::catch_unwind(panic::AssertUnwindSafe(call)).is_err());
+    assert!(client.update_personal_info(&update()).is_ok());
+}
+
+#[test]
+fn a_call_may_be_made_while_another_one_asks_whether_to_end() {
+    let server = Server::new(|number, _| match number {
+        0 => Reply::Hold(Vec::new()),
+        _ => Reply::Keep(accepted(1)),
+    });
+    let client = server.client();
+    let nested = || client.update_personal_info(&update()).is_ok();
+    let options = CallOptions { interrupted: Some(&nested), ..Default::default() };
+    let error = client.update_personal_info_with(&update(), options).unwrap_err();
+    assert_eq!(end(&error), (Kind::Cancelled, Delivery::Unknown, 1));
+}
+
+#[test]
 fn a_bad_update_is_told_before_anything_is_sent() {
     let server = Server::new(|_, _| Reply::Keep(accepted(1)));
     let client = server.client();
