@@ -45,6 +45,9 @@ impl Lane {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
+            // Timers are looked at after every step, so that a flood of bytes cannot hold up the
+            // deadline. An ordinary call waits after every step anyway.
+            .event_interval(1)
             .max_blocking_threads(LOOKUP_THREADS)
             .build()
             .map_err(|e| e.to_string())?;
