@@ -2,6 +2,7 @@
 # make test   check everything
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
 # make memcheck  the C tests under valgrind, which it needs
+# make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
 # make header write include/skypostal.h anew from src/capi.rs
 # make clean  remove what was built
 #
@@ -19,7 +20,7 @@ SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md
 	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test soak memcheck header clean tools test-tools c-library
+.PHONY: demo test soak memcheck fuzz header clean tools test-tools c-library
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -38,6 +39,10 @@ soak: tools $(VENV)/installed
 memcheck: test-tools $(VENV)/tests
 	@command -v valgrind >/dev/null || $(call missing,valgrind)
 	$(VENV)/bin/python -m pytest -m memcheck
+
+fuzz:
+	for target in answer update capi; do \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
 header:
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header

@@ -37,10 +37,17 @@ mod tls;
 mod update;
 mod wcf_date;
 
-#[cfg(feature = "capi")]
+#[cfg(all(feature = "capi", not(fuzzing)))]
 mod capi;
+#[cfg(all(feature = "capi", fuzzing))]
+#[allow(missing_docs)]
+pub mod capi;
 #[cfg(feature = "python")]
 mod python;
+
+/// What the fuzzers reach, and nobody else.
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 pub use client::{CallOptions, Client};
 pub use error::{Delivery, Error, Kind};

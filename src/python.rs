@@ -44,42 +44,50 @@ impl PersonalInfo {
         PyTuple::new(py, FIELDS_OF_INFO)
     }
 
+    /// The service's own number of the customer.
     #[getter]
     fn cust_id(&self) -> Option<i64> {
         self.0.cust_id
     }
 
+    /// The first name.
     #[getter]
     fn customer_first_name(&self) -> Option<&str> {
         self.0.customer_first_name.as_deref()
     }
 
+    /// The last name.
     #[getter]
     fn customer_last_name(&self) -> Option<&str> {
         self.0.customer_last_name.as_deref()
     }
 
+    /// The identity number.
     #[getter]
     fn customer_identity_number(&self) -> Option<&str> {
         self.0.customer_identity_number.as_deref()
     }
 
+    /// The tax number, an int or a Decimal with every digit that the service sent.
     #[getter]
     fn customer_tax_number<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.0.customer_tax_number.as_ref().map(|text| convert(py, "number", text)).transpose()
     }
 
+    /// The birth date, a day of the service's calendar.
     #[getter]
     fn customer_birth_date<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDate>>> {
         let date = self.0.customer_birth_date;
         date.map(|day| PyDate::new(py, day.year(), day.month() as u8, day.day() as u8)).transpose()
     }
 
+    /// The gender, "M" or "F" as documented.
     #[getter]
     fn customer_gender(&self) -> Option<&str> {
         self.0.customer_gender.as_deref()
     }
 
+    /// The whole JSON object that the service sent, as a new dict.
     #[getter]
     fn raw<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
@@ -89,6 +97,7 @@ impl PersonalInfo {
         Ok(dict)
     }
 
+    /// The seven attributes by name, without raw.
     fn to_dict<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(this.py());
         for name in FIELDS_OF_INFO {
@@ -190,6 +199,7 @@ impl Client {
         Ok(Client { client, shown })
     }
 
+    /// As skypostal.update_personal_info, with this client's options.
     #[pyo3(signature = (*, timeout=None, **fields))]
     fn update_personal_info(
         &self,
@@ -229,6 +239,7 @@ impl Client {
         })
     }
 
+    /// Closes the connections. Calls in flight end as they would, later ones fail.
     fn close(&self) {
         self.client.close();
     }
@@ -259,6 +270,14 @@ impl Client {
 type Environment = ([Option<OsString>; ENVIRONMENT_VARIABLES.len()], Option<OsString>);
 static CLIENTS: Mutex<Vec<(Environment, Py<Client>)>> = Mutex::new(Vec::new());
 
+/// Changes a customer's personal information and waits for the answer.
+///
+/// Fields: user_code, app_key, customer_box_id, customer_key, customer_first_name,
+/// customer_last_name, customer_identity_number, customer_tax_number, customer_birth_date,
+/// customer_gender. What is not given, or None, is not sent and keeps its value.
+///
+/// timeout: seconds for the whole call, 30 if not given. Raises a SkyPostalError, whose delivery
+/// tells whether the customer may have been changed. The stubs of this module are the manual.
 #[pyfunction]
 #[pyo3(signature = (*, timeout=None, **fields))]
 fn update_personal_info(
