@@ -222,9 +222,9 @@ mod native {
 
     /// What to do about a certificate that was not accepted, and which check failed.
     pub(crate) fn bad_certificate(error: &reqwest::Error) -> Option<(&'static str, String)> {
-        let problem = causes(error).last()?.to_string();
+        let mut texts = causes(error).map(ToString::to_string);
+        let problem = texts.find(|text| text.contains("certificate verify failed"))?;
         let advice = match &*problem {
-            text if !text.contains("certificate verify failed") => return None,
             text if text.contains("issuer") || text.contains("self") => super::UNKNOWN_ISSUER,
             text if text.contains("mismatch") => super::OTHER_HOST,
             text if text.contains("has expired") => super::EXPIRED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import socket
 import ssl
 import struct
@@ -17,6 +18,9 @@ import trustme
 
 from skypostal import Client, ConfigurationError, ConnectError, SkyPostalError, TlsError
 
+# Set by `make test-native-tls`: the system's TLS tells less of a handshake that stalls, and looks up
+# certificates in a folder by their hashes.
+NATIVE = "TEST_NATIVE_TLS" in os.environ
 ANSWER = b'[{"_verify":true,"cust_id":51736835}]'
 UPDATE: Any = {"user_code": 396, "app_key": "k", "customer_box_id": 811111, "customer_key": "k"}
 
@@ -126,6 +130,8 @@ def test_ssl_cert_file_and_ssl_cert_dir_replace_the_systems_roots(
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     assert update(server.port).cust_id == 51736835
+    if NATIVE:
+        return
     monkeypatch.delenv("SSL_CERT_FILE")
     # The name that c_rehash gives: a hash and a number.
     (tmp_path / "0123abcd.0").write_bytes(ca_file.read_bytes())
@@ -187,7 +193,7 @@ def test_a_server_that_is_too_old_is_told(start: Any, ca: trustme.CA, ca_file: P
     old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
     server = start(answer(ca.issue_cert("localhost"), old))
-    with pytest.raises(TlsError, match="ProtocolVersion") as caught:
+    with pytest.raises(TlsError, match="(?i)protocol ?version") as caught:
         update(server.port, ca_file=ca_file)
     assert (caught.value.delivery, caught.value.attempts) == ("not_sent", 3)
 
@@ -215,7 +221,8 @@ def speak_plainly(connection: socket.socket) -> None:
 def test_a_handshake_that_fails_is_a_tls_error(start: Any, serve: Serve) -> None:
     server = start(serve)
     started = time.monotonic()
-    with pytest.raises(TlsError, match="no secure connection to localhost") as caught:
+    expected = ConnectError if NATIVE and serve is stall else TlsError
+    with pytest.raises(expected, match="connection to localhost") as caught:
         update(server.port, connect_timeout=0.2, max_retries=1)
     assert (caught.value.delivery, caught.value.attempts) == ("not_sent", 2)
     assert time.monotonic() - started < 1
