@@ -140,12 +140,12 @@ impl Field {
             return Err(Error::invalid_field(self.name(), format_args!("{problem}{hint}")));
         }
         if let Some(at) = text.chars().position(char::is_control) {
-            let problem = format_args!("has a control character (the {}. character)", at + 1);
+            let problem = format!("has a control character (the {}. character)", at + 1);
             return Err(Error::invalid_field(self.name(), problem));
         }
         let length = text.encode_utf16().count();
         if length > LONGEST_TEXT {
-            let problem = format_args!("is {length} UTF-16 units long; at most {LONGEST_TEXT} fit");
+            let problem = format!("is {length} UTF-16 units long; at most {LONGEST_TEXT} fit");
             return Err(Error::invalid_field(self.name(), problem));
         }
         Ok(())
@@ -367,7 +367,7 @@ impl Update {
         write_json(&mut body, value).map_err(Error::internal)?;
         if body.len() > LONGEST_REQUEST {
             let longest = Field::ALL.into_iter().max_by_key(|f| value(*f).map_or(0, Checked::len));
-            let problem = format_args!(
+            let problem = format!(
                 "makes the request {} bytes long; at most {LONGEST_REQUEST} fit",
                 body.len()
             );
