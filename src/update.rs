@@ -140,7 +140,7 @@ impl Field {
             return Err(Error::invalid_field(self.name(), format_args!("{problem}{hint}")));
         }
         if let Some(at) = text.chars().position(char::is_control) {
-            let problem = format!("has a control character (the {}. character)", at + 1);
+            let problem = format!("has a control character (character {})", at + 1);
             return Err(Error::invalid_field(self.name(), problem));
         }
         let length = text.encode_utf16().count();
