@@ -18,8 +18,8 @@ import trustme
 
 from skypostal import Client, ConfigurationError, ConnectError, SkyPostalError, TlsError
 
-# Set by `make test-native-tls`: the system's TLS tells less of a handshake that stalls, and looks up
-# certificates in a folder by their hashes.
+# Set by `make test-native-tls`: the system's TLS tells less of a handshake that stalls, and looks
+# up certificates in a folder by their hashes.
 NATIVE = "TEST_NATIVE_TLS" in os.environ
 ANSWER = b'[{"_verify":true,"cust_id":51736835}]'
 UPDATE: Any = {"user_code": 396, "app_key": "k", "customer_box_id": 811111, "customer_key": "k"}
