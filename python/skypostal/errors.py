@@ -32,7 +32,7 @@ class SkyPostalError(Exception):
         self.attempts = attempts
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
+        if not isinstance(other, SkyPostalError) or type(other) is not type(self):
             return NotImplemented
         return (self.args, self.__dict__) == (other.args, other.__dict__)
 

@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT
 
 GOOD = """
+from __future__ import annotations
 import datetime
 from decimal import Decimal
 from typing import Any
@@ -78,5 +79,5 @@ def test_the_tests_are_typed() -> None:
 
 
 def test_the_stubs_are_what_the_module_is() -> None:
-    done = mypy("mypy.stubtest", "skypostal")
+    done = mypy("mypy.stubtest", "skypostal._native", "skypostal.errors")
     assert done.returncode == 0, done.stdout
