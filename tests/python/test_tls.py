@@ -86,7 +86,9 @@ def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def answer(certificate: trustme.LeafCert, context: ssl.SSLContext | None = None) -> Serve:
+def answer(
+    certificate: trustme.LeafCert | SelfSigned, context: ssl.SSLContext | None = None
+) -> Serve:
     """A server with this certificate that accepts every update."""
     context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
@@ -155,6 +157,15 @@ def test_requests_ca_bundle_adds_too_where_the_environment_is_trusted(
         Client()
 
 
+class SelfSigned:
+    """A certificate that vouches for itself."""
+
+    def configure_cert(self, context: ssl.SSLContext) -> None:
+        ca = trustme.CA()
+        with ca.cert_pem.tempfile() as certificate, ca.private_key_pem.tempfile() as key:
+            context.load_cert_chain(certificate, key)
+
+
 def year(number: int) -> datetime.datetime:
     return datetime.datetime(number, 1, 1)
 
@@ -164,6 +175,7 @@ def year(number: int) -> datetime.datetime:
     [
         (lambda ca: ca.issue_cert("localhost"), False, "issuer is not trusted.* ca_file"),
         (lambda ca: trustme.CA().issue_cert("localhost"), True, "issuer is not trusted.* ca_file"),
+        (lambda ca: SelfSigned(), True, "was not accepted"),
         (lambda ca: ca.issue_cert("example.org"), True, "another host: check base_url"),
         (
             lambda ca: ca.issue_cert("localhost", not_before=year(2019), not_after=year(2020)),
@@ -176,7 +188,7 @@ def year(number: int) -> datetime.datetime:
             "not valid yet.*clock",
         ),
     ],
-    ids=["no ca_file", "unknown issuer", "wrong host", "expired", "not yet valid"],
+    ids=["no ca_file", "unknown issuer", "self-signed", "wrong host", "expired", "not yet valid"],
 )
 def test_a_bad_certificate_is_told_and_not_tried_again(
     start: Any, ca: trustme.CA, ca_file: Path, certificate: Any, trusted: bool, words: str
