@@ -351,8 +351,9 @@ impl Update {
         };
         for field in [UserCode, AppKey] {
             if value(field).is_none() {
+                let variable = format!("SKYPOSTAL_{}", field.name().to_uppercase());
                 let problem =
-                    "is missing; give it to the client, to the call, or in the environment";
+                    format!("is missing; give it to the client or to the call, or set {variable}");
                 return Err(Error::configuration(field.name(), problem));
             }
         }
