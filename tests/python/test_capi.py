@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -225,59 +224,3 @@ def test_no_memory_is_lost_or_misused(
         ],
         sandbox,
     )
-
-
-@pytest.fixture(scope="module")
-def examples(c_library: CLibrary) -> list[list[str]]:
-    """How to run the example of each language."""
-    folder = ROOT / "examples"
-    return [
-        [sys.executable, str(folder / "update.py")],
-        [str(c_library.compile(folder / "update.c", "-std=c89"))],
-        [str(c_library.compile(folder / "update.cpp", "-std=c++98"))],
-    ]
-
-
-KEPT = ("", "", "", "")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "changes", "code"),
-    [
-        (("New Name", "New Last", "1980-08-19", "M"), {}, 0),
-        (("Zoë 😀", "O'Neill \"/\\", "", "F"), {}, 0),
-        (KEPT, {"SKYPOSTAL_USER_CODE": " 396"}, 1),
-        (KEPT, {"SKYPOSTAL_USER_CODE": ""}, 1),
-        (KEPT, {"SKYPOSTAL_APP_KEY": ""}, 1),
-        (KEPT, {"SKYPOSTAL_APP_KEY": "wrong"}, 1),
-        (KEPT, {"SKYPOSTAL_BASE_URL": "nonsense"}, 1),
-        (KEPT, {"SKYPOSTAL_BASE_URL": "http://127.0.0.1:9"}, 1),
-        (KEPT, {"SKYPOSTAL_BASE_URL": "http://192.0.2.1"}, 1),
-        (KEPT, {"SKYPOSTAL_ENVIRONMENT": "prod"}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": ""}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": "wrong"}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "811111x"}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": " 811111"}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "9" * 20}, 1),
-        (("", "", "1980-13-01", "M"), {}, 1),
-        (("", "", "", "m"), {}, 1),
-        ((" ", "", "", ""), {}, 1),
-        (("too", "few"), {}, 2),
-        ((), {}, 2),
-    ],
-)
-def test_the_examples_behave_alike_in_each_language(
-    arguments: tuple[str, ...],
-    changes: dict[str, str],
-    code: int,
-    examples: list[list[str]],
-    sandbox: Sandbox,
-) -> None:
-    outcomes = []
-    for command in examples:
-        given = {**environment(sandbox), **changes}
-        done = subprocess.run([*command, *arguments], env=given, capture_output=True, text=True)
-        outcomes.append((done.returncode, done.stdout, done.stderr))
-    assert outcomes[0] == outcomes[1] == outcomes[2]
-    assert outcomes[0][0] == code
-    assert APP_KEY not in str(outcomes) and CUSTOMER_KEY not in str(outcomes)

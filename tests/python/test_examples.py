@@ -20,6 +20,17 @@ KEPT = ("", "", "", "")
 CHANGED = ("Zoë 😀", "O'Neill", "1969-12-31", "F")
 
 
+def environment_of(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        **os.environ,
+        "SKYPOSTAL_BASE_URL": sandbox.url,
+        "SKYPOSTAL_USER_CODE": str(USER_CODE),
+        "SKYPOSTAL_APP_KEY": APP_KEY,
+        "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
+        "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
+    }
+
+
 @pytest.fixture(params=["python", "c", "c++"])
 def run(request: pytest.FixtureRequest, sandbox: Sandbox) -> Run:
     """Runs the example in one language against the sandbox."""
@@ -30,15 +41,7 @@ def run(request: pytest.FixtureRequest, sandbox: Sandbox) -> Run:
         command = [str(library.compile(ROOT / "examples" / name, f"-std={standard}"))]
 
     def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        environment: dict[str, str | None] = {
-            **os.environ,
-            "SKYPOSTAL_BASE_URL": sandbox.url,
-            "SKYPOSTAL_USER_CODE": str(USER_CODE),
-            "SKYPOSTAL_APP_KEY": APP_KEY,
-            "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
-            "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
-            **changes,
-        }
+        environment = {**environment_of(sandbox), **changes}
         given = {name: value for name, value in environment.items() if value is not None}
         done = subprocess.run([*command, *arguments], env=given, capture_output=True, text=True)
         assert APP_KEY not in done.stdout + done.stderr
@@ -104,6 +107,59 @@ def test_wrong_arguments_are_told(run: Run) -> None:
     done = run("one")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "usage: update FIRST_NAME LAST_NAME BIRTH_DATE GENDER\n"
+
+
+@pytest.fixture(scope="module")
+def examples(c_library: CLibrary) -> list[list[str]]:
+    """How to run the example of each language."""
+    folder = ROOT / "examples"
+    return [
+        [sys.executable, str(folder / "update.py")],
+        [str(c_library.compile(folder / "update.c", "-std=c89"))],
+        [str(c_library.compile(folder / "update.cpp", "-std=c++98"))],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "code"),
+    [
+        (("New Name", "New Last", "1980-08-19", "M"), {}, 0),
+        (("Zoë 😀", "O'Neill \"/\\", "", "F"), {}, 0),
+        (KEPT, {"SKYPOSTAL_USER_CODE": " 396"}, 1),
+        (KEPT, {"SKYPOSTAL_USER_CODE": ""}, 1),
+        (KEPT, {"SKYPOSTAL_APP_KEY": ""}, 1),
+        (KEPT, {"SKYPOSTAL_APP_KEY": "wrong"}, 1),
+        (KEPT, {"SKYPOSTAL_BASE_URL": "nonsense"}, 1),
+        (KEPT, {"SKYPOSTAL_BASE_URL": "http://127.0.0.1:9"}, 1),
+        (KEPT, {"SKYPOSTAL_BASE_URL": "http://192.0.2.1"}, 1),
+        (KEPT, {"SKYPOSTAL_ENVIRONMENT": "prod"}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": ""}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": "wrong"}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "811111x"}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": " 811111"}, 1),
+        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "9" * 20}, 1),
+        (("", "", "1980-13-01", "M"), {}, 1),
+        (("", "", "", "m"), {}, 1),
+        ((" ", "", "", ""), {}, 1),
+        (("too", "few"), {}, 2),
+        ((), {}, 2),
+    ],
+)
+def test_the_examples_behave_alike_in_each_language(
+    arguments: tuple[str, ...],
+    changes: dict[str, str],
+    code: int,
+    examples: list[list[str]],
+    sandbox: Sandbox,
+) -> None:
+    outcomes = []
+    for command in examples:
+        given = {**environment_of(sandbox), **changes}
+        done = subprocess.run([*command, *arguments], env=given, capture_output=True, text=True)
+        outcomes.append((done.returncode, done.stdout, done.stderr))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0][0] == code
+    assert APP_KEY not in str(outcomes) and CUSTOMER_KEY not in str(outcomes)
 
 
 def readme_blocks(language: str) -> list[str]:
