@@ -2,6 +2,7 @@
 # make test   check everything
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
 # make memcheck  the C tests under valgrind, which it needs
+# make test-toolchains  the tests that need more tools: see tests/debian-packages.txt
 # make test-native-tls  the TLS, proxy and fault tests with the feature native-tls; needs OpenSSL's headers
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
 # make header write include/skypostal.h anew from src/capi.rs
@@ -21,7 +22,7 @@ SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md
 	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test soak memcheck fuzz test-native-tls header clean tools test-tools c-library
+.PHONY: demo test soak memcheck test-toolchains fuzz test-native-tls header clean tools test-tools c-library
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -40,6 +41,9 @@ soak: tools $(VENV)/installed
 memcheck: test-tools $(VENV)/tests
 	@command -v valgrind >/dev/null || $(call missing,valgrind)
 	$(VENV)/bin/python -m pytest -m memcheck
+
+test-toolchains: test-tools $(VENV)/tests
+	$(VENV)/bin/python -m pytest -m toolchains
 
 test-native-tls: test-tools
 	$(PYTHON) -m venv build/native-tls
