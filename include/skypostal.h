@@ -51,17 +51,19 @@
  * - Outputs: on failure *out becomes NULL, on success *error does, so that cleaning up is one
  *   unconditional path as above. error may be NULL, and so may the out of an update.
  * - Statuses: a function that can fail returns SKYPOSTAL_OK, which is 0, or a positive status.
- *   Numbers are never changed; new ones may be added, so let a switch have a default.
+ *   Each may return SKYPOSTAL_INTERNAL. Numbers are never changed; new ones may be added, so let
+ *   a switch have a default.
  * - Misuse: NULL, a freed handle as far as can be told, and a handle of another type give
  *   SKYPOSTAL_MISUSE, or an absent value from a getter. A debug build of the library (cargo build
- *   without --release) knows each live handle, so that only an address that a new handle of the
- *   same type has taken is not told, and reports it on the standard error.
+ *   without --release) knows each live handle and reports misuse on the standard error; it misses
+ *   only an address that a new handle of the same type has taken. Nobody can tell a text that does
+ *   not end, or a thread that breaks the rule below.
  * - Setters copy their value and check it. NULL unsets a text. A bad value is reported at once and
  *   remembered until the same setter gets a good one: skypostal_client_new, or the update, names
  *   the first bad one even if every status was ignored.
  * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms, NULL for texts.
  * - Threads: a client may be used by many threads at once. Options and updates belong to one thread
- *   at a time. Answers and errors never change, and may be read from everywhere.
+ *   at a time. Answers and errors never change, and any thread may read them.
  * - Fork: a client made before a fork works in the parent and in the child.
  * - Signals: no function may be called by a signal handler. SIGPIPE is blocked on the calling
  *   thread for the length of a call; one that comes from elsewhere meanwhile is taken for the

@@ -1050,7 +1050,8 @@ impl Drop for SigpipeBlocked {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs};
+    use std::net::{Shutdown, TcpListener};
+    use std::{env, fs, thread};
 
     use super::*;
 
@@ -1063,6 +1064,60 @@ mod tests {
         let message = unsafe { CStr::from_ptr(skypostal_error_message(error)) };
         assert!(message.to_str().unwrap().contains("of a test"));
         unsafe { skypostal_error_free(error) };
+    }
+
+    #[test]
+    fn handles_that_come_and_go_on_many_threads_are_told_apart() {
+        let come_and_go = || {
+            for _ in 0..500 {
+                let handles = [skypostal_update_new(), skypostal_update_new()];
+                for update in handles {
+                    let set = |value| unsafe { skypostal_update_set_user_code(update, value) };
+                    assert_eq!([set(396), set(0)], [SKYPOSTAL_OK, SKYPOSTAL_INVALID_FIELD]);
+                    let foreign = unsafe { skypostal_options_set_user_code(update.cast(), 396) };
+                    assert_eq!(foreign, SKYPOSTAL_MISUSE);
+                    unsafe { skypostal_update_free(update) };
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(come_and_go);
+            }
+        });
+    }
+
+    #[test]
+    fn a_client_that_is_freed_during_a_call_stays_until_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = CString::new(format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        unsafe {
+            let (options, update) = (skypostal_options_new(), skypostal_update_new());
+            skypostal_options_set_base_url(options, url.as_ptr());
+            skypostal_options_set_max_retries(options, 0);
+            skypostal_update_set_user_code(update, 396);
+            skypostal_update_set_app_key(update, c"a key".as_ptr());
+            skypostal_update_set_customer_box_id(update, 811111);
+            skypostal_update_set_customer_key(update, c"a key".as_ptr());
+            let mut client = ptr::null_mut();
+            assert_eq!(skypostal_client_new(options, &mut client, ptr::null_mut()), SKYPOSTAL_OK);
+
+            let (client, shared) = (client.expose_provenance(), update.expose_provenance());
+            let call = thread::spawn(move || {
+                let (client, update) =
+                    (ptr::with_exposed_provenance(client), ptr::with_exposed_provenance(shared));
+                let none = ptr::null_mut();
+                skypostal_client_update_personal_info(client, update, none, ptr::null_mut())
+            });
+            let (mut connection, _) = listener.accept().unwrap();
+            skypostal_client_free(ptr::with_exposed_provenance_mut(client));
+            let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"_verify\":true}]";
+            connection.write_all(answer).unwrap();
+            connection.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(call.join().unwrap(), SKYPOSTAL_OK);
+            skypostal_update_free(update);
+            skypostal_options_free(options);
+        }
     }
 
     /// `make header` sets SKYPOSTAL_WRITE_HEADER to write it.

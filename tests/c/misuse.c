@@ -294,14 +294,21 @@ static void freed(void)
     skypostal_client_free(another);
 }
 
+static void *live(void *nothing)
+{
+    foreign();
+    order();
+    outputs();
+    return nothing;
+}
+
+static void *stale(void *nothing)
+{
+    freed();
+    return nothing;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "stale") == 0) {
-        freed();
-    } else {
-        foreign();
-        order();
-        outputs();
-    }
-    return check_result();
+    return run_on_a_thread(argc == 2 && strcmp(argv[1], "stale") == 0 ? stale : live);
 }

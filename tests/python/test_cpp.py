@@ -66,9 +66,10 @@ def test_the_header_uses_every_function_of_c_and_members_cpp_every_member() -> N
     code = re.sub(r"/\*.*?\*/|//[^\n]*", "", HEADER.read_text(), flags=re.DOTALL)
     assert set(declared) - set(re.findall(r"skypostal_\w+", code)) == set()
     members = set(re.findall(r"^(?:    |inline )(?:[\w:<>]+ [*&]?)*?(\w+)\(", code, re.MULTILINE))
-    members -= {"set", "skypostal_status_text"}  # set is private
     assert len(members) > 40
-    assert members - set(re.findall(r"\w+", MEMBERS.read_text())) == {"check_setter"}
+    # The first three are called by the header itself, the others without their name.
+    inside = {"set", "copy", "check_setter", "text", "operator", "skypostal_status_text"}
+    assert members - set(re.findall(r"\w+", MEMBERS.read_text())) <= inside
 
 
 def compiles(compiler: str, standard: str, code: str) -> str:
@@ -102,7 +103,7 @@ def test_it_compiles_without_a_warning(compiler: str, standard: str) -> None:
         "skypostal::options().timeout(30);",
         "skypostal::options().timeout(std::chrono::microseconds(1));",
         "skypostal::client client(nullptr);",
-        "update.customer_box_id(\"811111\");",
+        'update.customer_box_id("811111");',
         "std::string name = update.customer_first_name();",
     ],
 )
