@@ -233,7 +233,7 @@ typedef struct skypostal_personal_info skypostal_personal_info;
  * fields may change in one call (documented). A setter checks its value and copies it. It returns
  * `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or `SKYPOSTAL_INVALID_FIELD` for a bad value, which is
  * remembered until the same setter gets a good one: the call that sends the update names the
- * first. NULL unsets a text.
+ * first. NULL unsets a text; an integer can only be set anew.
  *
  * A text is UTF-8, not empty and not only white space, without control characters and of at most
  * 8192 UTF-16 units (observed: longer ones are refused); all other Unicode arrives unchanged.

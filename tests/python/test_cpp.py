@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, VALGRIND, CLibrary, example_of
-from faultserver import FaultServer, answer, close, hang, read, send
+from faultserver import FaultServer, Script, answer, close, hang, read, send
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
@@ -33,7 +33,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
     """Runs tests/cpp/members.cpp, compiled, against the sandbox and the answers that it expects."""
-    scripts = [
+    scripts: list[Script] = [
         [read, send(answer(b"busy", "503 Busy", "Retry-After: 7"))],
         [read, send(answer(b"[]"))],
         [read, send(answer(SYSTEM_ERROR))],

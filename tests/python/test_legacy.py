@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, CLibrary
+from conftest import ROOT, VALGRIND, CLibrary
 from faultserver import Connection, FaultServer
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
 
 REPORT = ROOT / "tests" / "c" / "legacy_report.txt"
-# A box whose calls are answered by nobody, one for which the service is not ready, and one after
-# which the service is gone.
+# Boxes whose calls are answered by nobody, by a service that is not ready, and by one that is gone
+# afterwards.
 LOST, BUSY, LAST = 811112, 811113, 811114
 
 
@@ -81,7 +81,11 @@ def legacy(
     program = c_library.compile(ROOT / "examples" / "legacy.c", *flags)
 
     def run(
-        content: bytes, url: str = "", *arguments: str, **changes: str
+        content: bytes,
+        url: str = "",
+        *arguments: str,
+        under: list[str] | None = None,
+        **changes: str,
     ) -> subprocess.CompletedProcess[str]:
         (tmp_path / "input").write_bytes(content)
         environment = {
@@ -92,9 +96,8 @@ def legacy(
             **changes,
         }
         files = arguments or (str(tmp_path / "input"), str(tmp_path / "report"))
-        return subprocess.run(
-            [program, *files], env=environment, capture_output=True, text=True, timeout=60
-        )
+        command = [*(under or []), str(program), *files]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     return run
 
@@ -121,12 +124,11 @@ def service(sandbox: Sandbox) -> Iterator[str]:
         forward.request("POST", PATH, body, {"Content-Type": "application/json"})
         answer = forward.getresponse().read()
         forward.close()
-        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer)
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(answer)
         if box_id == LAST:
             server.leave()
-        connection.send(head + answer)
-        if box_id == LAST:
-            connection.socket.close()
+            head += b"Connection: close\r\n"
+        connection.send(head + b"\r\n" + answer)
         return None
 
     with FaultServer([[step]] * 100) as server:
@@ -151,6 +153,12 @@ def test_the_report_is_right_to_the_byte(
     # The whole of each error, but no key.
     assert "record 18: customer_birth_date: is not a day of the calendar" in done.stderr
     assert APP_KEY not in done.stderr and CUSTOMER_KEY not in done.stderr
+
+
+@pytest.mark.memcheck
+def test_no_memory_is_lost_or_misused(legacy: Legacy, service: str) -> None:
+    done = legacy(b"".join(RECORDS), service, under=VALGRIND)
+    assert done.returncode == 8, done.stderr
 
 
 @pytest.mark.parametrize(
