@@ -197,6 +197,7 @@ static void report_record(FILE *report, long number, const char *record, int rea
     fprintf(report, " %d0 %c ", reason, reason == ACCEPTED ? 'Y' : reason == UNKNOWN ? '?' : 'N');
     put(report, text, WHY_WIDTH);
     putc('\n', report);
+    fflush(report); /* a job that is killed has told what it did */
 }
 
 /* Returns the exit status. */

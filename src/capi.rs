@@ -289,18 +289,16 @@ impl Failure {
     }
 }
 
-/// The content of a live handle of this type.
+/// The content of a live handle of this type: a release build goes by the tag, which may be read
+/// from memory that was freed, and a debug build by the list of the live ones.
 unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Content, Failure> {
     let tagged = handle.cast::<Tagged<H::Content>>();
     if tagged.is_null() {
         return Err(Failure::Misuse(H::NAME, "is NULL"));
     }
-    let good = tagged.is_aligned()
-        && match cfg!(debug_assertions) {
-            true => live::holds(handle),
-            false => unsafe { (*tagged).tag == H::TAG },
-        };
-    if !good {
+    let has_tag = || unsafe { (*tagged).tag == H::TAG };
+    let is_live = || if cfg!(debug_assertions) { live::holds(handle) } else { has_tag() };
+    if !tagged.is_aligned() || !is_live() {
         let problem = "was freed, or is a handle of another type";
         // The functions that return no status have no other way to tell a developer.
         if cfg!(all(debug_assertions, not(fuzzing))) {
