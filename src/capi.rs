@@ -1048,6 +1048,7 @@ impl Drop for SigpipeBlocked {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::net::{Shutdown, TcpListener};
     use std::{env, fs, thread};
 
@@ -1107,6 +1108,7 @@ mod tests {
                 skypostal_client_update_personal_info(client, update, none, ptr::null_mut())
             });
             let (mut connection, _) = listener.accept().unwrap();
+            assert!(connection.read(&mut [0; 4096]).unwrap() > 0);
             skypostal_client_free(ptr::with_exposed_provenance_mut(client));
             let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"_verify\":true}]";
             connection.write_all(answer).unwrap();
