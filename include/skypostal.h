@@ -49,7 +49,8 @@
  *   function returns is borrowed from its handle, or static, and is UTF-8 ended by NUL.
  *   _free(NULL) does nothing.
  * - Outputs: on failure *out becomes NULL, on success *error does, so that cleaning up is one
- *   unconditional path as above. error may be NULL, and so may the out of an update.
+ *   unconditional path as above. What they held before is not freed. error may be NULL, and so
+ *   may the out of an update.
  * - Statuses: a function that can fail returns SKYPOSTAL_OK, which is 0, or a positive status.
  *   Each may return SKYPOSTAL_INTERNAL. Numbers are never changed; new ones may be added, so let
  *   a switch have a default.

@@ -72,6 +72,14 @@ def test_the_header_uses_every_function_of_c_and_members_cpp_every_member() -> N
     assert members - set(re.findall(r"\w+", MEMBERS.read_text())) <= inside
 
 
+def test_every_setter_and_getter_is_explained() -> None:
+    member = r"(\*/\n)?^    (?:options &|update &|optional<.*> |skypostal::\w+ |bool |int )(\w+)\("
+    members = re.findall(member, HEADER.read_text(), re.MULTILINE)
+    assert len(members) > 40
+    without = {name for comment, name in members if not comment}
+    assert without == {"has_value", "set"}  # the first is std::optional's, the second private
+
+
 def compiles(compiler: str, standard: str, code: str) -> str:
     """What the compiler says, with any warning an error."""
     command = [compiler, f"-std={standard}", "-x", "c++", "-fsyntax-only", "-Werror", *WARNINGS]
