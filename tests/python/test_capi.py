@@ -277,6 +277,37 @@ def test_every_public_item_is_explained() -> None:
     assert [name for name, comment in items.items() if len(comment) < 8] == []
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "at most 8192 UTF-16 units (observed: longer ones are refused)",
+        "ll other Unicode arrives unchanged",
+        "empty text would clear a field is documented nowhere",
+        "at most 65536 bytes (observed)",
+        "the customer's e-mail address was changed (documented)",
+        "numeric (documented): digits with an optional fraction",
+        "at most 28 digits",
+        "leading zeros are dropped",
+        "from 1753-01-01 to today, wherever on Earth today is latest",
+        '"M" or "F" (documented)',
+        "given by SkyPostal for one environment (documented)",
+        "obtained by registration or login (documented)",
+        "production's was seen in use elsewhere",
+        "status 408, 429, 502, 503 or 504",
+        "(documented: it sets fields to values)",
+        "With 0 an update is sent at most once",
+        "With no change at all the current record comes back",
+        "beside the operating system's, which",
+        "SSL_CERT_FILE and SSL_CERT_DIR replace",
+        'year 1, which stands for "not set" (observed)',
+    ],
+)
+def test_the_manuals_of_c_and_python_state_the_same_rules(rule: str) -> None:
+    stubs = (ROOT / "python" / "skypostal" / "_native.pyi").read_text()
+    assert rule in " ".join(stubs.replace("`", "").split())
+    assert rule in " ".join(manual().values()).replace("`", "")
+
+
 def test_ownership_units_and_statuses_are_said_where_they_matter() -> None:
     items = manual()
     code = " ".join(CODE.split())
