@@ -1,4 +1,4 @@
-"""What the tests share: the sandbox, and the C library as a C programmer finds it."""
+"""What the tests share: short names for our own pytest fixtures, and the C library as installed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from skypostal import Client
-from skypostal.sandbox import APP_KEY, CUSTOMER_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import APP_KEY, CUSTOMER_KEY, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,15 +33,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
+def sandbox(skypostal_sandbox: Sandbox) -> Sandbox:
+    return skypostal_sandbox
 
 
 @pytest.fixture
-def client(sandbox: Sandbox) -> Iterator[Client]:
-    with Client(user_code=USER_CODE, app_key=APP_KEY, base_url=sandbox.url) as client:
-        yield client
+def client(skypostal_client: Client) -> Client:
+    return skypostal_client
+
+
+@pytest.fixture
+def environment(skypostal_environment: None) -> None:
+    """The sandbox in the variables that Python and C read."""
 
 
 class CLibrary:

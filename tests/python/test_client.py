@@ -40,13 +40,6 @@ DOCUMENTED: Any = {
 }
 
 
-@pytest.fixture
-def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
-    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
-    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
-
-
 @contextmanager
 def serve(*script: tuple[float, bytes]) -> Iterator[str]:
     """Answers one request per connection, each after so many seconds; the address."""

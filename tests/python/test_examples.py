@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from code_blocks import code_blocks
 from conftest import ROOT, CLibrary
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
@@ -165,28 +165,16 @@ def test_the_examples_behave_alike_in_each_language(
     assert APP_KEY not in str(outcomes) and CUSTOMER_KEY not in str(outcomes)
 
 
-def readme_blocks(language: str) -> list[str]:
-    text = (ROOT / "README.md").read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-
-
-@pytest.fixture
-def credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
-    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
-    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
-
-
-def test_the_readmes_python_runs(credentials: None, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = readme_blocks("python")
-    exec(code.replace("the customer's key", CUSTOMER_KEY), {})
+def test_the_readmes_python_runs(environment: None, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = code_blocks(ROOT / "README.md", "python")
+    exec(block.code.replace("the customer's key", CUSTOMER_KEY), {})
     assert capsys.readouterr().out == "New Name\n"
 
 
-def test_the_readmes_c_runs(credentials: None, c_library: CLibrary, tmp_path: Path) -> None:
-    (code,) = readme_blocks("c")
+def test_the_readmes_c_runs(environment: None, c_library: CLibrary, tmp_path: Path) -> None:
+    (block,) = code_blocks(ROOT / "README.md", "c")
     source = tmp_path / "readme.c"
-    source.write_text(code.replace("the customer's key", CUSTOMER_KEY))
+    source.write_text(block.code.replace("the customer's key", CUSTOMER_KEY))
     program = c_library.compile(source, "-std=c89")
     assert subprocess.run([program], capture_output=True, text=True).stdout == "New Name\n"
 
