@@ -1,8 +1,9 @@
-"""The fixtures for users' tests, in a project of a user's: found, configured, and out of the way."""
+"""The fixtures for users' tests, in a user's project: found, configured, and out of the way."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 from code_blocks import code_blocks
 from conftest import ROOT
+
+import skypostal
+from skypostal import Client
+from skypostal.sandbox import ASSUMPTIONS, BOX_ID, CUSTOMER_KEY, Sandbox
 
 pytest_plugins = ["pytester"]
 
@@ -84,7 +89,8 @@ def test_the_environment_is_as_before():
     assert os.environ["SKYPOSTAL_ENVIRONMENT"] == "production"
 """
     )
-    pytester.runpytest().assert_outcomes(passed=3)
+    # In a process of its own, as pytester imports cryptography anew, which it cannot bear.
+    pytester.runpytest_subprocess().assert_outcomes(passed=3)
 
 
 def test_options_of_a_project_and_of_one_test(pytester: pytest.Pytester) -> None:
@@ -221,16 +227,50 @@ def test_pytest_shows_what_there_is(pytester: pytest.Pytester) -> None:
     assert "@pytest.mark.skypostal_client(**options): " in markers
 
 
+GUIDE = ROOT / "docs" / "testing.md"
+
+
 def test_the_guide_runs(pytester: pytest.Pytester) -> None:
-    """Each block of docs/testing.md is a file of one project, by its title."""
-    page = ROOT / "docs" / "testing.md"
-    for block in code_blocks(page, "python"):
+    """Each of its blocks is a file of one project, by its title."""
+    blocks = code_blocks(GUIDE, "python")
+    for block in blocks:
         file = Path(pytester.path, block.title)
         assert block.title and not file.exists()
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(exist_ok=True)
         file.write_text(block.padded, encoding="utf-8")
-    pytester.makeini("[pytest]\npythonpath = .\naddopts = --import-mode=importlib")
-    result = pytester.runpytest("-W", "error")
-    tests = sum(block.code.count("\ndef test_") for block in code_blocks(page, "python"))
+    pytester.makeini("[pytest]\npythonpath = .")
+    tests = sum(len(re.findall(r"^ *def test_", block.code, re.MULTILINE)) for block in blocks)
+    # In a process of its own, as above.
+    result = pytester.runpytest_subprocess("-W", "error", "--strict-markers")
     result.assert_outcomes(passed=tests)
-    assert tests > 5
+    assert tests > 10
+
+
+def table() -> list[list[str]]:
+    """The rows of its table of faults."""
+    rows = [line.strip("|").split(" | ") for line in GUIDE.read_text().splitlines()]
+    return [[cell.strip(" `") for cell in row] for row in rows if len(row) == 4 and "`" in row[3]]
+
+
+@pytest.mark.skypostal_client(max_retries=0, timeout=0.3)
+@pytest.mark.parametrize(("call", "meets", "error", "delivery"), table()[1:])
+def test_the_guides_table_is_true(
+    call: str, meets: str, error: str, delivery: str, client: Client, sandbox: Sandbox
+) -> None:
+    eval(f"sandbox.{call}", {"sandbox": sandbox})
+    with pytest.raises(getattr(skypostal, error)) as caught:
+        client.update_personal_info(
+            customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY, customer_first_name="New Name"
+        )
+    assert (type(caught.value).__name__, caught.value.delivery) == (error, delivery)
+    applied = sandbox.customers[BOX_ID]["customer_first_name"] == "New Name"
+    assert applied == ("change was made" in meets) == sandbox.requests[0].applied
+    status = re.search("status ([0-9]+)", meets)
+    assert sandbox.requests[0].status == (
+        int(status[1]) if status else 200 if call.startswith("delay") else None
+    )
+
+
+def test_the_guide_tells_every_assumption() -> None:
+    shown = GUIDE.read_text().partition("## What the sandbox is not")[2].partition("\n## ")[0]
+    assert tuple(re.findall("^- (.*)$", shown, re.MULTILINE)) == ASSUMPTIONS
