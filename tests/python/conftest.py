@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skypostal import Client
-from skypostal.sandbox import APP_KEY, CUSTOMER_KEY, Sandbox
+from skypostal.sandbox import CUSTOMER_KEY, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -83,6 +83,9 @@ def test_reach(scheme, skypostal_sandbox, skypostal_client, skypostal_environmen
     assert os.environ["NO_PROXY"] == "127.0.0.1,example.org"
     assert len(skypostal_sandbox.requests) == 2
 
+def test_the_client_alone(skypostal_client):
+    assert skypostal_client.update_personal_info(**WHO).cust_id == 51736835
+
 def test_the_environment_is_as_before():
     assert "SKYPOSTAL_BASE_URL" not in os.environ and "REQUESTS_CA_BUNDLE" not in os.environ
     assert os.environ["NO_PROXY"] == "example.org"
@@ -90,7 +93,7 @@ def test_the_environment_is_as_before():
 """
     )
     # In a process of its own, as pytester imports cryptography anew, which it cannot bear.
-    pytester.runpytest_subprocess().assert_outcomes(passed=3)
+    pytester.runpytest_subprocess().assert_outcomes(passed=4)
 
 
 def test_options_of_a_project_and_of_one_test(pytester: pytest.Pytester) -> None:
