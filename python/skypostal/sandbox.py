@@ -751,6 +751,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
+    timeout = 1.0  # after which the end is noticed even where `wake` wakes nobody
 
     def __init__(
         self, address: tuple[str, int], sandbox: Sandbox, context: ssl.SSLContext | None

@@ -69,7 +69,7 @@ def test_the_environment_and_no_proxy_in_the_way(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "example.org")
-    monkeypatch.setenv("SKYPOSTAL_ENVIRONMENT", "production")
+    monkeypatch.setenv("SKYPOSTAL_ENVIRONMENT", "live")
     pytester.makepyfile(
         HEAD
         + """
@@ -89,7 +89,7 @@ def test_the_client_alone(skypostal_client):
 def test_the_environment_is_as_before():
     assert "SKYPOSTAL_BASE_URL" not in os.environ and "REQUESTS_CA_BUNDLE" not in os.environ
     assert os.environ["NO_PROXY"] == "example.org"
-    assert os.environ["SKYPOSTAL_ENVIRONMENT"] == "production"
+    assert os.environ["SKYPOSTAL_ENVIRONMENT"] == "live"
 """
     )
     # In a process of its own, as pytester imports cryptography anew, which it cannot bear.
