@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skypostal import Client
-from skypostal.sandbox import CUSTOMER_KEY, Sandbox
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +51,16 @@ def make(*arguments: str) -> None:
     """Runs make as a user does, whatever the make that runs the tests was told."""
     environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     subprocess.run(["make", *arguments], cwd=ROOT, env=environment, check=True)
+
+
+@pytest.fixture
+def for_programs(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program that a test starts finds in its environment."""
+    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
+    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
+    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
+    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_BOX_ID", str(BOX_ID))
+    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_KEY", CUSTOMER_KEY)
 
 
 class CLibrary:
