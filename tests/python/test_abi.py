@@ -1,4 +1,4 @@
-"""What a linked program relies on for years: names, numbers, versions, and how the library loads."""
+"""What a linked program relies on for years: names, numbers, versions, how the library loads."""
 
 from __future__ import annotations
 
@@ -74,9 +74,7 @@ def test_the_static_librarys_names_cannot_clash(c_library: CLibrary) -> None:
     # ring's names hold its version; those that begin with __ belong to compilers, and theirs differ
     # in nothing; DW.ref. is one that the linker merges.
     others = {
-        name
-        for name in names
-        if not re.match(r"skypostal_|ring_core_\d|__|DW\.ref\.|_ZN|_R", name)
+        name for name in names if not re.match(r"skypostal_|ring_core_\d|__|DW\.ref\.|_ZN|_R", name)
     }
     assert others == set()
     assert {name for name in names if name.startswith("skypostal_")} == set(prototypes())

@@ -167,6 +167,10 @@ def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:
     run("version")
 
 
+# Each with its argument, if it takes one.
+MEMCHECKED = ["golden", "errors", "fields", "options", "version", "misuse live"]
+
+
 @pytest.mark.memcheck
 @pytest.mark.parametrize("program", MEMCHECKED)
 def test_no_memory_is_lost_or_misused(
