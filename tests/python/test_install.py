@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, CLibrary, make
 
+README = (ROOT / "README.md").read_text()
 EXAMPLES = ["update.c", "update.cpp"]
 VERSION = re.findall(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[0]
 HEADERS = {path.name for path in (ROOT / "include").iterdir()}
@@ -80,10 +81,9 @@ def test_what_is_built_is_installed_without_cargo(c_library: CLibrary, tmp_path:
 @pytest.mark.usefixtures("for_programs")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_bare_flags_of_the_readme(example: str, tmp_path: Path) -> None:
-    """Cargo's own build, here of the profile that `cargo test` has made already."""
-    readme = (ROOT / "README.md").read_text()
-    build = re.findall(r"`(cargo build .*?)`", readme)[0]
-    flags = re.findall(r"^cc program.c (-Iinclude .*)$", readme, re.MULTILINE)[0]
+    """Of the debug profile, which takes less time to build."""
+    build = re.findall(r"`(cargo build .*?)`", README)[0]
+    flags = re.findall(r"^cc program.c (-Iinclude .*)$", README, re.MULTILINE)[0]
     assert "--release" in build and "target/release" in flags
     build, flags = build.replace("--release ", ""), flags.replace("/release", "/debug")
     compiler = "cc" if example.endswith(".c") else "c++"
@@ -148,52 +148,42 @@ def test_programs_are_built_through_pkg_config(
     monkeypatch.setenv("PKG_CONFIG_PATH", str(pc.parent))
     assert run("pkg-config", "--modversion", "skypostal") == f"{VERSION}\n"
     run("pkg-config", "--validate", "skypostal")
-    compiler = "cc" if example.endswith(".c") else "c++"
-    source = ROOT / "examples" / example
+    shared, static = re.findall(r"^cc program.c (.*pkg-config .*)$", README, re.MULTILINE)
 
-    def build(name: str, *arguments: str) -> Path:
-        flags = shlex.split(run("pkg-config", "--cflags", "--libs", *arguments, "skypostal"))
-        if name == "static":  # As the README says.
-            flags = [flag.replace("-lskypostal", "-l:libskypostal.a") for flag in flags]
-        if name == "wholly-static":
-            flags += ["-static", "-Wno-error"]
-        run(compiler, source, "-o", tmp_path / name, *flags)
+    def build(name: str, flags: str) -> Path:
+        compiler = "cc" if example.endswith(".c") else "c++"
+        source = shlex.quote(str(ROOT / "examples" / example))
+        run("sh", "-ec", f"{compiler} {source} -o {tmp_path / name} {flags}")
         return tmp_path / name
 
-    shared = build("shared")
-    assert not is_static(shared)
-    assert updates(shared, LD_LIBRARY_PATH=str(pc.parents[1]))
-    for name in ["static", "wholly-static"]:
-        program = build(name, "--static")
+    program = build("shared", shared)
+    assert not is_static(program)
+    assert updates(program, LD_LIBRARY_PATH=str(pc.parents[1]))
+    # The third one brings the C library too.
+    wholly = "-static $(pkg-config --cflags --static --libs skypostal)"
+    for name, flags in [("static", static), ("wholly-static", wholly)]:
+        program = build(name, flags)
         assert is_static(program)
         assert updates(program)
 
 
-CMAKE = """
-cmake_minimum_required(VERSION 3.10)
-project(examples C CXX)
-find_package(skypostal 0.1 REQUIRED)
-foreach(kind IN ITEMS skypostal static)
-  foreach(language IN ITEMS c cpp)
-    add_executable(${language}-${kind} @EXAMPLES@/update.${language})
-    target_link_libraries(${language}-${kind} PRIVATE skypostal::${kind})
-  endforeach()
-endforeach()
-"""
-
-
 @pytest.mark.toolchains
 @pytest.mark.usefixtures("for_programs")
-def test_programs_are_built_through_cmake(prefix: Path, tmp_path: Path) -> None:
-    listfile = CMAKE.replace("@EXAMPLES@", str(ROOT / "examples"))
-    (tmp_path / "CMakeLists.txt").write_text(listfile)
+@pytest.mark.parametrize("kind", ["skypostal", "static"])
+def test_programs_are_built_through_cmake(kind: str, prefix: Path, tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```cmake\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    lines = ["cmake_minimum_required(VERSION 3.10)", "project(examples C CXX)"]
+    for example in EXAMPLES:
+        target = example.replace(".", "-")
+        lines.append(f"add_executable({target} {ROOT / 'examples' / example})")
+        lines.append(block.replace("program", target).replace("::skypostal)", f"::{kind})"))
+    (tmp_path / "CMakeLists.txt").write_text("\n".join(lines))
     run("cmake", "-S", tmp_path, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}")
     run("cmake", "--build", tmp_path)
-    for language in ["c", "cpp"]:
-        for kind in ["skypostal", "static"]:
-            program = tmp_path / f"{language}-{kind}"
-            assert is_static(program) == (kind == "static")
-            assert updates(program)
+    for example in EXAMPLES:
+        program = tmp_path / example.replace(".", "-")
+        assert is_static(program) == (kind == "static")
+        assert updates(program)
 
 
 @pytest.mark.toolchains
