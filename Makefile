@@ -92,8 +92,8 @@ HEADERS := $(wildcard include/*.h include/*.hpp)
 LICENSES := $(wildcard LICENSE-*)
 INCLUDE_TO := $(DESTDIR)$(INCLUDEDIR)
 LIB_TO := $(DESTDIR)$(LIBDIR)
-CMAKE := $(DATADIR)/cmake/skypostal
-CMAKE_TO := $(DESTDIR)$(CMAKE)
+CMAKE_DIR := $(DATADIR)/cmake/skypostal
+CMAKE_TO := $(DESTDIR)$(CMAKE_DIR)
 DOC_TO := $(DESTDIR)$(DATADIR)/doc/skypostal
 seen_from = $$(realpath -ms --relative-to="$(1)" "$(2)")
 
@@ -109,17 +109,19 @@ install: c-library
 		-e "s|@LIBDIR@|$(call seen_from,$(PREFIX),$(LIBDIR))|" \
 		-e "s|@INCLUDEDIR@|$(call seen_from,$(PREFIX),$(INCLUDEDIR))|" skypostal.pc.in \
 		| $(INSTALL) -m 644 /dev/stdin "$(LIB_TO)/pkgconfig/skypostal.pc"
-	@sed -e "/^set(_skypostal_include/s|\.\..*|$(call seen_from,$(CMAKE),$(INCLUDEDIR)))|" \
-		-e "/^set(_skypostal_folders/s|\.\..*|$(call seen_from,$(CMAKE),$(LIBDIR)))|" \
+	@sed -e "/^set(_skypostal_include/s|\.\..*|$(call seen_from,$(CMAKE_DIR),$(INCLUDEDIR)))|" \
+		-e "/^set(_skypostal_folders/s|\.\..*|$(call seen_from,$(CMAKE_DIR),$(LIBDIR)))|" \
 		cmake/skypostal-config.cmake \
 		| $(INSTALL) -m 644 /dev/stdin "$(CMAKE_TO)/skypostal-config.cmake"
 	$(INSTALL) -m 644 cmake/skypostal-config-version.cmake "$(CMAKE_TO)"
 	$(INSTALL) -m 644 $(LICENSES) "$(DOC_TO)"
 
 uninstall:
-	cd "$(INCLUDE_TO)" && rm -f $(notdir $(HEADERS))
-	cd "$(LIB_TO)" && rm -f $(SO) $(SONAME) $(SO).$(VERSION) libskypostal.a pkgconfig/skypostal.pc
-	rm -rf "$(CMAKE_TO)" "$(DOC_TO)"
+	rm -f $(addprefix "$(INCLUDE_TO)"/,$(notdir $(HEADERS))) \
+		$(addprefix "$(LIB_TO)"/,$(SO) $(SONAME) $(SO).$(VERSION) libskypostal.a pkgconfig/skypostal.pc) \
+		$(addprefix "$(CMAKE_TO)"/,$(notdir $(wildcard cmake/*.cmake))) \
+		$(addprefix "$(DOC_TO)"/,$(LICENSES))
+	@rmdir "$(CMAKE_TO)" "$(DOC_TO)" 2>/dev/null || true
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
