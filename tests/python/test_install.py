@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, CLibrary, make
 
 README = (ROOT / "README.md").read_text()
-EXAMPLES = ["update.c", "update.cpp"]
+EXAMPLES = ["update.c", "update.cpp", "modern.cpp"]
 VERSION = re.findall(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[0]
 HEADERS = {path.name for path in (ROOT / "include").iterdir()}
 LIBRARIES = {
@@ -92,6 +92,18 @@ def test_the_bare_flags_of_the_readme(example: str, tmp_path: Path) -> None:
     script = f"{build} --locked\n{compiler} {shlex.quote(str(source))} -o {program} {flags}\n"
     subprocess.run(["sh", "-ec", script], cwd=ROOT, check=True)
     assert updates(program)
+
+
+@pytest.mark.usefixtures("for_programs")
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_static_library_may_be_named_by_its_path(
+    example: str, c_library: CLibrary, tmp_path: Path
+) -> None:
+    compiler = "cc" if example.endswith(".c") else "c++"
+    flags = [f"-I{c_library.prefix / 'include'}", str(c_library.folder / "libskypostal.a"), "-lm"]
+    run(compiler, ROOT / "examples" / example, *flags, "-o", tmp_path / "update")
+    assert is_static(tmp_path / "update")
+    assert updates(tmp_path / "update")
 
 
 def test_what_static_linking_needs_is_what_rustc_says(tmp_path: Path) -> None:
