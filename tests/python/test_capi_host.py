@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, CLibrary, example_of
 from faultserver import FaultServer, close, read
 
-from skypostal.sandbox import CUSTOMER_KEY, Sandbox
+from skypostal.sandbox import Sandbox
 
 FLAGS = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-Wstrict-prototypes")
 
