@@ -8,11 +8,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Proxy, Url, redirect};
 use tokio::time::{Instant, timeout_at};
 
@@ -39,7 +39,8 @@ pub struct Client {
     timeout: Duration,
     connect_timeout: Duration,
     max_retries: u32,
-    proxy: Option<Proxy>,
+    /// With its host and port, which may be shown.
+    proxy: Option<(Proxy, String)>,
     tls: Tls,
     budget: Budget,
     pool: Pool,
@@ -53,6 +54,21 @@ pub struct CallOptions<'a> {
     pub timeout: Option<Duration>,
     /// Asked every 50 ms while the call waits, on the thread that calls; `true` ends the call.
     pub interrupted: Option<&'a (dyn Fn() -> bool + Sync)>,
+}
+
+/// What asking the service, without telling it anything, brought to light.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The HTTP status; the service answers 405 to anything but an update (observed).
+    pub status: u16,
+    /// The clock of whoever answered, to the second, if the answer tells it.
+    pub date: Option<SystemTime>,
+    /// From the name look-up to the head of the answer.
+    pub elapsed: Duration,
+    /// The host and the port of the proxy that was used, if one was.
+    pub proxy: Option<String>,
+    /// Whether the connection was secured by TLS.
+    pub tls: bool,
 }
 
 impl Client {
@@ -99,6 +115,46 @@ impl Client {
         options: CallOptions<'_>,
     ) -> Result<PersonalInfo, Error> {
         let request = update.request(&self.credentials)?;
+        self.drive(options, async |http, deadline, progress| {
+            self.call(http, &request, deadline, progress).await
+        })
+    }
+
+    /// Asks the service for a page in place of sending an update, to learn whether it can be
+    /// reached: by the same way, with the same errors, once. Sends no credentials and changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`update_personal_info`](Client::update_personal_info), for what keeps an answer from
+    /// coming; any status is an answer.
+    pub fn probe(&self, options: CallOptions<'_>) -> Result<Probe, Error> {
+        let outcome = self.drive(options, async |http, _, progress| {
+            progress.begin_attempt();
+            let started = Instant::now();
+            let answer = http.get(self.url.clone()).send().await;
+            let answer = answer
+                .map_err(|error| progress.end_attempt(self.transport_error(&error, progress)))?;
+            if answer.status() == 407 {
+                return Err(progress.end_attempt(asks_for_a_password()));
+            }
+            let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+            Ok(Probe {
+                status: answer.status().as_u16(),
+                date: date.and_then(|date| httpdate::parse_http_date(date).ok()),
+                elapsed: started.elapsed(),
+                proxy: self.proxy.as_ref().map(|(_, host)| host.clone()),
+                tls: self.url.scheme() == "https",
+            })
+        });
+        outcome.map_err(Error::of_no_update)
+    }
+
+    /// Drives `work` on this thread, within a deadline, until it ends or is ended.
+    fn drive<T>(
+        &self,
+        options: CallOptions<'_>,
+        work: impl AsyncFnOnce(&reqwest::Client, Instant, &mut Progress) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::configuration("client", "is closed; make a new one"));
         }
@@ -113,8 +169,8 @@ impl Client {
         let mut progress = Progress::new(&lane);
         let outcome = lane.run(options.interrupted.map(|f| f as _), async |http| {
             let deadline = Instant::now() + timeout;
-            let call = self.call(http, &request, deadline, &mut progress);
-            unless(timeout_at(deadline, call), cancelled).await
+            let work = work(http, deadline, &mut progress);
+            unless(timeout_at(deadline, work), cancelled).await
         });
         match outcome.flatten() {
             Some(Ok(outcome)) => {
@@ -163,7 +219,7 @@ impl Client {
             .pool_idle_timeout(LONGEST_IDLE)
             .pool_max_idle_per_host(1);
         http = self.tls.set_up(http, &pool.sessions, handshaking.clone());
-        if let Some(proxy) = &self.proxy {
+        if let Some((proxy, _)) = &self.proxy {
             http = http.proxy(proxy.clone());
         }
         Lane::new(http, handshaking).map_err(|problem| {
@@ -223,10 +279,7 @@ impl Client {
         let shown = || excerpt(&body, progress.answered, &keys);
         match status.as_u16() {
             200..300 => {}
-            407 => {
-                let message = "the proxy asks for a user name and a password (HTTP 407)";
-                return Err(Error::new(Kind::Connect, Delivery::NotSent, message));
-            }
+            407 => return Err(asks_for_a_password()),
             status => return Err(Error::status(status, delivery(status), retry_after, shown())),
         }
         ending?;
@@ -283,6 +336,11 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("url", &self.url()).finish_non_exhaustive()
     }
+}
+
+fn asks_for_a_password() -> Error {
+    let message = "the proxy asks for a user name and a password (HTTP 407)";
+    Error::new(Kind::Connect, Delivery::NotSent, message)
 }
 
 /// Whether a status says that the update was not made.

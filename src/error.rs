@@ -188,6 +188,12 @@ impl Error {
         self
     }
 
+    /// The same of an exchange in which no update is sent.
+    pub(crate) fn of_no_update(mut self) -> Self {
+        self.0.delivery = Delivery::NotSent;
+        self
+    }
+
     pub(crate) fn has_bad_certificate(&self) -> bool {
         self.0.bad_certificate
     }

@@ -49,7 +49,7 @@ mod python;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
-pub use client::{CallOptions, Client};
+pub use client::{CallOptions, Client, Probe};
 pub use error::{Delivery, Error, Kind};
 pub use options::{ENVIRONMENT_VARIABLES, Options};
 pub use personal_info::PersonalInfo;

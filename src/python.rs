@@ -7,7 +7,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use chrono::Datelike;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
@@ -207,36 +207,24 @@ impl Client {
         timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PersonalInfo> {
-        let timeout = timeout.map(seconds);
         let update = read_fields(fields)?;
 
-        let raised = Mutex::new(None);
-        let on_main_thread = Mutex::new(None);
-        let interrupted = || {
-            let mut on_main_thread = on_main_thread.lock().unwrap_or_else(PoisonError::into_inner);
-            if *on_main_thread == Some(false) {
-                return false; // Signals are handled by the main thread alone.
-            }
-            let outcome = Python::try_attach(|py| {
-                *on_main_thread = Some(is_main_thread(py)?);
-                py.check_signals()
-            });
-            match outcome {
-                Some(Ok(())) => false,
-                Some(Err(error)) => {
-                    *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    true
-                }
-                None => true, // The interpreter is shutting down.
-            }
-        };
-        let options = CallOptions { timeout, interrupted: Some(&interrupted) };
-        let call = || self.client.update_personal_info_with(&update, options);
-        let outcome = py.detach(|| Error::catch_panic(call));
-        outcome.map(PersonalInfo).map_err(|error| {
-            let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
-            raised.unwrap_or_else(|| exception(py, &error))
+        self.drive(py, timeout, |options| {
+            self.client.update_personal_info_with(&update, options).map(PersonalInfo)
         })
+    }
+
+    /// What `skypostal doctor` asks: whether the service answers, without telling it anything.
+    #[pyo3(signature = (*, timeout=None))]
+    fn _probe<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
+        let probe = self.drive(py, timeout, |options| self.client.probe(options))?;
+        let dict = PyDict::new(py);
+        dict.set_item("status", probe.status)?;
+        dict.set_item("date", probe.date.map(since_1970))?;
+        dict.set_item("elapsed", probe.elapsed.as_secs_f64())?;
+        dict.set_item("proxy", probe.proxy)?;
+        dict.set_item("tls", probe.tls)?;
+        Ok(dict)
     }
 
     /// Closes the connections. Calls in flight end as they would, later ones fail.
@@ -262,6 +250,44 @@ impl Client {
             "a skypostal.Client holds connections and cannot be pickled; make one in the process \
              that uses it, or use a client made before a fork",
         ))
+    }
+}
+
+impl Client {
+    /// Makes a call without the GIL, asking every now and then whether a signal has come.
+    fn drive<T: Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        call: impl FnOnce(CallOptions<'_>) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        let raised = Mutex::new(None);
+        let on_main_thread = Mutex::new(None);
+        let interrupted = || {
+            let mut on_main_thread = on_main_thread.lock().unwrap_or_else(PoisonError::into_inner);
+            if *on_main_thread == Some(false) {
+                return false; // Signals are handled by the main thread alone.
+            }
+            let outcome = Python::try_attach(|py| {
+                *on_main_thread = Some(is_main_thread(py)?);
+                py.check_signals()
+            });
+            match outcome {
+                Some(Ok(())) => false,
+                Some(Err(error)) => {
+                    *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    true
+                }
+                None => true, // The interpreter is shutting down.
+            }
+        };
+        let options =
+            CallOptions { timeout: timeout.map(seconds), interrupted: Some(&interrupted) };
+        let outcome = py.detach(|| Error::catch_panic(|| call(options)));
+        outcome.map_err(|error| {
+            let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
+            raised.unwrap_or_else(|| exception(py, &error))
+        })
     }
 }
 
@@ -388,6 +414,11 @@ fn with_date<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> 
 /// Seconds as a duration; the core refuses 0, which stands for what is none.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+fn since_1970(time: SystemTime) -> f64 {
+    let before = |e: SystemTimeError| -e.duration().as_secs_f64();
+    time.duration_since(UNIX_EPOCH).map_or_else(before, |since| since.as_secs_f64())
 }
 
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {

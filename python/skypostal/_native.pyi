@@ -47,6 +47,18 @@ class _Fields(TypedDict, total=False):
     customer_gender: Literal["M", "F"] | None
     """The new gender: ``"M"`` or ``"F"`` (documented)."""
 
+class _Probe(TypedDict):
+    status: int
+    """The HTTP status; the service answers 405 to anything but an update (observed)."""
+    date: float | None
+    """The clock of whoever answered, as ``time.time()`` counts, to the second; None if not told."""
+    elapsed: float
+    """Seconds from the name look-up to the head of the answer."""
+    proxy: str | None
+    """The host and the port of the proxy that was used, if one was."""
+    tls: bool
+    """Whether the connection was secured by TLS."""
+
 def update_personal_info(
     *, timeout: float | None = None, **fields: Unpack[_Fields]
 ) -> PersonalInfo:
@@ -133,6 +145,10 @@ class Client:
 
         ``user_code``, ``app_key`` and ``timeout`` win over the client's where given.
         """
+
+    def _probe(self, *, timeout: float | None = None) -> _Probe:
+        """Asks the service for a page in place of sending an update: by the same way, with the
+        same errors, once. Sends no credentials, needs none, and changes nothing."""
 
     def close(self) -> None:
         """Closes the connections, from any thread and any number of times.

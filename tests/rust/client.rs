@@ -6,7 +6,7 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use skypostal::{CallOptions, Client, Delivery, Error, Kind, Options, Update};
 
@@ -141,8 +141,8 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
         read_more(stream, &mut bytes)?;
     };
     let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    let length = text.split_once("content-length: ")?.1.split_once("\r\n")?.0;
-    let length: usize = length.parse().unwrap();
+    let length = text.split_once("content-length: ").and_then(|(_, rest)| rest.split_once("\r\n"));
+    let length: usize = length.map_or(0, |(length, _)| length.parse().unwrap());
     while bytes.len() < head + length {
         read_more(stream, &mut bytes)?;
     }
@@ -256,6 +256,45 @@ fn a_hundred_calls_share_one_connection() {
         assert_eq!(client.update_personal_info(&update()).unwrap().cust_id, Some(call));
     }
     assert_eq!((server.requests(), server.connections()), (100, 1));
+}
+
+#[test]
+fn a_probe_asks_once_and_tells_nothing() {
+    let server = Server::new(|_, _| {
+        let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+        Reply::Keep(http(405, &format!("Allow: POST\r\n{date}"), "<html>"))
+    });
+    let mut options = Options::new();
+    options.set_base_url(Some(&format!("http://127.0.0.1:{}", server.port))).unwrap();
+    options.set_trust_env(false);
+    let probe = Client::new(&options).unwrap().probe(CallOptions::default()).unwrap();
+    assert_eq!((probe.status, probe.proxy, probe.tls), (405, None, false));
+    assert_eq!(probe.date, Some(UNIX_EPOCH + Duration::from_secs(784_111_777)));
+    assert!(probe.elapsed < Duration::from_secs(5));
+    let requests = server.requests.lock().unwrap();
+    assert!(requests.len() == 1 && requests[0].starts_with("GET /wcf-services/"), "{requests:?}");
+    assert!(requests[0].ends_with("\r\n\r\n"), "no body: {requests:?}");
+}
+
+#[test]
+fn a_probe_that_gets_no_answer_says_why_and_that_nothing_was_sent() {
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let probe = |port, timeout| {
+        let call = CallOptions { timeout, ..CallOptions::default() };
+        Client::new(&options(port)).unwrap().probe(call).unwrap_err()
+    };
+    let server = |answer: &'static str| Server::closing(answer).port;
+    let soon = Some(Duration::from_millis(100));
+    let silent = Server::new(|_, _| Reply::Hold(Vec::new()));
+    for (error, kind) in [
+        (probe(refused, None), Kind::Connect),
+        (probe(server(""), None), Kind::Lost),
+        (probe(server("SSH-2.0\r\n\r\n"), None), Kind::Response),
+        (probe(server("HTTP/1.1 407 \r\nContent-Length: 0\r\n\r\n"), None), Kind::Connect),
+        (probe(silent.port, soon), Kind::Timeout),
+    ] {
+        assert_eq!(end(&error), (kind, Delivery::NotSent, 1), "{error}");
+    }
 }
 
 #[test]
