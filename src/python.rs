@@ -281,8 +281,11 @@ impl Client {
                 None => true, // The interpreter is shutting down.
             }
         };
-        let options =
-            CallOptions { timeout: timeout.map(seconds), interrupted: Some(&interrupted) };
+        let options = CallOptions {
+            timeout: timeout.map(seconds),
+            interrupted: Some(&interrupted),
+            on_attempt: None,
+        };
         let outcome = py.detach(|| Error::catch_panic(|| call(options)));
         outcome.map_err(|error| {
             let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
