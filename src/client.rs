@@ -232,7 +232,7 @@ impl Client {
                     status: answer.status().as_u16(),
                     date: date.and_then(|date| httpdate::parse_http_date(date).ok()),
                     elapsed: started.elapsed(),
-                    proxy: self.proxy.as_ref().map(|(_, host)| host.clone()),
+                    proxy: self.proxy().map(str::to_owned),
                     tls: self.url.scheme() == "https",
                 })
             });
@@ -298,6 +298,11 @@ impl Client {
     /// The address that is called.
     pub fn url(&self) -> &str {
         self.url.as_str()
+    }
+
+    /// The host and the port of the proxy on the way, if there is one.
+    pub fn proxy(&self) -> Option<&str> {
+        self.proxy.as_ref().map(|(_, host)| host.as_str())
     }
 
     fn new_lane(&self, pool: &Pool, driver: Driver) -> Result<Lane, Error> {
