@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable
     from types import TracebackType
-    from typing import Literal
+    from typing import Literal, Optional
 
     from typing_extensions import Self, Unpack
 
     from ._native import Attempt, PersonalInfo, _Fields
 
-    _Outcome = tuple[PersonalInfo | None, BaseException | None]
-    _Settle = Callable[[PersonalInfo | None, BaseException | None], None]
+    _Outcome = tuple[Optional[PersonalInfo], Optional[BaseException]]
+    _Settle = Callable[[Optional[PersonalInfo], Optional[BaseException]], None]
     _Wait = Callable[[], Awaitable[_Outcome]]
 
 

@@ -7,7 +7,14 @@ from typing import Any, Final, Literal, TypedDict, final
 
 from typing_extensions import Self, Unpack
 
-__all__ = ["Attempt", "Client", "PersonalInfo", "__version__", "update_personal_info"]
+__all__ = [
+    "Attempt",
+    "Client",
+    "PersonalInfo",
+    "_Mailbox",
+    "__version__",
+    "update_personal_info",
+]
 
 __version__: Final[str]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import copy
 import os
@@ -70,10 +71,8 @@ class Silent:
             while not received.endswith(b"}"):
                 received += connection.recv(65536) or b"}"
             self.requests.release()
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 connection.recv(1)
-            except ConnectionResetError:
-                pass
             self.ends.release()
 
 
@@ -386,9 +385,10 @@ def test_the_interpreter_ends_cleanly_with_calls_in_flight() -> None:
 AT_EXIT = """
 import asyncio, atexit, sys
 import skypostal
-client = skypostal.AsyncClient(user_code=int(sys.argv[2]), app_key=sys.argv[3], base_url=sys.argv[1])
+url, user, key, box, customer_key = sys.argv[1:]
+client = skypostal.AsyncClient(user_code=int(user), app_key=key, base_url=url)
 def update():
-    who = {"customer_box_id": int(sys.argv[4]), "customer_key": sys.argv[5]}
+    who = {"customer_box_id": int(box), "customer_key": customer_key}
     print(asyncio.run(client.update_personal_info(**who)).cust_id)
 atexit.register(update)
 update()

@@ -253,8 +253,12 @@ def test_forks_while_awaits_are_in_flight(sandbox: Sandbox) -> None:
         await asyncio.sleep(0.001)
         in_child(lambda: in_thread(lambda: awaited(client, 3)))
         # In the child the parent's calls are left alone, whatever becomes of their handles.
-        in_child(lambda: (calls.clear(), gc.collect()))
+        in_child(lambda: forget(calls))
         await asyncio.gather(*calls)
+
+    def forget(calls: list[Any]) -> None:
+        calls.clear()
+        gc.collect()
 
     def in_thread(work: Any) -> None:
         thread = threading.Thread(target=work)

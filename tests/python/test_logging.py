@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from faultserver import GOOD, GOOD_BODY, FaultServer, answer, close, hang, read, send
+from faultserver import GOOD, GOOD_BODY, FaultServer, Script, answer, close, hang, read, send
 
 import skypostal
 from skypostal import Attempt, Client
@@ -86,11 +86,12 @@ def test_an_attempt_is_immutable_and_shows_what_matters(troubled: FaultServer) -
 
 def test_every_end_of_a_call_is_told() -> None:
     told: list[Attempt] = []
-    for script, ending, error, status in [
+    ends: list[tuple[Script, type[Exception], str, int | None]] = [
         ([read, hang], skypostal.RequestTimeoutError, "timeout", None),
         (REFUSED, skypostal.RefusedError, "refused", 200),
         ([read, send(answer(b"[]"))], skypostal.ResponseError, "response", 200),
-    ]:
+    ]
+    for script, ending, error, status in ends:
         with FaultServer([script]) as server, pytest.raises(ending):
             client_of(server, on_attempt=told.append).update_personal_info(**WHO, timeout=0.3)
         attempt = told.pop()
@@ -145,7 +146,10 @@ def test_a_line_for_each_attempt_and_one_for_each_retry(
             "the service answered HTTP 503",
         ),
         ("DEBUG", rf"POST {host}: lost error in \d+\.\d ms \(attempt 2, request \d+ .* answer 0\)"),
-        ("WARNING", rf"POST {host}: attempt 2 failed, another follows in 0\.\d\d s: .* was lost .*"),
+        (
+            "WARNING",
+            rf"POST {host}: attempt 2 failed, another follows in 0\.\d\d s: .* was lost .*",
+        ),
         ("DEBUG", rf"POST {host}: 200 in \d+\.\d ms \(attempt 3, request .*, answer \d+\)"),
     ]
     assert len(lines) == len(expected)
