@@ -71,7 +71,7 @@ pub(crate) struct Progress<'a> {
     /// Whether the current attempt handed its body to a connection.
     pub(crate) sent: Arc<AtomicBool>,
     /// Whether the current attempt began a TLS handshake.
-    pub(crate) handshaking: Arc<AtomicBool>,
+    handshaking: Option<Arc<AtomicBool>>,
     /// Whether the current attempt may use a connection of an earlier call.
     pub(crate) old_connection: bool,
     /// Whether the current attempt got a whole answer.
@@ -94,7 +94,7 @@ impl<'a> Progress<'a> {
             attempts: 0,
             before: Delivery::NotSent,
             sent: Arc::default(),
-            handshaking: Arc::default(),
+            handshaking: None,
             old_connection: false,
             answered: false,
             observed: None,
@@ -109,20 +109,24 @@ impl<'a> Progress<'a> {
 
     /// The call is given this lane.
     pub(crate) fn enter(&mut self, lane: &Lane) {
-        self.handshaking = lane.handshaking.clone();
+        self.handshaking = Some(lane.handshaking.clone());
         self.old_connection = lane.used;
     }
 
     pub(crate) fn begin_attempt(&mut self) {
         self.attempts += 1;
         self.answered = false;
-        self.handshaking.store(false, Ordering::Relaxed);
+        self.handshaking.iter().for_each(|flag| flag.store(false, Ordering::Relaxed));
         if let Some(Observed { attempt, begun, .. }) = &mut self.observed {
             *attempt = Attempt::new(&attempt.url, attempt.request_bytes);
             attempt.number = self.attempts;
             attempt.started = SystemTime::now();
             *begun = Some(Instant::now());
         }
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.handshaking.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     pub(crate) fn got_status(&mut self, status: u16) {

@@ -410,7 +410,7 @@ impl Client {
                     format!("the certificate of {host} was not accepted, {advice} ({problem})");
                 return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
             }
-            let handshaking = progress.handshaking.load(Ordering::Relaxed);
+            let handshaking = progress.is_handshaking();
             let (kind, what) = if tls::is_tls(error, handshaking) && self.url.scheme() == "https" {
                 (Kind::Tls, "no secure connection to")
             } else {

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from _thread import _local
-from typing import TYPE_CHECKING, Any
 
 from ._native import Client, _Mailbox
 
+# Importing typing would take longer than importing all the rest of this package.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable
     from types import TracebackType
-    from typing import Literal, Optional
+    from typing import Any, Literal, Optional
 
     from typing_extensions import Self, Unpack
 

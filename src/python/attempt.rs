@@ -1,6 +1,7 @@
 //! What a program is told of each attempt: through its hook, and through `logging`.
 
 use pyo3::exceptions::PyException;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -111,7 +112,7 @@ impl Observer {
     pub(super) fn tell(&self, py: Python<'_>, attempt: &crate::Attempt) -> PyResult<()> {
         let attempt = Py::new(py, Attempt::from(attempt))?;
         if self.log {
-            self.call(py, &log_attempt(py)?.unbind(), &attempt)?;
+            self.call(py, &log(py)?.getattr("attempt")?.unbind(), &attempt)?;
         }
         self.hook.as_ref().map_or(Ok(()), |hook| self.call(py, hook, &attempt))
     }
@@ -133,18 +134,19 @@ impl Observer {
 
 /// Whether `logging` shall hear of every attempt; nothing where it was never imported.
 fn log_level(py: Python<'_>) -> PyResult<Option<bool>> {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     static IS_ENABLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
-    if !modules.contains(pyo3::intern!(py, "logging"))? {
+    let modules = || Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into()?.unbind());
+    let modules = MODULES.get_or_try_init(py, modules)?.bind(py);
+    if IS_ENABLED.get(py).is_none() && !modules.contains(intern!(py, "logging"))? {
         return Ok(None);
     }
-    let is_enabled = IS_ENABLED.get_or_try_init(py, || {
-        let logger = py.import("skypostal._log")?.getattr("logger")?;
-        Ok::<_, PyErr>(logger.getattr("isEnabledFor")?.unbind())
-    })?;
-    Ok(Some(is_enabled.bind(py).call1((DEBUG,))?.is_truthy()?))
+    let is_enabled =
+        || Ok::<_, PyErr>(log(py)?.getattr("logger")?.getattr("isEnabledFor")?.unbind());
+    let is_enabled = IS_ENABLED.get_or_try_init(py, is_enabled)?.bind(py);
+    Ok(Some(is_enabled.call1((DEBUG,))?.is_truthy()?))
 }
 
-fn log_attempt(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import("skypostal._log")?.getattr("attempt")
+fn log(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("skypostal._log")
 }

@@ -35,19 +35,21 @@ impl Mailbox {
     /// Tells all that has come. One letter's exception does not keep the next from being read.
     fn open(&self, py: Python<'_>) -> PyResult<()> {
         let letters = mem::take(&mut *self.lock());
-        letters.into_iter().fold(Ok(()), |before, letter| {
+        let mut outcome = Ok(());
+        for letter in letters {
             let told = match letter {
                 Letter::Attempt(observer, attempt) => observer.tell(py, &attempt),
-                Letter::Outcome(settle, outcome) => {
-                    let (info, error) = match outcome {
+                Letter::Outcome(settle, result) => {
+                    let (info, error) = match result {
                         Ok(info) => (Some(PersonalInfo(info)), None),
                         Err(error) => (None, Some(exception(py, &error))),
                     };
                     settle.call1(py, (info, error)).map(drop)
                 }
             };
-            before.and(told)
-        })
+            outcome = outcome.and(told);
+        }
+        outcome
     }
 }
 
