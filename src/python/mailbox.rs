@@ -82,9 +82,17 @@ impl Mailbox {
 /// Whether the interpreter is about to end. Locked while the engine's thread is in Python.
 static ENDING: OnceLock<PerProcess<Mutex<bool>>> = OnceLock::new();
 
-fn ending() -> MutexGuard<'static, bool> {
-    let ending = ENDING.get_or_init(PerProcess::default).here();
-    ending.lock().unwrap_or_else(PoisonError::into_inner)
+fn ending() -> &'static Mutex<bool> {
+    ENDING.get_or_init(PerProcess::default).here()
+}
+
+/// Sees or sets whether the interpreter is about to end. The GIL is let go only where the engine's
+/// thread may need it: in an interpreter that ends already it would not be given back.
+fn with_ending<T: Send>(py: Python<'_>, look: impl FnOnce(&mut bool) -> T + Send) -> T {
+    match ending().try_lock() {
+        Ok(mut ending) => look(&mut ending),
+        Err(_) => py.detach(|| look(&mut ending().lock().unwrap_or_else(PoisonError::into_inner))),
+    }
 }
 
 /// Before it ends, CPython ends each thread of another language that is in it, or blocks it, which
@@ -97,16 +105,16 @@ pub(super) fn end_with_the_interpreter(module: &Bound<'_, PyModule>) -> PyResult
 
 #[pyfunction]
 fn _at_exit(py: Python<'_>) {
-    py.detach(|| *ending() = true);
+    with_ending(py, |ending| *ending = true);
 }
 
 /// Whether calls can no longer be begun.
 pub(super) fn is_ending(py: Python<'_>) -> bool {
-    py.detach(|| *ending())
+    with_ending(py, |ending| *ending)
 }
 
 fn enter_python(work: impl FnOnce(Python<'_>)) {
-    let ending = ending();
+    let ending = ending().lock().unwrap_or_else(PoisonError::into_inner);
     if !*ending {
         Python::try_attach(work);
     }
