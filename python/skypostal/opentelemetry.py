@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+try:
+    from opentelemetry import trace
+    from opentelemetry.trace import SpanKind, Status, StatusCode
+except ModuleNotFoundError as missing:
+    hint = "skypostal.opentelemetry needs: pip install 'skypostal[opentelemetry]'"
+    raise ModuleNotFoundError(hint, name=missing.name) from missing
 
 from . import Attempt, __version__
 
@@ -23,7 +27,7 @@ def trace_attempts(
 ) -> Callable[[Attempt], None]:
     """A hook for ``on_attempt`` of either client: makes each attempt a span.
 
-        client = skypostal.Client(on_attempt=skypostal.opentelemetry.trace_attempts())
+        client = skypostal.Client(on_attempt=trace_attempts())
 
     A span is an HTTP client's by OpenTelemetry's stable conventions, under the span that is current
     where the call is made. An attempt that the service refused with status 200 is an error too. No

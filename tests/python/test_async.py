@@ -321,6 +321,14 @@ def test_a_hook_that_fails_does_not_hide_the_outcome(
     assert [str(one.exc_value) for one in unraisable] == ["of a test"]
 
 
+def test_what_is_no_exception_ends_the_loop(sandbox: Sandbox) -> None:
+    def hook(attempt: Attempt) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(client_of(sandbox.url, on_attempt=hook).update_personal_info(**WHO))
+
+
 def test_a_cancelled_attempt_is_told_too(silent: Silent) -> None:
     told: list[Attempt] = []
 
@@ -400,3 +408,20 @@ def test_a_function_that_runs_at_exit_may_still_call(sandbox: Sandbox) -> None:
     command = [sys.executable, "-c", AT_EXIT, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert (done.stdout, done.stderr) == (f"{CUST_ID}\n{CUST_ID}\n", "")
+
+
+SUBINTERPRETER = """
+import {module} as interpreters
+other = interpreters.create()
+print(interpreters.{run}(other, "import skypostal"))
+"""
+
+
+def test_a_subinterpreter_is_refused_where_python_can_and_never_hangs() -> None:
+    if sys.version_info >= (3, 13):
+        code = SUBINTERPRETER.format(module="_interpreters", run="exec")
+    else:
+        code = SUBINTERPRETER.format(module="_xxsubinterpreters", run="run_string")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    refused = "does not support loading in subinterpreters" in done.stdout + done.stderr
+    assert refused == (sys.version_info >= (3, 12))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -96,3 +98,9 @@ def test_an_accepted_update_is_no_error() -> None:
     (span,) = exporter.get_finished_spans()
     assert span.status.status_code is StatusCode.UNSET and span.parent is None
     assert "error.type" not in (span.attributes or {})
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['opentelemetry'] = None; import skypostal.opentelemetry"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.endswith("needs: pip install 'skypostal[opentelemetry]'\n")
