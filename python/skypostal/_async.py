@@ -29,8 +29,9 @@ class AsyncClient:
 
     Made once, anywhere, and used for every call, from any number of tasks, event loops and threads
     at once. All calls of the process are driven by one thread, which the first one starts, however
-    many there are; name look-ups take up to four more for a moment. At most 100 calls of one client are under way at once, each on a connection of
-    its own, which is kept and used again; the others wait for their turn, within their timeout.
+    many there are; name look-ups take up to four more for a moment. At most 100 calls of one client
+    are under way at once, each on a connection of its own, which is kept and used again; the others
+    wait for their turn, within their timeout.
 
     A client made before a fork works in the child too. It cannot be pickled or copied. Its repr
     shows no secret. As an async context manager it closes itself.
