@@ -5,8 +5,10 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use chrono::Datelike;
@@ -508,9 +510,36 @@ fn since_1970(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or_else(before, |since| since.as_secs_f64())
 }
 
+/// Calls what may be written in Python.
+///
+/// CPython before 3.14 ends a thread that is in such a call when the interpreter ends, by unwinding
+/// it, and no frame of this library may drop its references then: as pyo3 does where it waits for
+/// the GIL, the thread is stopped here instead.
+fn call_python<'py>(
+    function: &Bound<'py, PyAny>,
+    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    struct Unwound;
+    impl Drop for Unwound {
+        fn drop(&mut self) {
+            loop {
+                thread::park();
+            }
+        }
+    }
+    // Borrowed by the call, so that nothing further in is dropped before this is.
+    let arguments = arguments.into_pyobject(function.py()).map_err(Into::into)?;
+    let unwound = Unwound;
+    let outcome = function.call(&arguments, keywords);
+    mem::forget(unwound);
+    outcome
+}
+
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     let threading = py.import("threading")?;
-    Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
+    let call = |name| call_python(&threading.getattr(name)?, (), None);
+    Ok(call("current_thread")?.is(&call("main_thread")?))
 }
 
 /// Calls a function of `skypostal._convert`.
@@ -519,7 +548,7 @@ fn convert<'py>(
     function: &str,
     value: impl IntoPyObject<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    py.import("skypostal._convert")?.call_method1(function, (value,))
+    call_python(&py.import("skypostal._convert")?.getattr(function)?, (value,), None)
 }
 
 /// The exception of `skypostal.errors` for an error of the core.
@@ -558,7 +587,7 @@ fn exception(py: Python<'_>, error: &Error) -> PyErr {
             Kind::Internal => "InternalError",
         };
         let class = py.import("skypostal.errors")?.getattr(class)?;
-        Ok(PyErr::from_value(class.call((error.to_string(),), Some(&details))?))
+        Ok(PyErr::from_value(call_python(&class, (error.to_string(),), Some(&details))?))
     };
     make().unwrap_or_else(|error| error)
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use super::since_1970;
+use super::{call_python, since_1970};
 
 /// `logging.DEBUG`
 const DEBUG: u32 = 10;
@@ -119,8 +119,8 @@ impl Observer {
 
     fn call(&self, py: Python<'_>, hook: &Py<PyAny>, attempt: &Py<Attempt>) -> PyResult<()> {
         let outcome = match &self.context {
-            Some(context) => context.call_method1(py, "run", (hook, attempt)),
-            None => hook.call1(py, (attempt,)),
+            Some(context) => call_python(&context.bind(py).getattr("run")?, (hook, attempt), None),
+            None => call_python(hook.bind(py), (attempt,), None),
         };
         match outcome {
             Err(error) if error.is_instance_of::<PyException>(py) => {
@@ -144,7 +144,7 @@ fn log_level(py: Python<'_>) -> PyResult<Option<bool>> {
     let is_enabled =
         || Ok::<_, PyErr>(log(py)?.getattr("logger")?.getattr("isEnabledFor")?.unbind());
     let is_enabled = IS_ENABLED.get_or_try_init(py, is_enabled)?.bind(py);
-    Ok(Some(is_enabled.call1((DEBUG,))?.is_truthy()?))
+    Ok(Some(call_python(is_enabled, (DEBUG,), None)?.is_truthy()?))
 }
 
 fn log(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {

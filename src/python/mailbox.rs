@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use pyo3::prelude::*;
 
 use super::attempt::Observer;
-use super::{PersonalInfo, exception};
+use super::{PersonalInfo, call_python, exception};
 use crate::Error;
 use crate::per_process::PerProcess;
 
@@ -44,7 +44,7 @@ impl Mailbox {
                         Ok(info) => (Some(PersonalInfo(info)), None),
                         Err(error) => (None, Some(exception(py, &error))),
                     };
-                    settle.call1(py, (info, error)).map(drop)
+                    call_python(settle.bind(py), (info, error), None).map(drop)
                 }
             };
             outcome = outcome.and(told);
