@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
+# Importing typing would take longer than importing all the rest of this package.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     _Delivery = Literal["not_sent", "rejected", "unknown"]
 
 
