@@ -13,8 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Proxy, Url, redirect};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
+use reqwest::{Url, redirect};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -23,7 +25,7 @@ use crate::credentials::{excerpt, excerpt_line};
 use crate::engine::{self, Begun};
 use crate::error::{Delivery, Error, Kind, causes, find};
 use crate::lane::{Driver, LONGEST_IDLE, Lane, Pause, Pool};
-use crate::options::{Options, check_time};
+use crate::options::{Options, UsedProxy, check_time};
 use crate::per_process::PerProcess;
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::retry::{self, Budget, Retries};
@@ -46,8 +48,7 @@ pub struct Client {
     timeout: Duration,
     connect_timeout: Duration,
     max_retries: u32,
-    /// With its host and port, which may be shown.
-    proxy: Option<(Proxy, String)>,
+    proxy: Option<UsedProxy>,
     tls: Tls,
     budget: Budget,
     pool: PerProcess<Pool>,
@@ -302,15 +303,33 @@ impl Client {
 
     /// The host and the port of the proxy on the way, if there is one.
     pub fn proxy(&self) -> Option<&str> {
-        self.proxy.as_ref().map(|(_, host)| host.as_str())
+        self.proxy.as_ref().map(|used| used.shown.as_str())
+    }
+
+    /// What names that proxy: the option `proxy`, or a variable such as `HTTPS_PROXY`.
+    pub fn proxy_named_by(&self) -> Option<&str> {
+        self.proxy.as_ref().map(|used| used.named_by)
+    }
+
+    /// What an update would send, checked as if it were sent: each header, and the body with `***`
+    /// in place of the keys. The method is POST, the address [`url`](Client::url).
+    #[cfg(feature = "python")]
+    pub(crate) fn shown_request(&self, update: &Update) -> Result<ShownRequest, Error> {
+        let length = update.request(&self.credentials)?.body.len();
+        let body = update.shown_body(&self.credentials)?;
+        let mut headers: Vec<(String, String)> = headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+            .collect();
+        headers.push(("host".to_owned(), self.url.authority().to_owned()));
+        headers.push(("content-length".to_owned(), length.to_string()));
+        Ok(ShownRequest { headers, body })
     }
 
     fn new_lane(&self, pool: &Pool, driver: Driver) -> Result<Lane, Error> {
         let handshaking = Arc::<AtomicBool>::default();
-        let json = HeaderValue::from_static("application/json");
         let mut http = reqwest::Client::builder()
-            .user_agent(concat!("skypostal/", env!("CARGO_PKG_VERSION")))
-            .default_headers(HeaderMap::from_iter([(CONTENT_TYPE, json.clone()), (ACCEPT, json)]))
+            .default_headers(headers())
             .http1_only()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -320,8 +339,8 @@ impl Client {
             .pool_idle_timeout(LONGEST_IDLE)
             .pool_max_idle_per_host(1);
         http = self.tls.set_up(http, &pool.sessions, handshaking.clone());
-        if let Some((proxy, _)) = &self.proxy {
-            http = http.proxy(proxy.clone());
+        if let Some(used) = &self.proxy {
+            http = http.proxy(used.proxy.clone());
         }
         Lane::new(http, handshaking, driver).map_err(not_prepared)
     }
@@ -437,6 +456,20 @@ impl Client {
             format!("the connection to {host} was lost before the whole answer: {causes}");
         Error::new(Kind::Lost, progress.open(), message)
     }
+}
+
+/// A request as a person may see it.
+#[cfg(feature = "python")]
+pub(crate) struct ShownRequest {
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+/// What the head of each request says, beside what HTTP itself needs.
+fn headers() -> HeaderMap {
+    let json = HeaderValue::from_static("application/json");
+    let agent = HeaderValue::from_static(concat!("skypostal/", env!("CARGO_PKG_VERSION")));
+    HeaderMap::from_iter([(USER_AGENT, agent), (CONTENT_TYPE, json.clone()), (ACCEPT, json)])
 }
 
 impl fmt::Debug for Client {

@@ -72,6 +72,15 @@ struct Target {
 #[derive(Clone)]
 struct ProxyUrl(Url);
 
+/// A proxy that is on the way.
+pub(crate) struct UsedProxy {
+    pub(crate) proxy: Proxy,
+    /// Its host and port, which may be shown.
+    pub(crate) shown: String,
+    /// The option or the variable that names it.
+    pub(crate) named_by: &'static str,
+}
+
 impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())
@@ -302,8 +311,8 @@ impl Options {
         Ok(Url::parse(&url).expect("a URL with a longer path is a URL"))
     }
 
-    /// The proxy on the way to `url`, if there is one, and its host and port.
-    pub(crate) fn proxy(&self, url: &Url) -> Result<Option<(Proxy, String)>, Error> {
+    /// The proxy on the way to `url`, if there is one.
+    pub(crate) fn proxy(&self, url: &Url) -> Result<Option<UsedProxy>, Error> {
         let (name, ProxyUrl(proxy)) = match (&self.proxy, self.trust_env) {
             (Some(proxy), _) => ("proxy", proxy.clone()),
             (None, false) => return Ok(None),
@@ -321,8 +330,9 @@ impl Options {
         }
         let unusable = |_| Error::configuration(name, "is not usable as a proxy");
         let port = proxy.port_or_known_default().unwrap_or_default();
-        let host = format!("{}:{port}", proxy.host_str().unwrap_or_default());
-        Ok(Some((Proxy::all(proxy).map_err(unusable)?, host)))
+        let shown = format!("{}:{port}", proxy.host_str().unwrap_or_default());
+        let proxy = Proxy::all(proxy).map_err(unusable)?;
+        Ok(Some(UsedProxy { proxy, shown, named_by: name }))
     }
 }
 

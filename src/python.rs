@@ -244,6 +244,25 @@ impl Client {
         })
     }
 
+    /// For the command line: what this update would POST, with the keys hidden: the address, the
+    /// headers and the body.
+    #[pyo3(signature = (**fields))]
+    #[allow(clippy::type_complexity)]
+    fn _shown_request(
+        &self,
+        py: Python<'_>,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<(&str, Vec<(String, String)>, String)> {
+        let shown = self.client.shown_request(&read_fields(fields)?);
+        let shown = shown.map_err(|error| exception(py, &error))?;
+        Ok((self.client.url(), shown.headers, shown.body))
+    }
+
+    /// For `skypostal doctor`: the address of the call, and the proxy with what names it.
+    fn _way(&self) -> (&str, Option<(&str, &str)>) {
+        (self.client.url(), self.client.proxy().zip(self.client.proxy_named_by()))
+    }
+
     /// The same for an event loop: what happens is left in its mailbox, and the outcome goes to
     /// `settle`.
     fn _begin(
@@ -362,7 +381,10 @@ impl Client {
         };
         let outcome = py.detach(|| Error::catch_panic(|| call(options)));
         match raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(raised) => Err(raised),
+            Some(raised) => Err(match &outcome {
+                Ok(_) => raised,
+                Err(error) => tell_delivery(py, raised, error),
+            }),
             None => outcome.map_err(|error| exception(py, &error)),
         }
     }
@@ -551,6 +573,15 @@ fn convert<'py>(
     call_python(&py.import("skypostal._convert")?.getattr(function)?, (value,), None)
 }
 
+/// What ended a call early, with the answers that every error has; a class may have no room for
+/// them.
+fn tell_delivery(py: Python<'_>, raised: PyErr, error: &Error) -> PyErr {
+    let value = raised.value(py);
+    let _ = value.setattr("delivery", error.delivery().as_str());
+    let _ = value.setattr("attempts", error.attempts());
+    raised
+}
+
 /// The exception of `skypostal.errors` for an error of the core.
 fn exception(py: Python<'_>, error: &Error) -> PyErr {
     let make = || -> PyResult<PyErr> {
@@ -583,7 +614,10 @@ fn exception(py: Python<'_>, error: &Error) -> PyErr {
                 details.set_item("body", error.body())?;
                 "ResponseError"
             }
-            Kind::Cancelled => return Ok(PyKeyboardInterrupt::new_err(error.to_string())),
+            Kind::Cancelled => {
+                let interrupt = PyKeyboardInterrupt::new_err(error.to_string());
+                return Ok(tell_delivery(py, interrupt, error));
+            }
             Kind::Internal => "InternalError",
         };
         let class = py.import("skypostal.errors")?.getattr(class)?;

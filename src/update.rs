@@ -380,6 +380,19 @@ impl Update {
         };
         Ok(Request { body: Bytes::from_owner(body), keys: [key(AppKey), key(CustomerKey)] })
     }
+
+    /// The same body with `***` in place of the keys, for people to see.
+    #[cfg(feature = "python")]
+    pub(crate) fn shown_body(&self, defaults: &Update) -> Result<String, Error> {
+        // A fault of the defaults does not matter where a field of this update wins.
+        let mut shown = Update::new();
+        shown.override_with(defaults);
+        shown.override_with(self);
+        shown.set(AppKey, "***")?;
+        shown.set(CustomerKey, "***")?;
+        let request = shown.request(&Update::new())?;
+        String::from_utf8(request.body.to_vec()).map_err(Error::internal)
+    }
 }
 
 impl fmt::Debug for Update {

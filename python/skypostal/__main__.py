@@ -1,99 +1,71 @@
-"""The command line: `skypostal sandbox`."""
+"""The command `skypostal`, which is `python -m skypostal` too."""
 
 from __future__ import annotations
 
-import argparse
-import signal
+import os
 import sys
-import time
 from collections.abc import Sequence
+
+from skypostal import __version__
+from skypostal._cli import common, completion, doctor, sandbox, update
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0 done, 2 not possible as asked."""
-    parser = argparse.ArgumentParser(
-        prog="skypostal", description="SkyPostal: update a customer's personal information."
+    """Runs one command and returns its exit status; each command's help says what they mean."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _prepare_output()
+    try:
+        status = _run(arguments)
+    except SystemExit as end:  # after --help or --version
+        status = end.code if isinstance(end.code, int) else 2
+    except common.UsageError as problem:
+        status = common.report_usage(problem, arguments)
+    except KeyboardInterrupt:
+        common.say_error("skypostal: interrupted")
+        status = common.INTERRUPTED
+    common.write("")
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    parser = common.Parser(
+        prog="skypostal",
+        description="Update a customer's personal information at SkyPostal.",
+        epilog="`skypostal COMMAND --help` tells more. Not affiliated with SkyPostal.",
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_sandbox(commands)
-    args = parser.parse_args(argv)
+    version = f"skypostal {__version__}"
+    parser.add_argument("-V", "--version", action="version", version=version)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for module in (update, doctor, sandbox, completion):
+        module.add_command(commands)
+    completion.of(parser, commands)
+
+    # Before argparse, whose message would repeat the word: it may be a key.
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    if not arguments[0].startswith("-") and arguments[0] not in commands.choices:
+        names = {name: name for name in commands.choices}
+        hint = common.nearest(arguments[0], names) or f"; there are {', '.join(names)}"
+        parser.error(f"no such command{hint}")
+    if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "-V", "--version"):
+        parser.refuse(arguments[:1])
+    args, rest = parser.parse_known_args(arguments)
+    if rest:
+        args.parser.refuse(rest)
     status: int = args.run(args)
     return status
 
 
-def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    summary = "run a local stand-in for the service"
-    parser = commands.add_parser(
-        "sandbox",
-        help=summary,
-        description=f"{summary.capitalize()}, to try a program against. Ctrl-C ends it.",
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=0, help="default: 0, a free one")
-    parser.add_argument(
-        "--db",
-        metavar="FILE",
-        default=":memory:",
-        help="an SQLite file to keep the customers (default: in memory)",
-    )
-    parser.add_argument(
-        "--idle-timeout",
-        metavar="S",
-        type=float,
-        default=15.0,
-        help="seconds until a silent connection is closed (default: 15)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="no line per request")
-    parser.set_defaults(run=_sandbox)
-
-
-def _sandbox(args: argparse.Namespace) -> int:
-    import sqlite3
-
-    from skypostal import sandbox
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with sandbox.Sandbox(
-            host=args.host,
-            port=args.port,
-            db=args.db,
-            idle_timeout=args.idle_timeout,
-            log=None if args.quiet else _say,
-        ) as running:
-            assumptions = "\n".join(f"  - {line}" for line in sandbox.ASSUMPTIONS)
-            _say(
-                f"skypostal sandbox: listening on {running.url}\n"
-                "This is a local stand-in, not the service. Point the library at it with\n"
-                f"    export SKYPOSTAL_BASE_URL={running.url}\n"
-                f"It knows the documented customer, box {sandbox.BOX_ID}, and takes user code"
-                f" {sandbox.USER_CODE}, both with\nthe keys that the public documentation prints.\n"
-                f"Neither documented nor observed, so assumed here:\n{assumptions}\n"
-                "Ctrl-C ends it."
-            )
-            while True:
-                time.sleep(3600)
-    except KeyboardInterrupt:
-        _say("skypostal sandbox: stopped")
-        return 0
-    except sqlite3.Error as error:
-        problem = f"cannot use the database {args.db}: {error}"
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        problem = f"cannot listen on {args.host}:{args.port}: {reason}"
-    except ValueError as error:
-        problem = str(error)
-    print(f"skypostal sandbox: {problem}", file=sys.stderr)
-    return 2
-
-
-def _say(line: str) -> None:
-    """One print per line, whole: lines come from several threads."""
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except OSError:
-        pass  # nobody reads any more; the sandbox goes on
+def _prepare_output() -> None:
+    """What the terminal's encoding lacks is escaped; a stream that was closed stays silent."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

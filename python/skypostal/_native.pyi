@@ -84,7 +84,7 @@ def update_personal_info(
 
     Any thread may call; other threads run meanwhile. On the main thread a call handles signals
     while it waits: Ctrl-C raises ``KeyboardInterrupt``, whatever else a handler raises comes out
-    too, and the customer may or may not have been changed.
+    too; it gets the attributes ``delivery`` and ``attempts``, which every error has.
 
     Raises, all under ``SkyPostalError``, whose ``delivery`` tells whether the customer was changed:
     ``ValidationError`` for a field (nothing is sent then), ``ConfigurationError`` for a missing
@@ -160,6 +160,10 @@ class Client:
         ``user_code``, ``app_key`` and ``timeout`` win over the client's where given.
         """
 
+    def _shown_request(
+        self, **fields: Unpack[_Fields]
+    ) -> tuple[str, list[tuple[str, str]], str]: ...
+    def _way(self) -> tuple[str, tuple[str, str] | None]: ...
     def _probe(self, *, timeout: float | None = None) -> _Probe:
         """Asks the service for a page in place of sending an update: by the same way, with the
         same errors, once. Sends no credentials, needs none, and changes nothing."""

@@ -1,0 +1,55 @@
+"""`skypostal completion`: a script that teaches a shell the options, made by shtab."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from .common import Parser, UsageError, write
+
+if TYPE_CHECKING:
+    from .common import Commands
+
+_EPILOG = """\
+It needs the extra: pip install 'skypostal[completion]'. Write the script to
+  bash   ~/.local/share/bash-completion/completions/skypostal
+  zsh    _skypostal, in a folder of $fpath
+  fish   ~/.config/fish/completions/skypostal.fish
+"""
+
+
+def add_command(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "completion",
+        help="write a script for completion in a shell",
+        description="Writes a script by which a shell completes commands and options.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    parser.set_defaults(run=_run, parser=parser)
+
+
+def of(parser: Parser, commands: Commands) -> None:
+    """Tells this command what there is to complete."""
+    commands.choices["completion"].set_defaults(root=parser, commands=commands)
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        import shtab
+    except ImportError:
+        problem = "shtab is missing: pip install 'skypostal[completion]'"
+        raise UsageError(args.parser.prog, problem) from None
+
+    for command in args.commands.choices.values():
+        for action in command._actions:
+            _give_values(action, shtab.FILE)
+    return 0 if write(shtab.complete(args.root, args.shell) + "\n") else 1
+
+
+def _give_values(action: Any, file: object) -> None:
+    if action.metavar == "FILE":
+        action.complete = file
+    if action.dest == "customer_gender":
+        # Not in the parser, so that the library judges the value.
+        action.choices = ("M", "F")

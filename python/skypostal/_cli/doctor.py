@@ -1,0 +1,366 @@
+"""`skypostal doctor`: looks for what keeps an update from working, and changes nothing.
+
+What is sent goes through the library, so that its TLS, its trust and its proxy rules are what is
+examined. Nothing secret is sent or shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import skypostal
+
+from .common import (  # fmt: skip
+    INTERRUPTED,
+    add_connection,
+    add_json,
+    connection,
+    nearest,
+    printable,
+    say_error,
+    to_json,
+    wants_json,
+    write,
+)
+
+if TYPE_CHECKING:
+    from .common import Commands
+
+LARGEST_SKEW = 300  # seconds
+
+_EPILOG = """\
+It sends no credentials, so it cannot tell whether the service accepts them,
+nor whether they are for the environment that is asked: only an update shows.
+
+exit status:
+  0    no problem was found; there may be warnings
+  1    a problem was found
+  2    the command cannot be run as given
+  130  ended by Ctrl-C
+"""
+
+
+class Check(NamedTuple):
+    check: str
+    state: str
+    """ok, warning or problem."""
+    text: str
+    advice: str = ""
+
+
+class Way(NamedTuple):
+    """By which the library would go."""
+
+    url: str
+    host: str
+    proxy: str = ""
+    """Its host and port."""
+    named_by: str = ""
+    """The option or the variable that names the proxy."""
+
+    @staticmethod
+    def of(client: skypostal.Client) -> Way:
+        from urllib.parse import urlsplit
+
+        url, proxy = client._way()
+        return Way(url, urlsplit(url).hostname or "", *(proxy or ()))
+
+
+def add_command(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="look for what keeps updates from working",
+        description="Looks for what keeps an update from working: configuration, name look-up,\n"
+        "proxy, connection, TLS, the service's answer, the clock. It changes nothing.",
+        epilog=_EPILOG,
+        usage="%(prog)s [option ...]",
+    )
+    parser.set_defaults(run=_run, parser=parser)
+    add_connection(parser)
+    add_json(parser.add_argument_group("output"))
+
+
+def _run(args: argparse.Namespace) -> int:
+    found: list[Check] = []
+    as_json = wants_json(args)
+    try:
+        for check in _checks(args):
+            found.append(check)
+            if not as_json:
+                write(_lines(check))
+    except KeyboardInterrupt:
+        say_error("\nskypostal doctor: interrupted")
+        return INTERRUPTED
+    well = not any(check.state == "problem" for check in found)
+    if as_json:
+        write(to_json({"ok": well, "checks": [check._asdict() for check in found]}) + "\n")
+    elif well:
+        write("\nNo problem was found. Only an update shows if the credentials are accepted.\n")
+    return 0 if well else 1
+
+
+def _lines(check: Check) -> str:
+    import shutil
+    import textwrap
+
+    margin = " " * len(f"{check.state:<8} {check.check:<12} ")
+    width = max(60, shutil.get_terminal_size().columns - 1)
+
+    def wrapped(text: str, start: str, later: str) -> str:
+        return textwrap.fill(printable(text), width, initial_indent=start, subsequent_indent=later,
+                             break_long_words=False, break_on_hyphens=False) + "\n"  # fmt: skip
+
+    lines = wrapped(check.text, f"{check.state:<8} {check.check:<12} ", margin)
+    advice = wrapped(check.advice, f"{margin}-> ", f"{margin}   ") if check.advice else ""
+    return lines + advice
+
+
+def _checks(args: argparse.Namespace) -> Iterator[Check]:
+    yield _version()
+    options = connection(args)
+    try:
+        # With credentials of no meaning: the environment's are looked at apart, and not sent.
+        client = skypostal.Client(user_code=1, app_key="-", **options)
+    except skypostal.ConfigurationError as error:
+        yield from _credentials("")
+        advice = "correct the option or the variable of that name"
+        yield Check("settings", "problem", str(error), advice)
+        return
+    with client:
+        way = Way.of(client)
+        yield from _credentials(way.host)
+        yield _address(args, way)
+        yield _proxy(args, way)
+        look_up = _look_up(way, options["connect_timeout"])
+        yield look_up
+        if look_up.state != "problem":
+            yield from _answer(client, way, _ca_file(args))
+
+
+def _version() -> Check:
+    import platform
+
+    text = f"skypostal {skypostal.__version__}, Python {platform.python_version()}"
+    return Check("version", "ok", f"{text}, {platform.system()} {platform.machine()}")
+
+
+def _credentials(host: str) -> Iterator[Check]:
+    missing = [name for name in ("SKYPOSTAL_USER_CODE", "SKYPOSTAL_APP_KEY")
+               if not os.environ.get(name)]  # fmt: skip
+    key = os.environ.get("SKYPOSTAL_APP_KEY", "")
+    try:
+        # The library's own check, without the rest of the environment.
+        skypostal.Client(base_url="http://localhost", trust_env=False).close()
+    except skypostal.SkyPostalError as error:
+        yield Check("credentials", "problem", str(error), "correct the variable")
+        return
+    if missing:
+        text = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+        text += "".join(map(_meant_for, missing))
+        advice = "set what SkyPostal gave you for this environment, unless your program gives it"
+        yield Check("credentials", "warning", text, advice)
+    elif key != key.strip() or key[0] in "\"'" or key[-1] in "\"'":
+        text = "SKYPOSTAL_APP_KEY begins or ends with a space or a quotation mark"
+        yield Check("credentials", "warning", text, "set it to the bare key")
+    elif _is_documented(key) and host.endswith("skypostal.com"):
+        text = "SKYPOSTAL_APP_KEY is the example of the public documentation"
+        yield Check("credentials", "warning", text, "ask SkyPostal for your own")
+    else:
+        text = "SKYPOSTAL_USER_CODE and SKYPOSTAL_APP_KEY are set and well-formed"
+        yield Check("credentials", "ok", text)
+
+
+def _meant_for(name: str) -> str:
+    """A question about a variable whose name is nearly this one."""
+    prefix = "SKYPOSTAL"
+    others = {
+        other[len(prefix) :].strip("_"): other
+        for other in os.environ
+        if other.upper().startswith(prefix)
+    }
+    return nearest(name[len(prefix) + 1 :], others)
+
+
+def _is_documented(key: str) -> bool:
+    from skypostal.sandbox import APP_KEY
+
+    return key == APP_KEY
+
+
+def _address(args: argparse.Namespace, way: Way) -> Check:
+    environment = os.environ.get("SKYPOSTAL_ENVIRONMENT")
+    if args.base_url:
+        source = "from --base-url"
+    elif args.environment:
+        source = f"environment {args.environment}, from --environment"
+    elif os.environ.get("SKYPOSTAL_BASE_URL"):
+        source = "from SKYPOSTAL_BASE_URL"
+    elif environment:
+        source = f"environment {environment}, from SKYPOSTAL_ENVIRONMENT"
+    else:
+        source = "environment test, the default"
+    text = f"{way.url.partition('/wcf-services/')[0]} ({source})"
+    if way.url.startswith("http:") and args.allow_http:
+        advice = "use https:// unless the host is this machine"
+        return Check("address", "warning", f"{text}: keys are sent readable", advice)
+    return Check("address", "ok", text)
+
+
+def _proxy(args: argparse.Namespace, way: Way) -> Check:
+    if way.proxy:
+        source = "--proxy" if way.named_by == "proxy" else way.named_by
+        return Check("proxy", "ok", f"{way.proxy} (from {source})")
+    named = [n for n in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy",
+                         "ALL_PROXY") if os.environ.get(n)]  # fmt: skip
+    if not named:
+        return Check("proxy", "ok", "none: no variable names one")
+    if not args.trust_env:
+        return Check("proxy", "ok", f"none: --no-trust-env; {named[0]} is not read")
+    exempt = "no_proxy" if os.environ.get("no_proxy") else "NO_PROXY"
+    why = f"{exempt} exempts {way.host}" if os.environ.get(exempt) else "it is for the other"
+    why += "" if os.environ.get(exempt) else " of http and https"
+    return Check("proxy", "ok", f"none: {named[0]} is set, but {why}")
+
+
+def _look_up(way: Way, timeout: float) -> Check:
+    import socket
+    import threading
+
+    host, whose = way.host, ""
+    if way.proxy:
+        host, whose = way.proxy.rpartition(":")[0], " (the proxy, which looks up the service)"
+    host = host.strip("[]")
+    if ":" in host or host.replace(".", "").isdigit():
+        return Check("name", "ok", f"{host} is an address, nothing to look up{whose}")
+    found: list[str] = []
+    problems: list[OSError] = []
+
+    def look_up() -> None:
+        try:
+            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))
+        except (OSError, UnicodeError) as problem:
+            problems.append(problem if isinstance(problem, OSError) else OSError(str(problem)))
+
+    # In a thread, which can be left behind: the system's look-up has no deadline.
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if found:
+        return Check("name", "ok", f"{host} is {', '.join(found[:3])}{whose}")
+    if not problems:
+        advice = "check the network and the name servers of this machine"
+        return Check("name", "problem", f"no answer about {host} within {timeout:g} s", advice)
+    if getattr(problems[0], "errno", None) == socket.EAI_AGAIN:
+        advice = "is this machine online? check the network and its name servers"
+    else:
+        advice = "is the name spelt right, and this machine online?"
+        if not way.proxy:
+            advice += " Where only a proxy reaches the Internet, set HTTPS_PROXY"
+    text = f"{host} is not found{whose}: {problems[0].strerror or problems[0]}"
+    return Check("name", "problem", text, advice)
+
+
+def _answer(client: skypostal.Client, way: Way, ca_file: str) -> Iterator[Check]:
+    import time
+
+    try:
+        probe = client._probe()
+    except skypostal.TlsError as error:
+        yield Check("connection", "ok", "open")
+        yield Check("tls", "problem", _cause(error), _tls_advice(str(error)))
+        return
+    except skypostal.ConnectError as error:
+        yield Check("connection", "problem", _cause(error), _connection_advice(str(error), way))
+        return
+    except skypostal.SkyPostalError as error:
+        yield Check("connection", "ok", "open")
+        advice = "something on the way, or the service, accepts connections and does not answer"
+        yield Check("service", "problem", _cause(error), f"{advice}; try again later")
+        return
+    yield Check("connection", "ok", "open")
+    if probe["tls"]:
+        yield Check("tls", "ok", f"the certificate is trusted by {_trusted(ca_file)}")
+    else:
+        yield Check("tls", "ok", "none: plain http://")
+    yield _service(probe["status"], probe["elapsed"])
+    yield _clock(probe["date"], time.time())
+
+
+def _cause(error: skypostal.SkyPostalError) -> str:
+    """The message without what it says of an update, which there is none of."""
+    return str(error).rpartition(" (delivery ")[0] or str(error)
+
+
+def _ca_file(args: argparse.Namespace) -> str:
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE", "") if args.trust_env else ""
+    return args.ca_file or bundle
+
+
+def _trusted(ca_file: str) -> str:
+    names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    trusted = (
+        f"the certificates of {' and '.join(names)}" if names else "this system's certificates"
+    )
+    return trusted + (f" or by {ca_file}" if ca_file else "")
+
+
+def _tls_advice(text: str) -> str:
+    import time
+
+    if "issuer" in text:
+        advice = ("where a company's proxy or firewall looks into TLS, give its certificate:"
+                  " --ca-file FILE or REQUESTS_CA_BUNDLE")  # fmt: skip
+        others = ("CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "PIP_CERT")
+        other = next((name for name in others if os.environ.get(name)), None)
+        return advice + (f"; {other} names {os.environ[other]}, try that" if other else "")
+    if "clock" in text:
+        now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        return f"this machine believes that it is {now}: if that is wrong, set its clock"
+    if "another host" in text:
+        return "is the address right? A public network may ask you to sign in first"
+    return "something on the way, or the service, breaks TLS off: an old proxy or firewall?"
+
+
+def _connection_advice(text: str, way: Way) -> str:
+    if "407" in text or "proxy authorization required" in text:
+        return "give them in HTTPS_PROXY=http://user:password@host:port"
+    if way.proxy:
+        return f"is the proxy right, and may it reach {way.host}?"
+    if "refused" in text:
+        return "nobody listens there: is the address right, is the server running?"
+    return "a firewall may be in between; where only a proxy may pass, set HTTPS_PROXY"
+
+
+def _service(status: int, seconds: float) -> Check:
+    text = f"HTTP {status} in {seconds * 1000:.0f} ms"
+    if status == 405:
+        return Check("service", "ok", f"there: {text}, as expected of a look without an update")
+    if status == 404:
+        advice = "check --base-url and SKYPOSTAL_BASE_URL: a server is there, the service is not"
+    elif 300 <= status < 400:
+        advice = "something sends elsewhere: the address is wrong, or a network wants a sign-in"
+    elif status in (401, 403):
+        advice = "a proxy or a firewall keeps this machine out"
+    elif status >= 500 or status in (408, 429):
+        advice = "the service, or a proxy before it, is in trouble: try again later"
+    else:
+        advice = "something else answers in the service's place: is the address right?"
+    return Check("service", "problem", f"{text}, where 405 is expected", advice)
+
+
+def _clock(theirs: float | None, ours: float) -> Check:
+    if theirs is None:
+        return Check("clock", "ok", "not compared: the answer tells no time")
+    skew = ours - theirs
+    if abs(skew) <= LARGEST_SKEW:
+        return Check("clock", "ok", f"{abs(skew):.0f} s from the service's")
+    import datetime
+
+    behind = "ahead of" if skew > 0 else "behind"
+    text = f"{datetime.timedelta(seconds=round(abs(skew)))} {behind} the service's"
+    advice = "set this machine's clock: certificates and birth dates are checked by it"
+    return Check("clock", "warning", text, advice)

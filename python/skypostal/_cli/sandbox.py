@@ -1,0 +1,89 @@
+"""`skypostal sandbox`: a local stand-in for the service."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from .common import say_error
+
+if TYPE_CHECKING:
+    from .common import Commands
+
+
+def add_command(commands: Commands) -> None:
+    summary = "run a local stand-in for the service"
+    parser = commands.add_parser(
+        "sandbox",
+        help=summary,
+        description=f"{summary.capitalize()}, to try a program against. Ctrl-C ends it.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, help="default: 0, a free one")
+    parser.add_argument(
+        "--db",
+        metavar="FILE",
+        default=":memory:",
+        help="an SQLite file to keep the customers (default: in memory)",
+    )
+    parser.add_argument(
+        "--idle-timeout",
+        metavar="S",
+        type=float,
+        default=15.0,
+        help="seconds until a silent connection is closed (default: 15)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no line per request")
+    parser.set_defaults(run=_run, parser=parser)
+
+
+def _run(args: argparse.Namespace) -> int:
+    import signal
+    import sqlite3
+
+    from skypostal import sandbox
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with sandbox.Sandbox(
+            host=args.host,
+            port=args.port,
+            db=args.db,
+            idle_timeout=args.idle_timeout,
+            log=None if args.quiet else _say,
+        ) as running:
+            assumptions = "\n".join(f"  - {line}" for line in sandbox.ASSUMPTIONS)
+            _say(
+                f"skypostal sandbox: listening on {running.url}\n"
+                "This is a local stand-in, not the service. Point the library at it with\n"
+                f"    export SKYPOSTAL_BASE_URL={running.url}\n"
+                f"It knows the documented customer, box {sandbox.BOX_ID}, and takes user code"
+                f" {sandbox.USER_CODE}, both with\nthe keys that the public documentation prints.\n"
+                f"Neither documented nor observed, so assumed here:\n{assumptions}\n"
+                "Ctrl-C ends it."
+            )
+            while True:
+                time.sleep(3600)
+    except KeyboardInterrupt:
+        _say("skypostal sandbox: stopped")
+        return 0
+    except sqlite3.Error as error:
+        problem = f"cannot use the database {args.db}: {error}"
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        problem = f"cannot listen on {args.host}:{args.port}: {reason}"
+    except ValueError as error:
+        problem = str(error)
+    say_error(f"skypostal sandbox: {problem}")
+    return 2
+
+
+def _say(line: str) -> None:
+    """One print per line, whole: lines come from several threads."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except OSError:
+        pass  # nobody reads any more; the sandbox goes on

@@ -1,0 +1,260 @@
+"""`skypostal update`: changes one customer."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import skypostal
+
+from .common import (
+    INTERRUPTED,
+    UsageError,
+    add_connection,
+    add_json,
+    connection,
+    integer,
+    printable,
+    say_error,
+    to_json,
+    wants_json,
+    write,
+)
+
+if TYPE_CHECKING:
+    from .common import Commands
+
+# Was the customer changed, and is it worth to try again? Never renumbered.
+UPDATED, CORRECT_IT, REFUSED, TRY_LATER, PERHAPS, UNWRITTEN = 0, 2, 3, 4, 5, 6
+
+_EPILOG = """\
+Keys are never arguments, which everyone on the machine can read. The
+application key comes from SKYPOSTAL_APP_KEY. The customer's key comes from
+--key-file, else from SKYPOSTAL_CUSTOMER_KEY; else a terminal is asked for it,
+without an echo.
+
+exit status:
+  0    updated; with --dry-run: it could be sent
+  1    a bug of skypostal: perhaps changed
+  2    not changed: correct the command, a field or the configuration
+  3    not changed: the service refuses it, and would again
+  4    not changed: no connection, or the service is busy; try again later
+  5    perhaps changed: run the same command again, which does no harm
+  6    updated, but the record could not be written to standard output
+  130  ended by Ctrl-C; standard error says whether perhaps changed
+
+example:
+  skypostal update --customer_box_id 811111 --customer_first_name "New Name"
+"""
+
+_FIELDS = {
+    "customer_first_name": ("TEXT", "the new first name"),
+    "customer_last_name": ("TEXT", "the new last name"),
+    "customer_identity_number": ("TEXT", "the new identity number"),
+    "customer_tax_number": ("NUMBER", "the new tax number: digits, with a fraction or not"),
+    "customer_birth_date": ("DAY", "the new birth date, YYYY-MM-DD"),
+    "customer_gender": ("M|F", "the new gender"),
+}
+
+_CHANGED = {
+    "not_sent": "The customer is as before: nothing was sent.",
+    "rejected": "The customer is as before: the service did not make the change.",
+    "unknown": "The customer may have been changed. Run the same command again: it does no harm.",
+}
+
+_KINDS: dict[type[BaseException], str] = {
+    skypostal.ValidationError: "invalid_field",
+    skypostal.ConfigurationError: "configuration",
+    skypostal.ConnectError: "connect",
+    skypostal.TlsError: "tls",
+    skypostal.ConnectionLostError: "lost",
+    skypostal.RequestTimeoutError: "timeout",
+    skypostal.StatusError: "status",
+    skypostal.RefusedError: "refused",
+    skypostal.ResponseError: "response",
+    skypostal.InternalError: "internal",
+    KeyboardInterrupt: "cancelled",
+}
+
+_DOCTOR = "`skypostal doctor` looks for the cause, changing nothing."
+_PLACES = {
+    "user_code": "Give --user_code, or set SKYPOSTAL_USER_CODE.",
+    "app_key": "Set SKYPOSTAL_APP_KEY; `read -rs SKYPOSTAL_APP_KEY; export SKYPOSTAL_APP_KEY` asks"
+    " for it without an echo.",
+    "customer_key": "Set SKYPOSTAL_CUSTOMER_KEY, give --key-file FILE, or run this in a terminal,"
+    " which asks for it.",
+}
+
+
+def add_command(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "update",
+        help="change a customer's personal information",
+        description="Changes a customer's personal information. What is not given keeps its value.",
+        epilog=_EPILOG,
+        usage="%(prog)s --customer_box_id N [--FIELD VALUE ...] [option ...]",
+    )
+    parser.set_defaults(run=_run, parser=parser)
+
+    group = parser.add_argument_group("whom to change, and what, as the service names it")
+    parser.option("--customer_box_id", group=group, metavar="N", type=integer,
+                  help="the customer's box (required)")  # fmt: skip
+    for name, (metavar, meaning) in _FIELDS.items():
+        parser.option(f"--{name}", group=group, metavar=metavar, help=meaning)
+
+    group = parser.add_argument_group("credentials")
+    parser.option("--user_code", group=group, metavar="N", type=integer,
+                  help="given by SkyPostal (default: SKYPOSTAL_USER_CODE)")  # fmt: skip
+    parser.option("--key-file", group=group, metavar="FILE",
+                  help="a file with the customer's key and nothing else; - for standard input"
+                  " (default: SKYPOSTAL_CUSTOMER_KEY)")  # fmt: skip
+
+    add_connection(parser)
+    group = parser.add_argument_group("output")
+    parser.option("--dry-run", group=group, action="store_true",
+                  help="check and show the request with keys hidden, send nothing")  # fmt: skip
+    add_json(group)
+
+
+def _run(args: argparse.Namespace) -> int:
+    fields: dict[str, Any] = {name: getattr(args, name) for name in ("customer_box_id", *_FIELDS)}
+    sending = False
+    try:
+        with skypostal.Client(user_code=args.user_code, **connection(args)) as client:
+            fields["customer_key"] = _given_key(args)
+            if fields["customer_key"] is None and _at_a_terminal():
+                # What else is wrong is told before a key is asked for.
+                client._shown_request(**{**fields, "customer_key": "***"})
+                fields["customer_key"] = _ask()
+            url, headers, body = client._shown_request(**fields)
+            if args.dry_run:
+                return _show_request(args, url, headers, body)
+            sending = True
+            info = client.update_personal_info(**fields)
+    except (skypostal.SkyPostalError, KeyboardInterrupt) as error:
+        # Of a Ctrl-C outside of the call, which may have come right after it, these are not known.
+        vars(error).setdefault("delivery", "unknown" if sending else "not_sent")
+        vars(error).setdefault("attempts", int(sending))
+        return _report(args, error)
+    given = [name for name in _FIELDS if fields[name] is not None]
+    try:
+        return UPDATED if _show_record(args, url, info, given) else UNWRITTEN
+    except KeyboardInterrupt:  # while nobody reads from a pipe
+        say_error(f"{args.parser.prog}: interrupted; the customer was updated")
+        return INTERRUPTED
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _given_key(args: argparse.Namespace) -> str | None:
+    """The customer's key from a file or the environment; None if a terminal is to be asked."""
+    if args.key_file is None:
+        return os.environ.get("SKYPOSTAL_CUSTOMER_KEY") or None
+    if args.key_file == "-" and _at_a_terminal():
+        return None
+    import stat
+
+    shown = "standard input" if args.key_file == "-" else printable(args.key_file)
+    try:
+        with open(0 if args.key_file == "-" else args.key_file, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISREG(mode) and mode & 0o077:
+                say_error(f"skypostal update: warning: others can read {shown}; chmod 600 it")
+            key = file.read(65_537).decode("utf-8-sig").strip()
+    except OSError as problem:
+        raise UsageError(args.parser.prog, f"--key-file {shown}: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(args.parser.prog, f"--key-file {shown}: is not UTF-8") from None
+    if len(key.split()) != 1:
+        wrong = "is empty" if not key else "holds more than a key"
+        raise UsageError(args.parser.prog, f"--key-file {shown}: {wrong}")
+    return key
+
+
+def _ask() -> str | None:
+    import getpass
+
+    try:
+        return getpass.getpass("customer_key (not shown): ").strip() or None
+    except EOFError:
+        return None
+
+
+def _show_request(
+    args: argparse.Namespace, url: str, headers: list[tuple[str, str]], body: str
+) -> int:
+    if wants_json(args):
+        request = {"method": "POST", "url": url, "headers": dict(headers), "body": body}
+        text = to_json(request)
+    else:
+        lines = [f"POST {url}", *(f"{name}: {value}" for name, value in headers), "", body]
+        text = "\n".join(lines)
+    written = write(text + "\n")
+    say_error("This was a dry run: nothing was sent.")
+    return UPDATED if written else UNWRITTEN
+
+
+def _show_record(
+    args: argparse.Namespace, url: str, info: skypostal.PersonalInfo, given: list[str]
+) -> bool:
+    record = info.to_dict()
+    if wants_json(args):
+        return write(to_json(record) + "\n")
+    lines = [f"Updated at {url.split('/')[2]}. The record now, with * at what was given:", ""]
+    for name, value in record.items():
+        mark = "*" if name in given else " "
+        lines.append(f"{mark} {name:<25} {'-' if value is None else _plain(value)}")
+    return write("\n".join(lines) + "\n")
+
+
+def _plain(value: object) -> str:
+    # A Decimal's str() may be 1E-7; its JSON is plain.
+    return printable(value if isinstance(value, str) else to_json(value).strip('"'))
+
+
+def _report(args: argparse.Namespace, error: Any) -> int:
+    """Says what went wrong, whether the customer was changed, and what to do."""
+    kind = _KINDS.get(type(error), "internal")
+    message = "interrupted" if kind == "cancelled" else str(error)
+    advice = _advice(error, kind)
+    if kind == "cancelled" and sys.stderr.isatty():
+        say_error("")  # leave the line on which the terminal shows ^C
+    say_error(f"{args.parser.prog}: {message}")
+    say_error(f"{_CHANGED[error.delivery]}{' ' if advice else ''}{advice}")
+    if wants_json(args):
+        write(to_json({"error": {"kind": kind, "message": message, **vars(error)}}) + "\n")
+    return _status(error, kind)
+
+
+def _status(error: Any, kind: str) -> int:
+    if kind == "cancelled":
+        return INTERRUPTED
+    if error.delivery == "unknown":
+        return PERHAPS
+    if kind in ("invalid_field", "configuration"):
+        return CORRECT_IT
+    if kind == "refused" and not error.system_error:
+        return REFUSED
+    if kind == "status" and error.status not in (429, 503):
+        return REFUSED
+    return TRY_LATER
+
+
+def _advice(error: Any, kind: str) -> str:
+    """What to do next, beside what the message says."""
+    option = str(error).partition(":")[0]
+    if kind == "invalid_field":
+        return _PLACES.get(option, f"Correct --{option}.")
+    if kind == "configuration":
+        return _PLACES.get(option, f"Correct {option}; {_DOCTOR}")
+    if kind == "refused":
+        return "Mind that a customer's key changes with the e-mail address."
+    if kind == "status" and error.retry_after is not None:
+        return f"The service asks to wait {error.retry_after:g} s."
+    if kind == "internal":
+        return "This is a bug: please report it."
+    return "" if kind == "cancelled" else _DOCTOR
