@@ -1,4 +1,4 @@
-/* Assertions that go on after a failure. Not for more than one thread at a time. */
+/* Assertions that go on after a failure, for any thread. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -17,9 +17,9 @@ static const char *check_about = "";
 
 #define check(good, file, line, ...)                                                               \
     do {                                                                                           \
-        check_count++;                                                                             \
+        __atomic_fetch_add(&check_count, 1, __ATOMIC_RELAXED);                                     \
         if (!(good)) {                                                                             \
-            check_failures++;                                                                      \
+            __atomic_fetch_add(&check_failures, 1, __ATOMIC_RELAXED);                              \
             fprintf(stderr, "%s:%d: %s: ", file, line, check_about);                               \
             fprintf(stderr, __VA_ARGS__);                                                          \
             fprintf(stderr, "\n");                                                                 \

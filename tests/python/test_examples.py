@@ -70,6 +70,29 @@ def test_an_update_prints_the_record(run: Run, sandbox: Sandbox) -> None:
     assert sandbox.customers[BOX_ID]["customer_first_name"] == "Zoë 😀"
 
 
+def test_an_unusual_record_is_printed_as_it_is(run: Run, sandbox: Sandbox) -> None:
+    sandbox.customers.add(
+        customer_box_id=100000000000000001,
+        customer_key="another key",
+        cust_id=9007199254740993,
+        customer_first_name="",
+        customer_last_name="ß" * 5000,
+        customer_tax_number="12345678901234567890123456.70",
+    )
+    box_id = "100000000000000001"
+    done = run(*KEPT, SKYPOSTAL_CUSTOMER_BOX_ID=box_id, SKYPOSTAL_CUSTOMER_KEY="another key")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "cust_id: 9007199254740993",
+        "customer_first_name: ",
+        "customer_last_name: " + "ß" * 5000,
+        "customer_identity_number: -",
+        "customer_tax_number: 12345678901234567890123456.70",
+        "customer_birth_date: -",
+        "customer_gender: -",
+    ]
+
+
 def test_an_empty_argument_keeps_its_field(run: Run, sandbox: Sandbox) -> None:
     before = sandbox.customers[BOX_ID]
     assert run(*KEPT).returncode == 0
@@ -123,31 +146,31 @@ def examples(c_library: CLibrary) -> list[list[str]]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "changes", "code"),
-    [
-        (("New Name", "New Last", "1980-08-19", "M"), {}, 0),
-        (("Zoë 😀", "O'Neill \"/\\", "", "F"), {}, 0),
-        (KEPT, {"SKYPOSTAL_USER_CODE": " 396"}, 1),
-        (KEPT, {"SKYPOSTAL_USER_CODE": ""}, 1),
-        (KEPT, {"SKYPOSTAL_APP_KEY": ""}, 1),
-        (KEPT, {"SKYPOSTAL_APP_KEY": "wrong"}, 1),
-        (KEPT, {"SKYPOSTAL_BASE_URL": "nonsense"}, 1),
-        (KEPT, {"SKYPOSTAL_BASE_URL": "http://127.0.0.1:9"}, 1),
-        (KEPT, {"SKYPOSTAL_BASE_URL": "http://192.0.2.1"}, 1),
-        (KEPT, {"SKYPOSTAL_ENVIRONMENT": "prod"}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": ""}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": "wrong"}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "811111x"}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": " 811111"}, 1),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "9" * 20}, 1),
-        (("", "", "1980-13-01", "M"), {}, 1),
-        (("", "", "", "m"), {}, 1),
-        ((" ", "", "", ""), {}, 1),
-        (("too", "few"), {}, 2),
-        ((), {}, 2),
-    ],
-)
+ROWS: list[tuple[tuple[str, ...], dict[str, str], int]] = [
+    (("New Name", "New Last", "1980-08-19", "M"), {}, 0),
+    (("Zoë 😀", "O'Neill \"/\\", "", "F"), {}, 0),
+    (KEPT, {"SKYPOSTAL_USER_CODE": " 396"}, 1),
+    (KEPT, {"SKYPOSTAL_USER_CODE": ""}, 1),
+    (KEPT, {"SKYPOSTAL_APP_KEY": ""}, 1),
+    (KEPT, {"SKYPOSTAL_APP_KEY": "wrong"}, 1),
+    (KEPT, {"SKYPOSTAL_BASE_URL": "nonsense"}, 1),
+    (KEPT, {"SKYPOSTAL_BASE_URL": "http://127.0.0.1:9"}, 1),
+    (KEPT, {"SKYPOSTAL_BASE_URL": "http://192.0.2.1"}, 1),
+    (KEPT, {"SKYPOSTAL_ENVIRONMENT": "prod"}, 1),
+    (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": ""}, 1),
+    (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": "wrong"}, 1),
+    (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "811111x"}, 1),
+    (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": " 811111"}, 1),
+    (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": "9" * 20}, 1),
+    (("", "", "1980-13-01", "M"), {}, 1),
+    (("", "", "", "m"), {}, 1),
+    ((" ", "", "", ""), {}, 1),
+    (("too", "few"), {}, 2),
+    ((), {}, 2),
+]
+
+
+@pytest.mark.parametrize(("arguments", "changes", "code"), ROWS)
 def test_the_examples_behave_alike_in_each_language(
     arguments: tuple[str, ...],
     changes: dict[str, str],

@@ -1,0 +1,145 @@
+"""One client from 64 threads, as it is and under ThreadSanitizer.
+
+For that, the C program, the library with its crates, ring's C code and Rust's standard library are
+built anew with instrumentation; what it cannot see is ring's assembly and the C library's inside,
+of which it knows the functions that synchronise. Building the standard library needs its source
+and a compiler's unstable options: Debian's compiler with RUSTC_BOOTSTRAP has both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from conftest import ROOT, CLibrary
+from test_capi import FLAGS, environment
+from test_tls import Server
+
+from skypostal.sandbox import CUSTOMER_KEY, Sandbox
+
+SOURCE = ROOT / "tests" / "c" / "many_threads.c"
+TARGET = "x86_64-unknown-linux-gnu"
+
+
+@pytest.fixture
+def patient() -> Iterator[Sandbox]:
+    """A sandbox that closes no connection."""
+    with Sandbox(max_requests=100_000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def tls_server(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A server with TLS that answers what it was sent, as the environment of a program."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("localhost").configure_cert(context)
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            while request := read_request(secure):
+                accepted = request["customer_key"] == CUSTOMER_KEY
+                error = {"error_description": "" if accepted else "No", "system_error": False}
+                answer = json.dumps([{**request, "_verify": accepted, "error": error}]).encode()
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer)}\r\n\r\n"
+                secure.sendall(head.encode() + answer)
+
+    server = Server(serve)
+    yield {
+        "SKYPOSTAL_BASE_URL": f"https://localhost:{server.port}",
+        "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+    }
+    server.close()
+
+
+def read_request(connection: socket.socket) -> dict[str, str]:
+    """The object of the next request, or nothing at the connection's end."""
+    received = b""
+    while more := connection.recv(65536):
+        received += more
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        if length and len(body) >= int(length[1]):
+            request: dict[str, str] = json.loads(body)
+            return request
+    return {}
+
+
+def test_64_threads_share_one_client(c_library: CLibrary, patient: Sandbox) -> None:
+    done = run(c_library.compile(SOURCE, *FLAGS), "allowed", environment(patient))
+    assert done.returncode == 0, done.stderr
+
+
+def run(program: Path, what: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, what], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="session")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program, linked with the library, under ThreadSanitizer."""
+    build = {
+        **os.environ,
+        **compiler_with_source(),
+        "RUSTC_BOOTSTRAP": "1",
+        # The runtime is the one of the C compiler, which links the program.
+        "RUSTFLAGS": "-Zsanitizer=thread -Zexternal-clangrt",
+        "CFLAGS": "-fsanitize=thread",
+        "CARGO_PROFILE_DEV_DEBUG": "line-tables-only",
+        "CARGO_INCREMENTAL": "0",
+    }
+    folder = ROOT / "target" / "tsan"
+    command = ["rustc", "--locked", "--lib", "--crate-type", "staticlib", "--features", "capi"]
+    command += ["-Zbuild-std", "--target", TARGET, "--target-dir", str(folder)]
+    subprocess.run([build["CARGO"], *command], cwd=ROOT, env=build, check=True)
+    program = tmp_path_factory.mktemp("tsan") / "many_threads"
+    library = folder / TARGET / "debug" / "libskypostal.a"
+    command = ["cc", *FLAGS, "-g", "-O1", "-fsanitize=thread", f"-I{ROOT / 'include'}"]
+    command += [str(SOURCE), str(library), "-lpthread", "-ldl", "-lm", "-o", str(program)]
+    subprocess.run(command, check=True)
+    return program
+
+
+def compiler_with_source() -> dict[str, str]:
+    """The first compiler that has the standard library's source."""
+    for folder in [*os.get_exec_path(), "/usr/bin"]:
+        rustc, cargo = f"{folder}/rustc", f"{folder}/cargo"
+        if shutil.which(rustc) and shutil.which(cargo):
+            sysroot = subprocess.check_output([rustc, "--print", "sysroot"], text=True).strip()
+            if Path(sysroot, "lib/rustlib/src/rust/library").is_dir():
+                return {"RUSTC": rustc, "CARGO": cargo}
+    pytest.fail("no compiler has its standard library's source: apt-get install rust-web-src")
+
+
+def test_what_the_header_allows_is_no_race(sanitized: Path, patient: Sandbox) -> None:
+    done = run(sanitized, "allowed", environment(patient))
+    assert (done.returncode, "WARNING" in done.stderr) == (0, False), done.stderr
+
+
+def test_nor_is_it_over_tls(sanitized: Path, patient: Sandbox, tls_server: dict[str, str]) -> None:
+    done = run(sanitized, "allowed", {**environment(patient), **tls_server})
+    assert (done.returncode, "WARNING" in done.stderr) == (0, False), done.stderr
+
+
+def test_what_the_header_forbids_is_seen(sanitized: Path, patient: Sandbox) -> None:
+    done = run(sanitized, "forbidden", environment(patient))
+    assert done.returncode == 66, done.stderr
+    report, *_ = done.stderr.split("SUMMARY: ThreadSanitizer")
+    for place in ["data race", "set_shared", "src/capi.rs", "src/update.rs", "library/core/src"]:
+        assert place in report
+
+
+def test_all_code_but_rings_assembly_is_watched(sanitized: Path) -> None:
+    """Each object that reads or writes memory calls the runtime; core, std and ring are there."""
+    library = ROOT / "target" / "tsan" / TARGET / "debug" / "libskypostal.a"
