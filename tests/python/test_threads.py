@@ -15,7 +15,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,20 +75,20 @@ def read_request(connection: socket.socket) -> dict[str, str]:
     return {}
 
 
+def run(program: Path, what: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {**environment, "TSAN_OPTIONS": "history_size=7"}
+    return subprocess.run(
+        [program, what], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
 def test_64_threads_share_one_client(c_library: CLibrary, patient: Sandbox) -> None:
     done = run(c_library.compile(SOURCE, *FLAGS), "allowed", environment(patient))
     assert done.returncode == 0, done.stderr
 
 
-def run(program: Path, what: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [program, what], env=environment, capture_output=True, text=True, timeout=300
-    )
-
-
 @pytest.fixture(scope="session")
-def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program, linked with the library, under ThreadSanitizer."""
+def sanitized_library() -> Path:
     build = {
         **os.environ,
         **compiler_with_source(),
@@ -101,37 +101,45 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     folder = ROOT / "target" / "tsan"
     command = ["rustc", "--locked", "--lib", "--crate-type", "staticlib", "--features", "capi"]
-    command += ["-Zbuild-std", "--target", TARGET, "--target-dir", str(folder)]
+    command += ["-Zbuild-std=std", "--target", TARGET, "--target-dir", str(folder)]
     subprocess.run([build["CARGO"], *command], cwd=ROOT, env=build, check=True)
-    program = tmp_path_factory.mktemp("tsan") / "many_threads"
-    library = folder / TARGET / "debug" / "libskypostal.a"
-    command = ["cc", *FLAGS, "-g", "-O1", "-fsanitize=thread", f"-I{ROOT / 'include'}"]
-    command += [str(SOURCE), str(library), "-lpthread", "-ldl", "-lm", "-o", str(program)]
-    subprocess.run(command, check=True)
-    return program
+    return folder / TARGET / "debug" / "libskypostal.a"
 
 
 def compiler_with_source() -> dict[str, str]:
-    """The first compiler that has the standard library's source."""
+    """The first compiler that has the source of its standard library."""
     for folder in [*os.get_exec_path(), "/usr/bin"]:
         rustc, cargo = f"{folder}/rustc", f"{folder}/cargo"
         if shutil.which(rustc) and shutil.which(cargo):
             sysroot = subprocess.check_output([rustc, "--print", "sysroot"], text=True).strip()
             if Path(sysroot, "lib/rustlib/src/rust/library").is_dir():
                 return {"RUSTC": rustc, "CARGO": cargo}
-    pytest.fail("no compiler has its standard library's source: apt-get install rust-web-src")
+    pytest.fail("no compiler has its library's source: see rust-web-src in debian-packages.txt")
 
 
+@pytest.fixture(scope="session")
+def sanitized(sanitized_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program, linked with the library, under ThreadSanitizer."""
+    program = tmp_path_factory.mktemp("tsan") / "many_threads"
+    command = ["cc", *FLAGS, "-g", "-O1", "-fsanitize=thread", f"-I{ROOT / 'include'}"]
+    command += [str(SOURCE), str(sanitized_library), "-lpthread", "-ldl", "-lm"]
+    subprocess.run([*command, "-o", str(program)], check=True)
+    return program
+
+
+@pytest.mark.toolchains
 def test_what_the_header_allows_is_no_race(sanitized: Path, patient: Sandbox) -> None:
     done = run(sanitized, "allowed", environment(patient))
     assert (done.returncode, "WARNING" in done.stderr) == (0, False), done.stderr
 
 
+@pytest.mark.toolchains
 def test_nor_is_it_over_tls(sanitized: Path, patient: Sandbox, tls_server: dict[str, str]) -> None:
     done = run(sanitized, "allowed", {**environment(patient), **tls_server})
     assert (done.returncode, "WARNING" in done.stderr) == (0, False), done.stderr
 
 
+@pytest.mark.toolchains
 def test_what_the_header_forbids_is_seen(sanitized: Path, patient: Sandbox) -> None:
     done = run(sanitized, "forbidden", environment(patient))
     assert done.returncode == 66, done.stderr
@@ -140,6 +148,18 @@ def test_what_the_header_forbids_is_seen(sanitized: Path, patient: Sandbox) -> N
         assert place in report
 
 
-def test_all_code_but_rings_assembly_is_watched(sanitized: Path) -> None:
-    """Each object that reads or writes memory calls the runtime; core, std and ring are there."""
-    library = ROOT / "target" / "tsan" / TARGET / "debug" / "libskypostal.a"
+@pytest.mark.toolchains
+def test_all_code_but_rings_assembly_is_watched(sanitized_library: Path) -> None:
+    command = ["nm", "-A", str(sanitized_library)]
+    symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    objects: dict[str, str] = {}
+    for line in symbols.splitlines():
+        _, name, symbol = line.split(":", 2)
+        objects[name] = objects.get(name, "") + symbol + "\n"
+    for crate in ["core", "alloc", "std", "tokio", "rustls", "ring", "skypostal"]:
+        assert any(name.startswith(f"{crate}-") for name in objects), crate
+    for name, symbols in objects.items():
+        assembly = re.search(r"-elf\.o$|-fiat_curve25519_adx_\w+\.o$", name)
+        # Each of its functions is one jump.
+        allocator = re.search(r" T \w+___rust_dealloc$", symbols, re.MULTILINE)
+        assert "__tsan_" in symbols or assembly or allocator, name

@@ -1,0 +1,134 @@
+"""What docs/c.md shows is what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from code_blocks import CodeBlock, code_blocks
+from conftest import ROOT, CLibrary
+
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+
+PAGE = ROOT / "docs" / "c.md"
+LANGUAGES = ["c", "cmake", "sh", "text"]
+
+
+def in_order() -> list[tuple[str, CodeBlock]]:
+    blocks = [(name, block) for name in LANGUAGES for block in code_blocks(PAGE, name)]
+    return sorted(blocks, key=lambda item: item[1].line)
+
+
+def name_of(block: CodeBlock) -> str:
+    match = re.match(r"/\* (\S+) \*/", block.code)
+    assert match, f"line {block.line}: the first line of a program names its file"
+    return match[1]
+
+
+def programs() -> dict[str, tuple[str, str]]:
+    """The programs with what each prints, by their names."""
+    found: dict[str, tuple[str, str]] = {}
+    last = ""
+    for language, block in in_order():
+        if language == "c" and name_of(block).endswith(".c"):
+            last = name_of(block)
+            found[last] = (block.code.replace("the customer's key", CUSTOMER_KEY), "")
+        elif language == "text" and found[last][1] == "":
+            found[last] = (found[last][0], block.code)
+    return found
+
+
+@pytest.fixture
+def given(sandbox: Sandbox) -> dict[str, str]:
+    """The environment of a program: the sandbox and its customer."""
+    return {
+        **{name: value for name, value in os.environ.items() if "MAKE" not in name},
+        "SKYPOSTAL_BASE_URL": sandbox.url,
+        "SKYPOSTAL_USER_CODE": str(USER_CODE),
+        "SKYPOSTAL_APP_KEY": APP_KEY,
+        "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
+        "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
+    }
+
+
+@pytest.mark.parametrize("name", programs())
+def test_a_program_prints_what_the_page_says(
+    name: str, c_library: CLibrary, given: dict[str, str], tmp_path: Path
+) -> None:
+    code, printed = programs()[name]
+    assert printed
+    (tmp_path / name).write_text(code)
+    program = c_library.compile(tmp_path / name, "-std=c89", "-Wstrict-prototypes")
+    done = subprocess.run([program], env=given, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+
+
+@pytest.mark.toolchains
+def test_the_commands_do_what_the_page_says(given: dict[str, str], tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    environment = {
+        **given,
+        "PKG_CONFIG_PATH": f"{prefix}/lib/pkgconfig",
+        "CMAKE_PREFIX_PATH": str(prefix),
+        "LD_LIBRARY_PATH": f"{prefix}/lib",
+    }
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    last = ""
+    for language, block in in_order():
+        code = block.code.replace("the customer's key", CUSTOMER_KEY)
+        code = code.replace("/usr/local", str(prefix))
+        if language == "c":
+            (tmp_path / name_of(block)).write_text(code)
+        elif language == "cmake":
+            (tmp_path / "CMakeLists.txt").write_text(code)
+        elif language == "sh":
+            folder = ROOT if code.startswith("make ") else tmp_path
+            command = ["sh", "-euc", code]
+            done = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"line {block.line}: {done.stderr}"
+            last = done.stdout
+        else:
+            assert last == code, f"line {block.line}"
+
+
+def test_what_it_shows_of_other_languages_stands_in_their_programs() -> None:
+    for language, name in [("java", "Update.java"), ("php", "update.php"), ("cobol", "update.cob")]:
+        (block,) = code_blocks(PAGE, language)
+        program = (ROOT / "examples" / name).read_text().splitlines()
+        for line in block.code.splitlines():
+            assert line.strip() in [other.strip() for other in program]
+
+
+def test_each_status_is_told() -> None:
+    header = (ROOT / "include" / "skypostal.h").read_text()
+    statuses = re.findall(r"#define (SKYPOSTAL_[A-Z]+(?:_FIELD)?) \d+$", header, re.MULTILINE)
+    rows = re.findall(r"^\| `(SKYPOSTAL_\w+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert ["SKYPOSTAL_OK", *rows] == statuses
+
+
+def test_the_header_needs_no_more_than_the_pages_stdint(tmp_path: Path) -> None:
+    (block,) = [b for b in code_blocks(PAGE, "c") if name_of(b) == "stdint.h"]
+    (tmp_path / "stdint.h").write_text(block.code)
+    command = ["cc", "-std=c89", "-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-nostdinc"]
+    command += [f"-I{tmp_path}", f"-I{ROOT / 'include'}", "-fsyntax-only", "-x", "c", "-"]
+    code = "#include <skypostal.h>\nint main(void) { return skypostal_version_number() < 0; }\n"
+    done = subprocess.run(command, input=code, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def links() -> Iterator[str]:
+    return (m[1] for m in re.finditer(r"\]\(([^)]+)\)", PAGE.read_text()))
+
+
+def test_its_links_lead_somewhere() -> None:
+    headings = re.findall(r"^#+ (.*)$", PAGE.read_text(), re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings}
+    for link in links():
+        if not link.startswith("https://"):
+            assert link in anchors or (PAGE.parent / link).is_file(), link
