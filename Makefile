@@ -3,6 +3,7 @@
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
 # make memcheck  the C tests under valgrind, which it needs
 # make test-toolchains  the tests that need more tools: see tests/debian-packages.txt
+# make tsan   64 threads under ThreadSanitizer, which is part of make test-toolchains
 # make test-native-tls  the TLS, proxy and fault tests with the feature native-tls; needs OpenSSL's headers
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
 # make header write include/skypostal.h anew from src/capi.rs
@@ -33,7 +34,7 @@ SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test soak memcheck test-toolchains fuzz test-native-tls header clean tools test-tools \
+.PHONY: demo test soak memcheck test-toolchains tsan fuzz test-native-tls header clean tools test-tools \
 	c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
@@ -56,6 +57,9 @@ memcheck: test-tools $(VENV)/tests
 
 test-toolchains: test-tools $(VENV)/tests
 	$(VENV)/bin/python -m pytest -m toolchains
+
+tsan: test-tools $(VENV)/tests
+	$(VENV)/bin/python -m pytest -m toolchains tests/python/test_threads.py
 
 test-native-tls: test-tools
 	$(PYTHON) -m venv build/native-tls

@@ -135,4 +135,4 @@ def test_php_reads_the_whole_header(c_library: CLibrary, tmp_path: Path) -> None
         capture_output=True,
         text=True,
     )
-    assert done.stdout in (ROOT / "Cargo.toml").read_text()
+    assert f'\nversion = "{done.stdout}"\n' in (ROOT / "Cargo.toml").read_text(), done.stderr

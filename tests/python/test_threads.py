@@ -95,15 +95,28 @@ def sanitized_library() -> Path:
         "RUSTC_BOOTSTRAP": "1",
         # The runtime is the one of the C compiler, which links the program.
         "RUSTFLAGS": "-Zsanitizer=thread -Zexternal-clangrt",
-        "CFLAGS": "-fsanitize=thread",
-        "CARGO_PROFILE_DEV_DEBUG": "line-tables-only",
-        "CARGO_INCREMENTAL": "0",
+        "CFLAGS": "-fsanitize=thread -O2",
+        # The code of a release, without the locks of a debug build, which could hide a race; but
+        # quickly made.
+        "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
+        "CARGO_PROFILE_RELEASE_LTO": "off",
+        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "256",
+        "CARGO_PROFILE_RELEASE_DEBUG": "line-tables-only",
     }
     folder = ROOT / "target" / "tsan"
-    command = ["rustc", "--locked", "--lib", "--crate-type", "staticlib", "--features", "capi"]
+    command = [
+        "rustc",
+        "--locked",
+        "--release",
+        "--lib",
+        "--crate-type",
+        "staticlib",
+        "--features",
+        "capi",
+    ]
     command += ["-Zbuild-std=std", "--target", TARGET, "--target-dir", str(folder)]
     subprocess.run([build["CARGO"], *command], cwd=ROOT, env=build, check=True)
-    return folder / TARGET / "debug" / "libskypostal.a"
+    return folder / TARGET / "release" / "libskypostal.a"
 
 
 def compiler_with_source() -> dict[str, str]:
@@ -143,9 +156,8 @@ def test_nor_is_it_over_tls(sanitized: Path, patient: Sandbox, tls_server: dict[
 def test_what_the_header_forbids_is_seen(sanitized: Path, patient: Sandbox) -> None:
     done = run(sanitized, "forbidden", environment(patient))
     assert done.returncode == 66, done.stderr
-    report, *_ = done.stderr.split("SUMMARY: ThreadSanitizer")
-    for place in ["data race", "set_shared", "src/capi.rs", "src/update.rs", "library/core/src"]:
-        assert place in report
+    for word in ["data race", "skypostal_update_set_customer_first_name", "set_shared"]:
+        assert word in done.stderr
 
 
 @pytest.mark.toolchains
