@@ -23,7 +23,7 @@
        01  delivery             usage binary-long value 0.
        01  cust-id-received     usage pointer.
        01  cust-id              redefines cust-id-received usage binary-double.
-       01  cust-id-shown        pic -(18)9.
+       01  cust-id-shown        pic -(19)9.
        01  box-id               usage binary-double value 0.
        01  box-id-text          pic x(32) value spaces.
        01  argument-count       pic 9(4) usage binary.

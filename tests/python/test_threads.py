@@ -104,16 +104,8 @@ def sanitized_library() -> Path:
         "CARGO_PROFILE_RELEASE_DEBUG": "line-tables-only",
     }
     folder = ROOT / "target" / "tsan"
-    command = [
-        "rustc",
-        "--locked",
-        "--release",
-        "--lib",
-        "--crate-type",
-        "staticlib",
-        "--features",
-        "capi",
-    ]
+    command = ["rustc", "--locked", "--release", "--lib", "--crate-type", "staticlib"]
+    command += ["--features", "capi"]
     command += ["-Zbuild-std=std", "--target", TARGET, "--target-dir", str(folder)]
     subprocess.run([build["CARGO"], *command], cwd=ROOT, env=build, check=True)
     return folder / TARGET / "release" / "libskypostal.a"
