@@ -76,7 +76,7 @@ def read_request(connection: socket.socket) -> dict[str, str]:
 
 
 def run(program: Path, what: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    environment = {**environment, "TSAN_OPTIONS": "history_size=7"}
+    environment = {**environment, "TSAN_OPTIONS": "history_size=7 halt_on_error=1"}
     return subprocess.run(
         [program, what], env=environment, capture_output=True, text=True, timeout=300
     )
