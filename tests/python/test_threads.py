@@ -8,23 +8,18 @@ and a compiler's unstable options: Debian's compiler with RUSTC_BOOTSTRAP has bo
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import socket
-import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 from conftest import ROOT, CLibrary
 from test_capi import FLAGS, environment
-from test_tls import Server
 
-from skypostal.sandbox import CUSTOMER_KEY, Sandbox
+from skypostal.sandbox import Sandbox
 
 SOURCE = ROOT / "tests" / "c" / "many_threads.c"
 TARGET = "x86_64-unknown-linux-gnu"
@@ -35,44 +30,6 @@ def patient() -> Iterator[Sandbox]:
     """A sandbox that closes no connection."""
     with Sandbox(max_requests=100_000) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def tls_server(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A server with TLS that answers what it was sent, as the environment of a program."""
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost").configure_cert(context)
-
-    def serve(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as secure:
-            while request := read_request(secure):
-                accepted = request["customer_key"] == CUSTOMER_KEY
-                error = {"error_description": "" if accepted else "No", "system_error": False}
-                answer = json.dumps([{**request, "_verify": accepted, "error": error}]).encode()
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer)}\r\n\r\n"
-                secure.sendall(head.encode() + answer)
-
-    server = Server(serve)
-    yield {
-        "SKYPOSTAL_BASE_URL": f"https://localhost:{server.port}",
-        "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
-    }
-    server.close()
-
-
-def read_request(connection: socket.socket) -> dict[str, str]:
-    """The object of the next request, or nothing at the connection's end."""
-    received = b""
-    while more := connection.recv(65536):
-        received += more
-        head, _, body = received.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        if length and len(body) >= int(length[1]):
-            request: dict[str, str] = json.loads(body)
-            return request
-    return {}
 
 
 def run(program: Path, what: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -139,8 +96,12 @@ def test_what_the_header_allows_is_no_race(sanitized: Path, patient: Sandbox) ->
 
 
 @pytest.mark.toolchains
-def test_nor_is_it_over_tls(sanitized: Path, patient: Sandbox, tls_server: dict[str, str]) -> None:
-    done = run(sanitized, "allowed", {**environment(patient), **tls_server})
+def test_nor_is_it_over_tls(sanitized: Path) -> None:
+    with Sandbox(tls=True, max_requests=100_000) as secure:
+        given = {**environment(secure), "SSL_CERT_FILE": str(secure.ca_file)}
+        # By name, so that it is looked up.
+        given["SKYPOSTAL_BASE_URL"] = secure.url.replace("127.0.0.1", "localhost")
+        done = run(sanitized, "allowed", given)
     assert (done.returncode, "WARNING" in done.stderr) == (0, False), done.stderr
 
 
