@@ -1,5 +1,6 @@
 # make demo   see one update happen, from Python and from C, against a local stand-in
 # make test   check everything
+# make wheel  the Python wheel, in build/wheels
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
 # make memcheck  the C tests under valgrind, which it needs
 # make test-toolchains  the tests that need more tools: see tests/debian-packages.txt
@@ -22,7 +23,7 @@ SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md
 	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test soak memcheck test-toolchains fuzz test-native-tls header clean tools test-tools c-library
+.PHONY: demo test wheel soak memcheck test-toolchains fuzz test-native-tls header clean tools test-tools c-library
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -76,8 +77,16 @@ build/update: examples/update.c include/skypostal.h c-library
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check .
+# Its tag says which glibc it needs, and maturin refuses to write one that is not true.
+wheel: tools build/wheels/built
+build/wheels/built: $(VENV)/bin/python $(SOURCES)
+	rm -rf build/wheels
+	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels . \
+		--config-settings=build-args="--compatibility pypi"
+	@touch $@
+
+$(VENV)/installed: build/wheels/built
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheels/*.whl
 	@touch $@
 
 $(VENV)/tests: $(VENV)/installed tests/requirements.txt

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
+TYPE_CHECKING = False  # as checkers know it; importing typing takes longer than all the rest
 if TYPE_CHECKING:
+    from typing import Literal
+
     _Delivery = Literal["not_sent", "rejected", "unknown"]
 
 
