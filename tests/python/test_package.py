@@ -19,7 +19,7 @@ from packaging.metadata import Metadata
 from trove_classifiers import classifiers
 
 import skypostal
-from skypostal.sandbox import APP_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 # What each interpreter runs; the one that runs this file runs everything.
 CORE = ["tests/python/test_client.py", "tests/python/test_errors.py"]
@@ -230,3 +230,65 @@ print(*sorted(name for name in set(sys.modules) - before))
     assert started == "1 set()"
     modules = {"skypostal", "skypostal._native", "skypostal.errors"}
     assert set(imported.split()) == {"__future__"} | modules
+
+
+NEWCOMER = """
+import sys
+import skypostal
+who = {{"customer_box_id": {box!r}, "customer_key": {key!r}}}
+try:
+    info = skypostal.update_personal_info(**{{**who, **{changes!r}}})
+    print(info.customer_first_name)
+except Exception as error:
+    sys.exit(str(error))
+"""
+
+FIRST_STEPS = [
+    ({"customer_first_name": "New Name"}, {}, "New Name"),
+    # A typo, and a name that is like no field.
+    ({"customer_frist_name": "New Name"}, {}, "Did you mean 'customer_first_name'?"),
+    ({"phone": "555"}, {}, "the fields are user_code, app_key, customer_box_id, "),
+    # Values that do not fit.
+    ({"customer_gender": "male"}, {}, 'customer_gender: is another text; expected "M" or "F"'),
+    (
+        {"customer_birth_date": "19/08/1980"},
+        {},
+        "customer_birth_date: is not a day of the calendar; expected a calendar day as YYYY-MM-DD",
+    ),
+    ({"customer_first_name": ""}, {}, "is empty; leave it out to keep the current value"),
+    ({"customer_key": None}, {}, "customer_key: is required; the customer has it from registr"),
+    # A wrong key, and one with the end of its line.
+    ({"customer_key": "wrong"}, {}, "; check the credentials (test and production have their own)"),
+    (
+        {"customer_key": CUSTOMER_KEY + "\n"},
+        {},
+        "has a control character (character 45); remove it",
+    ),
+    # Nothing set up yet, or wrongly.
+    ({}, {"SKYPOSTAL_USER_CODE": ""}, "or to the call, or set SKYPOSTAL_USER_CODE"),
+    ({}, {"SKYPOSTAL_APP_KEY": ""}, "or to the call, or set SKYPOSTAL_APP_KEY"),
+    (
+        {},
+        {"SKYPOSTAL_BASE_URL": "localhost"},
+        "expected https://host[:port] (read from SKYPOSTAL_B",
+    ),
+    # No network, and nobody there.
+    (
+        {"timeout": 2.0},
+        {"SKYPOSTAL_BASE_URL": "https://no.such.host.invalid"},
+        "; check that this machine is online, the proxy and base_url (delivery not_sent, ",
+    ),
+    ({"timeout": 2.0}, {"SKYPOSTAL_BASE_URL": "http://127.0.0.1:9"}, "refused (os error 111); ch"),
+]
+
+
+@pytest.mark.parametrize(("changes", "environment", "told"), FIRST_STEPS)
+def test_a_newcomer_is_told_what_to_do_next(
+    changes: Any, environment: Any, told: str, clean: Path, sandbox: Sandbox
+) -> None:
+    code = NEWCOMER.format(box=BOX_ID, key=CUSTOMER_KEY, changes=changes)
+    given = {**environment_of(sandbox), **environment}
+    command = [clean / "python", "-I", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=given)
+    # One line, and what it says.
+    assert told in done.stdout + done.stderr and (done.stdout + done.stderr).count("\n") == 1
