@@ -1,6 +1,7 @@
 # make demo   see one update happen, from Python and from C, against a local stand-in
 # make test   check everything
 # make wheel  the Python wheel, in build/wheels
+# make docs   the documentation's site, in site
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
 # make memcheck  the C tests under valgrind, which it needs
 # make test-toolchains  the tests that need more tools: see tests/debian-packages.txt
@@ -23,7 +24,7 @@ SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md
 	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test wheel soak memcheck test-toolchains fuzz test-native-tls header clean tools test-tools c-library
+.PHONY: demo test wheel docs soak memcheck test-toolchains fuzz test-native-tls header clean tools test-tools c-library
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -32,9 +33,12 @@ test: test-tools $(VENV)/tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features capi,python -- -D warnings
 	$(CARGO) test --locked --features capi
-	$(VENV)/bin/ruff format --check python tests examples
-	$(VENV)/bin/ruff check python tests examples
+	$(VENV)/bin/ruff format --check python tests examples docs
+	$(VENV)/bin/ruff check python tests examples docs
 	$(VENV)/bin/python -m pytest
+
+docs: $(VENV)/tests
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 soak: tools $(VENV)/installed
 	$(VENV)/bin/python tests/python/soak.py
@@ -61,7 +65,7 @@ header:
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header
 
 clean:
-	rm -rf target build $(VENV)
+	rm -rf target build site $(VENV)
 
 # The library that a C program links. Built before it is linked, since the Python module's build
 # leaves a library of the same name.
@@ -89,7 +93,7 @@ $(VENV)/installed: build/wheels/built
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheels/*.whl
 	@touch $@
 
-$(VENV)/tests: $(VENV)/installed tests/requirements.txt
+$(VENV)/tests: $(VENV)/installed tests/requirements.txt docs/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 

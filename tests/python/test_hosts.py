@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from code_blocks import code_blocks
+from conftest import ROOT
 from jupyter_client.manager import start_new_kernel
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+
+UPDATE = f"update_personal_info(customer_box_id={BOX_ID}, customer_key={CUSTOMER_KEY!r})"
 
 
 @pytest.fixture(autouse=True)
@@ -64,44 +68,26 @@ def program(tmp_path: Path) -> Iterator[Any]:
         assert process.wait(10) in (0, -signal.SIGTERM)
 
 
-APP = """
-import skypostal
-skypostal.update_personal_info(customer_box_id={box!r}, customer_key={key!r})
-
-def app(environ, start_response):
-    info = skypostal.update_personal_info(customer_box_id={box!r}, customer_key={key!r})
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [str(info.cust_id).encode()]
-"""
+def application(name: str) -> str:
+    """A program of docs/servers.md."""
+    (block,) = [b for b in code_blocks(ROOT / "docs" / "servers.md", "python") if b.title == name]
+    return block.code.replace("the customer's key", CUSTOMER_KEY)
 
 
 def test_gunicorn_with_preload(sandbox: Sandbox, tmp_path: Path, program: Any) -> None:
-    (tmp_path / "web.py").write_text(APP.format(box=BOX_ID, key=CUSTOMER_KEY))
+    # The client has a connection before the fork.
+    (tmp_path / "wsgi.py").write_text(application("wsgi.py") + f"\nclient.{UPDATE}\n")
     port = free_port()
-    program("gunicorn", "--preload", "--workers=2", f"--bind=127.0.0.1:{port}", "web:app")
+    program("gunicorn", "--preload", "--workers=2", f"--bind=127.0.0.1:{port}", "wsgi:app")
     assert [get(port, tmp_path / "log") for _ in range(10)] == [b"51736835"] * 10
     connections = [request.connection for request in sandbox.requests]
     assert connections[0] == 1 and 1 not in connections[1:]
 
 
-ASGI = """
-import asyncio
-import skypostal
-client = skypostal.Client()
-
-async def app(scope, receive, send):
-    assert scope["type"] == "http"
-    who = {{"customer_box_id": {box!r}, "customer_key": {key!r}}}
-    info = await asyncio.to_thread(client.update_personal_info, **who)
-    await send({{"type": "http.response.start", "status": 200}})
-    await send({{"type": "http.response.body", "body": str(info.cust_id).encode()}})
-"""
-
-
 def test_uvicorn_with_a_client_in_threads(sandbox: Sandbox, tmp_path: Path, program: Any) -> None:
-    (tmp_path / "web.py").write_text(ASGI.format(box=BOX_ID, key=CUSTOMER_KEY))
+    (tmp_path / "asgi.py").write_text(application("asgi.py"))
     port = free_port()
-    program("uvicorn", f"--port={port}", "--lifespan=off", "web:app")
+    program("uvicorn", f"--port={port}", "--lifespan=off", "asgi:app")
     assert get(port, tmp_path / "log") == b"51736835"
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: get(port, tmp_path / "log"), range(40)))
@@ -153,23 +139,24 @@ def kernel() -> Iterator[Any]:
 
 def test_a_notebook_and_its_interrupt(kernel: Any) -> None:
     manager, client = kernel
-    update = f"update_personal_info(customer_box_id={BOX_ID}, customer_key={CUSTOMER_KEY!r})"
 
-    def reply() -> Any:
-        return client.get_shell_msg(timeout=30)["content"]
+    def reply(asked: str) -> Any:
+        # Others may be left over from when the kernel was waited for.
+        while (message := client.get_shell_msg(timeout=30))["parent_header"]["msg_id"] != asked:
+            pass
+        return message["content"]
 
     def works() -> bool:
-        code = f"import skypostal; info = skypostal.{update}"
-        client.execute(code, user_expressions={"id": "info.cust_id"})
-        answer = reply()
+        code = f"import skypostal; info = skypostal.{UPDATE}"
+        answer = reply(client.execute(code, user_expressions={"id": "info.cust_id"}))
         value: str = answer["user_expressions"]["id"]["data"]["text/plain"]
         return value == "51736835"
 
     assert works()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        client.execute(f"skypostal.Client(base_url={url!r}).{update}")
+        hanging = client.execute(f"skypostal.Client(base_url={url!r}).{UPDATE}")
         with silent.accept()[0]:  # the call is under way
             manager.interrupt_kernel()
-            assert reply()["ename"] == "KeyboardInterrupt"
+            assert reply(hanging)["ename"] == "KeyboardInterrupt"
     assert works()

@@ -228,8 +228,8 @@ print(*sorted(name for name in set(sys.modules) - before))
 """
     started, imported = run(clean / "python", "-I", "-c", code).splitlines()
     assert started == "1 set()"
-    modules = {"skypostal", "skypostal._native", "skypostal.errors"}
-    assert set(imported.split()) == {"__future__"} | modules
+    others = [name for name in imported.split() if name.partition(".")[0] != "skypostal"]
+    assert others == ["__future__"]
 
 
 NEWCOMER = """
@@ -288,7 +288,8 @@ def test_a_newcomer_is_told_what_to_do_next(
 ) -> None:
     code = NEWCOMER.format(box=BOX_ID, key=CUSTOMER_KEY, changes=changes)
     given = {**environment_of(sandbox), **environment}
-    command = [clean / "python", "-I", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=given)
+    done = subprocess.run(
+        [str(clean / "python"), "-I", "-c", code], capture_output=True, text=True, env=given
+    )
     # One line, and what it says.
     assert told in done.stdout + done.stderr and (done.stdout + done.stderr).count("\n") == 1
