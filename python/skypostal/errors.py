@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as checkers know it; importing typing takes longer than all the rest
+# Importing typing would take longer than importing all the rest of this package.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
