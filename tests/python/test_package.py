@@ -148,6 +148,9 @@ def test_the_metadata(wheel: Path) -> None:
     assert all("extra ==" in str(requirement) for requirement in metadata.requires_dist or [])
     assert str(metadata.requires_python) == ">=3.9"
     assert metadata.license_expression == "MIT OR Apache-2.0"
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    told = set(re.findall(r"'skypostal\[(\w+)\]'", pages))
+    assert told and told <= set(metadata.provides_extra or [])
     assert set(metadata.classifiers or []) <= classifiers
     assert "Typing :: Typed" in (metadata.classifiers or [])
     assert (metadata.description or "").strip() == (ROOT / "README.md").read_text().strip()
