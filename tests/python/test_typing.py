@@ -119,6 +119,9 @@ def test_the_tests_are_typed() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_stubs_are_what_the_module_is() -> None:
-    done = mypy("mypy.stubtest", "skypostal")  # and all that is under it
+def test_the_stubs_are_what_the_module_is(tmp_path: Path) -> None:
+    # Everything but the command line, which nobody imports.
+    allowed = tmp_path / "allowed"
+    allowed.write_text(r"skypostal\._cli\..*")
+    done = mypy("mypy.stubtest", "skypostal", f"--allowlist={allowed}", "--ignore-unused-allowlist")
     assert done.returncode == 0, done.stdout
