@@ -6,7 +6,7 @@
 //
 //     c++ -Iinclude examples/update.cpp -Ltarget/release -lskypostal -o update
 //
-// C++98; with a newer one, std::unique_ptr can take the place of Handle.
+// C++98, over the C API; from C++11 on there is skypostal.hpp: see modern.cpp.
 #include <skypostal.h>
 
 #include <cstdlib>

@@ -2,49 +2,77 @@
  * skypostal: update a customer's personal information at SkyPostal.
  *
  * One call of one service, customer-update-personal-info. Fields are named as the service names
- * them, so its documentation is this library's. Not affiliated with SkyPostal.
+ * them, so its documentation is this library's. A rule that is the service's is marked: documented
+ * by it, or observed. The others are this library's own. Not affiliated with SkyPostal.
  *
- *     skypostal_options *options = skypostal_options_new();
- *     skypostal_update *update = skypostal_update_new();
- *     skypostal_client *client = NULL;
- *     skypostal_personal_info *info = NULL;
- *     skypostal_error *error = NULL;
+ * A whole program:
  *
- *     skypostal_options_read_environment(options);
- *     skypostal_update_set_customer_box_id(update, 811111);
- *     skypostal_update_set_customer_key(update, "the customer's key");
- *     skypostal_update_set_customer_first_name(update, "New Name");
- *     if (skypostal_client_new(options, &client, &error) == SKYPOSTAL_OK
- *         && skypostal_client_update_personal_info(client, update, &info, &error) == SKYPOSTAL_OK)
- *         printf("updated: %s\n", skypostal_personal_info_customer_first_name(info));
- *     else
- *         printf("%s\n", skypostal_error_message(error));
- *     skypostal_error_free(error);
- *     skypostal_personal_info_free(info);
- *     skypostal_client_free(client);
- *     skypostal_update_free(update);
- *     skypostal_options_free(options);
+ *     #include <stdio.h>
+ *     #include <skypostal.h>
+ *
+ *     int main(void)
+ *     {
+ *         skypostal_options *options = skypostal_options_new();
+ *         skypostal_update *update = skypostal_update_new();
+ *         skypostal_client *client = NULL;
+ *         skypostal_personal_info *info = NULL;
+ *         skypostal_error *error = NULL;
+ *         int status;
+ *
+ *         skypostal_options_read_environment(options);
+ *         skypostal_update_set_customer_box_id(update, 811111);
+ *         skypostal_update_set_customer_key(update, "the customer's key");
+ *         skypostal_update_set_customer_first_name(update, "New Name");
+ *
+ *         status = skypostal_client_new(options, &client, &error);
+ *         if (status == SKYPOSTAL_OK)
+ *             status = skypostal_client_update_personal_info(client, update, &info, &error);
+ *         if (status == SKYPOSTAL_OK)
+ *             printf("customer %ld is up to date\n", (long)skypostal_personal_info_cust_id(info));
+ *         else if (skypostal_error_delivery(error) == SKYPOSTAL_DELIVERY_UNKNOWN)
+ *             printf("perhaps updated, run this again: %s\n", skypostal_error_message(error));
+ *         else
+ *             printf("not updated: %s\n", skypostal_error_message(error));
+ *
+ *         skypostal_error_free(error);
+ *         skypostal_personal_info_free(info);
+ *         skypostal_client_free(client);
+ *         skypostal_update_free(update);
+ *         skypostal_options_free(options);
+ *         return status;
+ *     }
  *
  * Conventions, without exception:
  *
  * - Ownership: what a function gives through **out, **error or by a name that ends in _new is
- *   yours, and you free it with the _free of its type. Every const char * that a function returns
- *   is borrowed from its handle, or static, and is UTF-8 ended by NUL. _free(NULL) does nothing.
+ *   yours, and you free it with the _free of its type, in any order. Every const char * that a
+ *   function returns is borrowed from its handle, or static, and is UTF-8 ended by NUL.
+ *   _free(NULL) does nothing.
  * - Outputs: on failure *out becomes NULL, on success *error does, so that cleaning up is one
- *   unconditional path as above. error may be NULL, and so may the out of an update.
+ *   unconditional path as above. What they held before is not freed. error may be NULL, and so
+ *   may the out of an update.
  * - Statuses: a function that can fail returns SKYPOSTAL_OK, which is 0, or a positive status.
- *   Numbers are never changed. Handles are checked: NULL, a freed handle as far as can be told,
- *   and a handle of another type give SKYPOSTAL_MISUSE, or an absent value from a getter.
+ *   Each may return SKYPOSTAL_INTERNAL. Numbers are never changed; new ones may be added, so let
+ *   a switch have a default.
+ * - Misuse: NULL, a freed handle as far as can be told, and a handle of another type give
+ *   SKYPOSTAL_MISUSE, or an absent value from a getter. A debug build of the library (cargo build
+ *   without --release) knows each live handle and reports misuse on the standard error; it misses
+ *   only an address that a new handle of the same type has taken. Nobody can tell a text that does
+ *   not end, or a thread that breaks the rule below.
  * - Setters copy their value and check it. NULL unsets a text. A bad value is reported at once and
  *   remembered until the same setter gets a good one: skypostal_client_new, or the update, names
  *   the first bad one even if every status was ignored.
  * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms, NULL for texts.
  * - Threads: a client may be used by many threads at once. Options and updates belong to one thread
- *   at a time. Answers and errors never change, and may be read from everywhere.
+ *   at a time. Answers and errors never change, and any thread may read them.
  * - Fork: a client made before a fork works in the parent and in the child.
+ * - Signals: no function may be called by a signal handler. SIGPIPE is blocked on the calling
+ *   thread for the length of a call; one that comes from elsewhere meanwhile is taken for the
+ *   call's own. A signal that is handled does not end a call; skypostal_client_cancel does.
  * - The library starts no thread but for the look-up of a host's name, installs no signal handler,
- *   and changes no locale and no environment. SIGPIPE is blocked on the calling thread for the
- *   length of a call; one that comes from elsewhere meanwhile is taken for the call's own.
+ *   and changes no locale and no environment. Running out of memory ends the process.
+ *
+ * C++11 and later has skypostal.hpp over this header.
  *
  * Written by cbindgen from src/capi.rs: change it there, and run make header.
  */
@@ -54,6 +82,7 @@
 
 #include <stdint.h>
 
+/** What stands before each function: define it as what your compiler wants there, or leave it. */
 #ifndef SKYPOSTAL_API
 #define SKYPOSTAL_API
 #endif
@@ -68,8 +97,10 @@ extern "C" {
 /** The same as a number: major * 1000000 + minor * 1000 + patch. */
 #define SKYPOSTAL_VERSION_NUMBER 1000
 
-/* The timeouts under the names that they have in Rust and Python. */
+/** `skypostal_options_set_timeout_ms` under the name that it has in Rust and Python. */
 #define skypostal_options_set_timeout skypostal_options_set_timeout_ms
+
+/** `skypostal_options_set_connect_timeout_ms` likewise. */
 #define skypostal_options_set_connect_timeout skypostal_options_set_connect_timeout_ms
 
 /**
@@ -85,7 +116,7 @@ extern "C" {
 
 /**
  * An option is missing or unusable: credentials, URL, timeout, CA file, proxy;
- * `skypostal_error_field` names it.
+ * `skypostal_error_field` names it. Found before anything is sent.
  */
 #define SKYPOSTAL_CONFIGURATION 2
 
@@ -115,7 +146,8 @@ extern "C" {
 #define SKYPOSTAL_STATUS 7
 
 /**
- * The service said no; see `skypostal_error_description`.
+ * The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
+ * with HTTP 200 too); see `skypostal_error_description`.
  */
 #define SKYPOSTAL_REFUSED 8
 
@@ -135,7 +167,8 @@ extern "C" {
 #define SKYPOSTAL_INTERNAL 11
 
 /**
- * NULL, a freed handle or a handle of another type was passed where a handle is needed.
+ * NULL, a freed handle or a handle of another type was passed where a handle is needed. Nothing
+ * was done.
  */
 #define SKYPOSTAL_MISUSE 12
 
@@ -156,49 +189,82 @@ extern "C" {
 #define SKYPOSTAL_DELIVERY_UNKNOWN 3
 
 /**
- * A client with its connections. Made once, used for every call, by any number of threads at once.
+ * A client with its connections. Made by `skypostal_client_new`, freed by `skypostal_client_free`.
+ * Made once, used for every call, by any number of threads at once, each on a connection of its
+ * own; connections are kept and used again. Works on both sides of a fork.
  */
 typedef struct skypostal_client skypostal_client;
 
 /**
- * Why a function failed. Never changes.
+ * Why a function failed. Given through `**error`, freed by `skypostal_error_free`; independent of
+ * all other handles. Never changes: any thread may read it.
+ *
+ * The texts are UTF-8, borrowed: they live as long as this handle.
  */
 typedef struct skypostal_error skypostal_error;
 
 /**
- * How a client is set up. To be used by one thread at a time.
+ * How a client is set up. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
+ * which may come as soon as the clients are made: they copy it. To be used by one thread at a
+ * time.
+ *
+ * A setter checks its value and copies it. It returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or
+ * `SKYPOSTAL_CONFIGURATION` (for the two credentials `SKYPOSTAL_INVALID_FIELD`) for a bad value,
+ * which is remembered until the same setter gets a good one: `skypostal_client_new` names the
+ * first. NULL sets a text back to its default.
  */
 typedef struct skypostal_options skypostal_options;
 
 /**
- * A customer's personal information, as the service reported it after an update. Never changes.
+ * A customer's personal information after an update, as the service reported it. Given by
+ * `skypostal_client_update_personal_info`, freed by `skypostal_personal_info_free`; independent of
+ * the client and the update. Never changes: any thread may read it.
+ *
+ * The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
+ * nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
+ * all is absent.
  */
 typedef struct skypostal_personal_info skypostal_personal_info;
 
 /**
- * Which customer to change, and what. To be used by one thread at a time.
+ * Which customer to change, and what. Made by `skypostal_update_new`, freed by
+ * `skypostal_update_free`. To be used by one thread at a time; may be changed and sent again.
+ *
+ * What is not set is not sent, and keeps its value at the service (documented); one, some or all
+ * fields may change in one call (documented). A setter checks its value and copies it. It returns
+ * `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or `SKYPOSTAL_INVALID_FIELD` for a bad value, which is
+ * remembered until the same setter gets a good one: the call that sends the update names the
+ * first. NULL unsets a text; an integer can only be set anew.
+ *
+ * A text is UTF-8, not empty and not only white space, without control characters and of at most
+ * 8192 UTF-16 units (observed: longer ones are refused); all other Unicode arrives unchanged.
+ * Whether an empty text would clear a field is documented nowhere. A whole request has at most
+ * 65536 bytes (observed); the call's error names its longest text.
  */
 typedef struct skypostal_update skypostal_update;
 
 /**
- * The version of the library that is loaded, such as "0.1.0". Static.
+ * The version of the library that is loaded, such as `"0.1.0"`. Static, never NULL. Any thread.
  */
 SKYPOSTAL_API const char *skypostal_version(void);
 
 /**
- * The version of the library that is loaded, to be compared with `SKYPOSTAL_VERSION_NUMBER`, the
- * version of the header: major * 1000000 + minor * 1000 + patch.
+ * The version of the library that is loaded: major * 1000000 + minor * 1000 + patch. Any thread.
+ *
+ * It may be greater than `SKYPOSTAL_VERSION_NUMBER`, the version of the header that a program was
+ * compiled with: functions and numbers are only added as long as the library's file is named
+ * `libskypostal.so.0`. A smaller one may lack a function.
  */
 SKYPOSTAL_API int skypostal_version_number(void);
 
 /**
- * What a status means, in a few words. Static, never NULL, for any number.
+ * What a status means, in a few words of English. Static, never NULL, for any number. Any thread.
  */
 SKYPOSTAL_API const char *skypostal_status_text(int status);
 
 /**
- * New options with the defaults: the test environment, 30 s for a call, 10 s for a connection,
- * 2 retries. Free them with `skypostal_options_free`.
+ * New options with the defaults: the test environment, 30 s for a call, 10 s for a connection, 2
+ * retries. Never NULL. Yours: free them with `skypostal_options_free`.
  */
 SKYPOSTAL_API skypostal_options *skypostal_options_new(void);
 
@@ -208,64 +274,80 @@ SKYPOSTAL_API skypostal_options *skypostal_options_new(void);
 SKYPOSTAL_API void skypostal_options_free(skypostal_options *options);
 
 /**
- * Reads SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY, SKYPOSTAL_ENVIRONMENT and SKYPOSTAL_BASE_URL from
- * the environment. What a setter sets wins, before or after. Without this call they are not read.
+ * Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
+ * `SKYPOSTAL_BASE_URL` from the environment, which no other thread may change meanwhile. What a
+ * setter sets wins, before or after. An empty variable counts as absent. Without this call they
+ * are not read.
  *
- * Returns the status of the first variable that is unusable, which is remembered.
+ * Returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or for the first variable that is unusable
+ * `SKYPOSTAL_INVALID_FIELD` (the two credentials) or `SKYPOSTAL_CONFIGURATION`; it is remembered
+ * as a setter's bad value is, until that variable is read again or a setter wins over it.
  */
 SKYPOSTAL_API int skypostal_options_read_environment(skypostal_options *options);
 
 /**
- * The user code given by SkyPostal: positive. An update may bring its own.
+ * The user code given by SkyPostal for one environment (documented): positive. An update may bring
+ * its own. Required somewhere: a call without one fails with `SKYPOSTAL_CONFIGURATION`.
  */
 SKYPOSTAL_API int skypostal_options_set_user_code(skypostal_options *options, int64_t value);
 
 /**
- * The application key given by SkyPostal: not empty. An update may bring its own. Secret.
+ * The application key given by SkyPostal for one environment (documented): a text as the fields of
+ * an update are. Secret. An update may bring its own. Required somewhere, as the user code is.
  */
 SKYPOSTAL_API int skypostal_options_set_app_key(skypostal_options *options, const char *value);
 
 /**
- * `"test"` (the default) or `"production"`. The two have credentials of their own.
+ * `"test"` (the default) or `"production"`. Each has credentials of its own (documented). Test's
+ * address is documented, production's was seen in use elsewhere.
  */
 SKYPOSTAL_API int skypostal_options_set_environment(skypostal_options *options, const char *value);
 
 /**
- * Where the service is, such as `"https://host:port"`; wins over the environment. Plain
- * `http://` only to this machine, unless allowed by `skypostal_options_set_allow_http`.
+ * Where the service is, such as `"https://host:port"`, without the path of the call; wins over the
+ * environment's address. Plain `http://` only to this machine, unless allowed by
+ * `skypostal_options_set_allow_http`.
  */
 SKYPOSTAL_API int skypostal_options_set_base_url(skypostal_options *options, const char *value);
 
 /**
- * How long a whole call may take, retries and waits included, in milliseconds; not 0.
+ * How long a whole call may take, retries and waits included, in milliseconds: from 1 on; 30000
+ * unless set. Then the call fails with `SKYPOSTAL_TIMEOUT`.
  */
 SKYPOSTAL_API int skypostal_options_set_timeout_ms(skypostal_options *options, uint32_t value);
 
 /**
- * How long one connection may take, from the look-up of the name to TLS, in milliseconds; not 0.
+ * How long one connection may take, from the look-up of the name to TLS, in milliseconds: from 1
+ * on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`.
  */
 SKYPOSTAL_API
 int skypostal_options_set_connect_timeout_ms(skypostal_options *options,
                                              uint32_t value);
 
 /**
- * How often a call may be tried again; not negative. With 0 an update is sent at most once.
+ * How often a call may be tried again, after a failed or lost connection or a status 408, 429,
+ * 502, 503 or 504; not negative; 2 unless set. The same update sent twice leaves the same record
+ * (documented: it sets fields to values). With 0 an update is sent at most once.
  */
 SKYPOSTAL_API int skypostal_options_set_max_retries(skypostal_options *options, int value);
 
 /**
- * The proxy to use, `"http://[user:password@]host:port"`; wins over the environment. NULL: none.
+ * The proxy to use, `"http://[user:password@]host:port"` or `"https://..."`; wins over the
+ * environment's. NULL, the default: none but the environment's, see
+ * `skypostal_options_set_trust_env`.
  */
 SKYPOSTAL_API int skypostal_options_set_proxy(skypostal_options *options, const char *value);
 
 /**
- * The path of a PEM file of certificates to trust beside the operating system's. It is read by
- * `skypostal_client_new`.
+ * The path of a PEM file of certificates to trust beside the operating system's, which the
+ * variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace. In the encoding of the file system. It is
+ * read by `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
  */
 SKYPOSTAL_API int skypostal_options_set_ca_file(skypostal_options *options, const char *value);
 
 /**
- * Whether HTTPS_PROXY, NO_PROXY and their like are read (the default): 0 or 1.
+ * Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, by
+ * `skypostal_client_new`: 0, or 1 (the default).
  */
 SKYPOSTAL_API int skypostal_options_set_trust_env(skypostal_options *options, int value);
 
@@ -278,8 +360,11 @@ SKYPOSTAL_API int skypostal_options_set_allow_http(skypostal_options *options, i
 /**
  * Makes a client. The options are copied. Reads certificates, connects to nothing.
  *
- * Gives `*out`, to be freed with `skypostal_client_free`, or NULL and `*error`, to be freed with
- * `skypostal_error_free`, which names the first option that is unusable. `error` may be NULL.
+ * Gives `*out`, yours to free with `skypostal_client_free`, or NULL and `*error`, yours to free
+ * with `skypostal_error_free`. `out` is required, `error` may be NULL.
+ *
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` or `SKYPOSTAL_INVALID_FIELD` for the first
+ * option that is unusable; `SKYPOSTAL_MISUSE`; `SKYPOSTAL_INTERNAL`.
  */
 SKYPOSTAL_API
 int skypostal_client_new(const skypostal_options *options,
@@ -287,17 +372,22 @@ int skypostal_client_new(const skypostal_options *options,
                          skypostal_error **error);
 
 /**
- * Frees a client and closes its connections. No call may be in flight. NULL is ignored.
+ * Frees a client and closes its connections. No other thread may use it any more; a call that is
+ * already in flight ends as it would. NULL is ignored.
  */
 SKYPOSTAL_API void skypostal_client_free(skypostal_client *client);
 
 /**
- * Sends the update and waits for the answer, for as long as the timeout at most. The calling
- * thread does the work; any number of threads may call at once with one client, each with an
- * update of its own. The update may be changed and used again afterwards.
+ * Changes a customer's personal information and waits for the answer, the record as it then is,
+ * for as long as the timeout at most. With no change at all the current record comes back. The
+ * calling thread does the work; any number of threads may call at once with one client, each with
+ * an update of its own. The update may be changed and used again afterwards.
  *
- * Gives `*out`, to be freed with `skypostal_personal_info_free`, or NULL and `*error`, to be freed
- * with `skypostal_error_free`. Both `out` and `error` may be NULL.
+ * Gives `*out`, yours to free with `skypostal_personal_info_free`, or NULL and `*error`, yours to
+ * free with `skypostal_error_free`. Both `out` and `error` may be NULL.
+ *
+ * Returns `SKYPOSTAL_OK` when the service accepted the update, else any other status.
+ * `skypostal_error_delivery` tells whether the customer was changed.
  */
 SKYPOSTAL_API
 int skypostal_client_update_personal_info(const skypostal_client *client,
@@ -306,17 +396,14 @@ int skypostal_client_update_personal_info(const skypostal_client *client,
                                           skypostal_error **error);
 
 /**
- * Ends the calls of this client that are in flight, from any thread: each returns
- * `SKYPOSTAL_CANCELLED`. A call that begins later is not affected. Not for signal handlers.
+ * Ends the calls of this client that are in flight in this process, from any thread: each returns
+ * `SKYPOSTAL_CANCELLED` soon. A call that begins later is not affected, and where there is none
+ * nothing happens. Not for signal handlers. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
  */
 SKYPOSTAL_API int skypostal_client_cancel(const skypostal_client *client);
 
 /**
- * A new update that changes nothing yet. Free it with `skypostal_update_free`.
- *
- * What is not set, or unset with NULL, is not sent and keeps its value at the service. A setter
- * copies its value, checks it, and returns `SKYPOSTAL_OK` or `SKYPOSTAL_INVALID_FIELD`. A bad value
- * is remembered until the same setter gets a good one, and the call that sends the update names it.
+ * A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.
  */
 SKYPOSTAL_API skypostal_update *skypostal_update_new(void);
 
@@ -326,63 +413,68 @@ SKYPOSTAL_API skypostal_update *skypostal_update_new(void);
 SKYPOSTAL_API void skypostal_update_free(skypostal_update *update);
 
 /**
- * The user code given by SkyPostal, in place of the client's: positive.
+ * The user code given by SkyPostal for one environment (documented), in place of the client's:
+ * positive.
  */
 SKYPOSTAL_API int skypostal_update_set_user_code(skypostal_update *update, int64_t value);
 
 /**
- * The application key given by SkyPostal, in place of the client's: not empty. Secret.
+ * The application key given by SkyPostal for one environment (documented), in place of the
+ * client's: a text. Secret.
  */
 SKYPOSTAL_API int skypostal_update_set_app_key(skypostal_update *update, const char *value);
 
 /**
- * The customer's box, obtained by registration or login: positive. Required.
+ * The customer's box, obtained by registration or login (documented): positive. Required.
  */
 SKYPOSTAL_API int skypostal_update_set_customer_box_id(skypostal_update *update, int64_t value);
 
 /**
- * The customer's key, obtained by registration or login: not empty. Required. Secret.
+ * The customer's key, obtained by registration or login; another one after the customer's e-mail
+ * address was changed (documented). A text. Required. Secret.
  */
 SKYPOSTAL_API int skypostal_update_set_customer_key(skypostal_update *update, const char *value);
 
 /**
- * The new first name: UTF-8, at most 8192 UTF-16 units, no control characters, not blank.
+ * The new first name: a text.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_first_name(skypostal_update *update,
                                              const char *value);
 
 /**
- * The new last name: as the first name.
+ * The new last name: a text.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_last_name(skypostal_update *update,
                                             const char *value);
 
 /**
- * The new identity number: as the first name.
+ * The new identity number: a text.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_identity_number(skypostal_update *update,
                                                   const char *value);
 
 /**
- * The new tax number: digits with an optional fraction, `"1234.50"`, at most 28 digits, no sign, no
- * exponent. Every digit is sent; leading zeros are dropped.
+ * The new tax number, numeric (documented): digits with an optional fraction, `"1234.50"`, at most
+ * 28 digits, no sign, no exponent. Every digit is sent (observed: decimals are kept); leading
+ * zeros are dropped.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_tax_number(skypostal_update *update,
                                              const char *value);
 
 /**
- * The new birth date: `"YYYY-MM-DD"`, from 1753-01-01 to today.
+ * The new birth date, a real day: `"YYYY-MM-DD"` (documented), from 1753-01-01 to today, wherever
+ * on Earth today is latest.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_birth_date(skypostal_update *update,
                                              const char *value);
 
 /**
- * The new gender: `"M"` or `"F"`.
+ * The new gender: `"M"` or `"F"` (documented).
  */
 SKYPOSTAL_API int skypostal_update_set_customer_gender(skypostal_update *update, const char *value);
 
@@ -415,25 +507,29 @@ SKYPOSTAL_API
 const char *skypostal_personal_info_customer_identity_number(const skypostal_personal_info *info);
 
 /**
- * The tax number in decimal, with every digit the service sent. Borrowed; NULL if it sent none.
+ * The tax number in decimal, with every digit the service sent (observed: `"123.450"`). Borrowed;
+ * NULL if it sent none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_tax_number(const skypostal_personal_info *info);
 
 /**
- * The birth date, "YYYY-MM-DD". Borrowed; NULL if the service has none.
+ * The birth date, `"YYYY-MM-DD"`, a day of the service's calendar whatever the time zone of the
+ * reader. Borrowed; NULL if the service has none, and for its year 1, which stands for "not set"
+ * (observed).
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_birth_date(const skypostal_personal_info *info);
 
 /**
- * The gender, "M" or "F" as documented. Borrowed; NULL if the service did not tell.
+ * The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the service did not tell.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_gender(const skypostal_personal_info *info);
 
 /**
- * The whole JSON object that the service sent. Borrowed.
+ * The whole JSON object that the service sent, with the members that are not documented. Borrowed;
+ * never NULL for an answer.
  */
 SKYPOSTAL_API const char *skypostal_personal_info_raw(const skypostal_personal_info *info);
 
@@ -443,27 +539,31 @@ SKYPOSTAL_API const char *skypostal_personal_info_raw(const skypostal_personal_i
 SKYPOSTAL_API void skypostal_error_free(skypostal_error *error);
 
 /**
- * What went wrong: the status that the failed function returned.
+ * What went wrong: the status that the failed function returned. `SKYPOSTAL_MISUSE` for NULL or a
+ * foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_kind(const skypostal_error *error);
 
 /**
- * Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `_REJECTED` or `_UNKNOWN`.
+ * Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `SKYPOSTAL_DELIVERY_REJECTED` or
+ * `SKYPOSTAL_DELIVERY_UNKNOWN`; over several attempts what the most open one leaves. 0 for NULL or
+ * a foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_delivery(const skypostal_error *error);
 
 /**
- * How many attempts were begun; 0 when nothing was tried.
+ * How many attempts were begun; 0 when nothing was tried, and for NULL or a foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_attempts(const skypostal_error *error);
 
 /**
- * The HTTP status of `SKYPOSTAL_STATUS`; 0 for other errors.
+ * The HTTP status, for `SKYPOSTAL_STATUS`; 0 for other errors.
  */
 SKYPOSTAL_API int skypostal_error_http_status(const skypostal_error *error);
 
 /**
- * 1 when the service called its refusal a system error, else 0.
+ * 1 when the service called its refusal an error of its own system (documented as `system_error`),
+ * else 0.
  */
 SKYPOSTAL_API int skypostal_error_system_error(const skypostal_error *error);
 
@@ -473,30 +573,32 @@ SKYPOSTAL_API int skypostal_error_system_error(const skypostal_error *error);
 SKYPOSTAL_API int64_t skypostal_error_retry_after_ms(const skypostal_error *error);
 
 /**
- * What went wrong, on one line with the chain of causes. Holds no key and no personal data.
- * Borrowed, never NULL for an error.
+ * What went wrong, on one line of English with the chain of causes. Holds no key and no personal
+ * data, but for the service's own words in a refusal. Borrowed; never NULL for an error.
  */
 SKYPOSTAL_API const char *skypostal_error_message(const skypostal_error *error);
 
 /**
- * The field that is invalid or the option that is unusable, under its own name. Borrowed; NULL for
- * other errors.
+ * The field that is invalid or the option that is unusable, under its own name, such as
+ * `"customer_gender"` or `"timeout"`. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_field(const skypostal_error *error);
 
 /**
- * The service's own words for a refusal; keys are blotted out. Borrowed; NULL for other errors.
+ * The service's own words for a refusal (documented as `error_description`), perhaps empty; keys
+ * are blotted out. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_description(const skypostal_error *error);
 
 /**
- * Where in the service, in its own words, for a refusal. Borrowed; NULL for other errors.
+ * Where in the service, in its own words, for a refusal (documented as `error_location`), perhaps
+ * empty. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_location(const skypostal_error *error);
 
 /**
- * An excerpt of the answer, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`; keys are blotted out,
- * personal data is not. Borrowed; NULL for other errors.
+ * An excerpt of the answer, at most about 1 KiB, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`;
+ * keys are blotted out, personal data is not. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_body(const skypostal_error *error);
 

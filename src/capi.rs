@@ -6,11 +6,13 @@
 #![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Client, Delivery, Error, Field, Kind, Options, PersonalInfo, Update, Value};
@@ -21,7 +23,7 @@ pub const SKYPOSTAL_OK: c_int = 0;
 /// Found before anything is sent.
 pub const SKYPOSTAL_INVALID_FIELD: c_int = 1;
 /// An option is missing or unusable: credentials, URL, timeout, CA file, proxy;
-/// `skypostal_error_field` names it.
+/// `skypostal_error_field` names it. Found before anything is sent.
 pub const SKYPOSTAL_CONFIGURATION: c_int = 2;
 /// No connection: name look-up, refusal, connect timeout, or the proxy.
 pub const SKYPOSTAL_CONNECT: c_int = 3;
@@ -33,7 +35,8 @@ pub const SKYPOSTAL_LOST: c_int = 5;
 pub const SKYPOSTAL_TIMEOUT: c_int = 6;
 /// The HTTP status was not 2xx; see `skypostal_error_http_status` and `skypostal_error_body`.
 pub const SKYPOSTAL_STATUS: c_int = 7;
-/// The service said no; see `skypostal_error_description`.
+/// The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
+/// with HTTP 200 too); see `skypostal_error_description`.
 pub const SKYPOSTAL_REFUSED: c_int = 8;
 /// A 2xx answer that is not in the documented form; see `skypostal_error_body`.
 pub const SKYPOSTAL_RESPONSE: c_int = 9;
@@ -41,7 +44,8 @@ pub const SKYPOSTAL_RESPONSE: c_int = 9;
 pub const SKYPOSTAL_CANCELLED: c_int = 10;
 /// A bug of this library; please report it. Nothing else is affected.
 pub const SKYPOSTAL_INTERNAL: c_int = 11;
-/// NULL, a freed handle or a handle of another type was passed where a handle is needed.
+/// NULL, a freed handle or a handle of another type was passed where a handle is needed. Nothing
+/// was done.
 pub const SKYPOSTAL_MISUSE: c_int = 12;
 
 /// Nothing of the update reached the service: the customer is as before.
@@ -52,27 +56,57 @@ pub const SKYPOSTAL_DELIVERY_REJECTED: c_int = 2;
 /// same record.
 pub const SKYPOSTAL_DELIVERY_UNKNOWN: c_int = 3;
 
-/// How a client is set up. To be used by one thread at a time.
+/// How a client is set up. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
+/// which may come as soon as the clients are made: they copy it. To be used by one thread at a
+/// time.
+///
+/// A setter checks its value and copies it. It returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or
+/// `SKYPOSTAL_CONFIGURATION` (for the two credentials `SKYPOSTAL_INVALID_FIELD`) for a bad value,
+/// which is remembered until the same setter gets a good one: `skypostal_client_new` names the
+/// first. NULL sets a text back to its default.
 pub struct skypostal_options {
     _opaque: [u8; 0],
 }
 
-/// A client with its connections. Made once, used for every call, by any number of threads at once.
+/// A client with its connections. Made by `skypostal_client_new`, freed by `skypostal_client_free`.
+/// Made once, used for every call, by any number of threads at once, each on a connection of its
+/// own; connections are kept and used again. Works on both sides of a fork.
 pub struct skypostal_client {
     _opaque: [u8; 0],
 }
 
-/// Which customer to change, and what. To be used by one thread at a time.
+/// Which customer to change, and what. Made by `skypostal_update_new`, freed by
+/// `skypostal_update_free`. To be used by one thread at a time; may be changed and sent again.
+///
+/// What is not set is not sent, and keeps its value at the service (documented); one, some or all
+/// fields may change in one call (documented). A setter checks its value and copies it. It returns
+/// `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or `SKYPOSTAL_INVALID_FIELD` for a bad value, which is
+/// remembered until the same setter gets a good one: the call that sends the update names the
+/// first. NULL unsets a text; an integer can only be set anew.
+///
+/// A text is UTF-8, not empty and not only white space, without control characters and of at most
+/// 8192 UTF-16 units (observed: longer ones are refused); all other Unicode arrives unchanged.
+/// Whether an empty text would clear a field is documented nowhere. A whole request has at most
+/// 65536 bytes (observed); the call's error names its longest text.
 pub struct skypostal_update {
     _opaque: [u8; 0],
 }
 
-/// A customer's personal information, as the service reported it after an update. Never changes.
+/// A customer's personal information after an update, as the service reported it. Given by
+/// `skypostal_client_update_personal_info`, freed by `skypostal_personal_info_free`; independent of
+/// the client and the update. Never changes: any thread may read it.
+///
+/// The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
+/// nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
+/// all is absent.
 pub struct skypostal_personal_info {
     _opaque: [u8; 0],
 }
 
-/// Why a function failed. Never changes.
+/// Why a function failed. Given through `**error`, freed by `skypostal_error_free`; independent of
+/// all other handles. Never changes: any thread may read it.
+///
+/// The texts are UTF-8, borrowed: they live as long as this handle.
 pub struct skypostal_error {
     _opaque: [u8; 0],
 }
@@ -88,37 +122,39 @@ struct Tagged<T> {
 trait Handle {
     type Content;
     const TAG: u64;
-    const NULL_OR_FOREIGN: &'static str;
+    /// What the functions call it.
+    const NAME: &'static str;
 }
 
 impl Handle for skypostal_options {
     type Content = Options;
     const TAG: u64 = 0x736b_7970_6f73_0001;
-    const NULL_OR_FOREIGN: &'static str = "options is NULL, or not a skypostal_options";
+    const NAME: &'static str = "options";
 }
 
 impl Handle for skypostal_client {
-    type Content = Client;
+    /// A call in flight owns a share: a host that frees the client too early does no harm.
+    type Content = Arc<Client>;
     const TAG: u64 = 0x736b_7970_6f73_0002;
-    const NULL_OR_FOREIGN: &'static str = "client is NULL, or not a skypostal_client";
+    const NAME: &'static str = "client";
 }
 
 impl Handle for skypostal_update {
     type Content = Update;
     const TAG: u64 = 0x736b_7970_6f73_0003;
-    const NULL_OR_FOREIGN: &'static str = "update is NULL, or not a skypostal_update";
+    const NAME: &'static str = "update";
 }
 
 impl Handle for skypostal_personal_info {
     type Content = InfoTexts;
     const TAG: u64 = 0x736b_7970_6f73_0004;
-    const NULL_OR_FOREIGN: &'static str = "info is NULL, or not a skypostal_personal_info";
+    const NAME: &'static str = "info";
 }
 
 impl Handle for skypostal_error {
     type Content = ErrorTexts;
     const TAG: u64 = 0x736b_7970_6f73_0005;
-    const NULL_OR_FOREIGN: &'static str = "error is NULL, or not a skypostal_error";
+    const NAME: &'static str = "error";
 }
 
 /// The texts of an answer, ended by NUL as C wants them.
@@ -215,7 +251,8 @@ fn status_of(kind: Kind) -> c_int {
 /// Why a function did not do what it was asked.
 enum Failure {
     Error(Error),
-    Misuse(&'static str),
+    /// The argument, and what is wrong with it.
+    Misuse(&'static str, &'static str),
 }
 
 impl From<Error> for Failure {
@@ -228,21 +265,21 @@ impl Failure {
     fn status(&self) -> c_int {
         match self {
             Failure::Error(error) => status_of(error.kind()),
-            Failure::Misuse(_) => SKYPOSTAL_MISUSE,
+            Failure::Misuse(..) => SKYPOSTAL_MISUSE,
         }
     }
 
     fn texts(&self) -> ErrorTexts {
         match self {
             Failure::Error(error) => error.into(),
-            Failure::Misuse(problem) => ErrorTexts {
+            Failure::Misuse(argument, problem) => ErrorTexts {
                 kind: SKYPOSTAL_MISUSE,
                 delivery: SKYPOSTAL_DELIVERY_NOT_SENT,
                 attempts: 0,
                 http_status: 0,
                 retry_after_ms: -1,
                 system_error: 0,
-                message: c_text(Some((*problem).to_owned())),
+                message: c_text(Some(format!("{argument} {problem}"))),
                 field: None,
                 description: None,
                 location: None,
@@ -252,11 +289,22 @@ impl Failure {
     }
 }
 
-/// The content of a live handle of this type.
+/// The content of a live handle of this type: a release build goes by the tag, which may be read
+/// from memory that was freed, and a debug build by the list of the live ones.
 unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Content, Failure> {
     let tagged = handle.cast::<Tagged<H::Content>>();
-    if tagged.is_null() || !tagged.is_aligned() || unsafe { (*tagged).tag } != H::TAG {
-        return Err(Failure::Misuse(H::NULL_OR_FOREIGN));
+    if tagged.is_null() {
+        return Err(Failure::Misuse(H::NAME, "is NULL"));
+    }
+    let has_tag = || unsafe { (*tagged).tag == H::TAG };
+    let is_live = || if cfg!(debug_assertions) { live::holds(handle) } else { has_tag() };
+    if !tagged.is_aligned() || !is_live() {
+        let problem = "was freed, or is a handle of another type";
+        // The functions that return no status have no other way to tell a developer.
+        if cfg!(all(debug_assertions, not(fuzzing))) {
+            let _ = writeln!(io::stderr(), "skypostal: {} {problem}", H::NAME);
+        }
+        return Err(Failure::Misuse(H::NAME, problem));
     }
     Ok(unsafe { &(*tagged).content })
 }
@@ -268,18 +316,87 @@ unsafe fn get_mut<'a, H: Handle>(handle: *mut H) -> Result<&'a mut H::Content, F
 
 /// A new handle, which its receiver frees.
 fn give<H: Handle>(content: H::Content) -> *mut H {
-    Box::into_raw(Box::new(Tagged { tag: H::TAG, content })).cast()
+    let handle = Box::into_raw(Box::new(Tagged { tag: H::TAG, content })).cast();
+    if cfg!(debug_assertions) {
+        live::add::<H>(handle);
+    }
+    handle
 }
 
 unsafe fn free<H: Handle>(handle: *mut H) {
     let _ = panic::catch_unwind(AssertUnwindSafe(|| {
-        if unsafe { get(handle.cast_const()) }.is_ok() {
-            let tagged = handle.cast::<Tagged<H::Content>>();
-            // Seen by a second free as long as the memory is not used again.
-            unsafe { ptr::write_volatile(&raw mut (*tagged).tag, 0) };
-            drop(unsafe { Box::from_raw(tagged) });
+        if handle.is_null() || unsafe { get(handle.cast_const()) }.is_err() {
+            return;
         }
+        if cfg!(debug_assertions) && !live::remove(handle) {
+            return;
+        }
+        let tagged = handle.cast::<Tagged<H::Content>>();
+        // Seen by a second free as long as the memory is not used again.
+        unsafe { ptr::write_volatile(&raw mut (*tagged).tag, 0) };
+        drop(unsafe { Box::from_raw(tagged) });
     }));
+}
+
+/// The handles that are live, kept in debug builds alone: there a stale or foreign one is told for
+/// certain, without a look at memory that may be anybody's by now.
+///
+/// A list without a lock, since one that another thread holds at a fork would stay locked in the
+/// child. Its slots are used again, and never freed.
+mod live {
+    use std::iter;
+    use std::ptr;
+    use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
+
+    use super::Handle;
+
+    struct Slot {
+        /// 0 when it is free.
+        entry: AtomicUsize,
+        next: Option<&'static Slot>,
+    }
+
+    static FIRST: [AtomicPtr<Slot>; 256] = [const { AtomicPtr::new(ptr::null_mut()) }; 256];
+
+    /// The address, and in its lowest bits, which alignment leaves free, the type.
+    fn entry<H: Handle>(handle: *const H) -> usize {
+        handle.addr() | (H::TAG & 7) as usize
+    }
+
+    fn first(entry: usize) -> &'static AtomicPtr<Slot> {
+        &FIRST[entry / 16 % FIRST.len()]
+    }
+
+    fn change(entry: usize, from: usize, to: usize) -> bool {
+        let mut slots = iter::successors(
+            unsafe { first(entry).load(SeqCst).as_ref() },
+            |slot: &&'static Slot| slot.next,
+        );
+        slots.any(|slot| slot.entry.compare_exchange(from, to, SeqCst, SeqCst).is_ok())
+    }
+
+    pub fn add<H: Handle>(handle: *const H) {
+        let entry = entry(handle);
+        if change(entry, 0, entry) {
+            return;
+        }
+        let slot = Box::leak(Box::new(Slot { entry: entry.into(), next: None }));
+        let _ = first(entry).fetch_update(SeqCst, SeqCst, |next| {
+            slot.next = unsafe { next.as_ref() };
+            Some(slot)
+        });
+    }
+
+    pub fn holds<H: Handle>(handle: *const H) -> bool {
+        let entry = entry(handle);
+        change(entry, entry, entry)
+    }
+
+    /// Whether it was there: of two threads that free one handle, one is told.
+    pub fn remove<H: Handle>(handle: *const H) -> bool {
+        let entry = entry(handle);
+        change(entry, entry, 0)
+    }
 }
 
 /// A text from C: NULL means none.
@@ -310,15 +427,18 @@ unsafe fn attempt(
     }
 }
 
-/// The version of the library that is loaded, such as "0.1.0". Static.
+/// The version of the library that is loaded, such as `"0.1.0"`. Static, never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     VERSION.as_ptr().cast()
 }
 
-/// The version of the library that is loaded, to be compared with `SKYPOSTAL_VERSION_NUMBER`, the
-/// version of the header: major * 1000000 + minor * 1000 + patch.
+/// The version of the library that is loaded: major * 1000000 + minor * 1000 + patch. Any thread.
+///
+/// It may be greater than `SKYPOSTAL_VERSION_NUMBER`, the version of the header that a program was
+/// compiled with: functions and numbers are only added as long as the library's file is named
+/// `libskypostal.so.0`. A smaller one may lack a function.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_version_number() -> c_int {
     let part = |text: &str| text.parse::<c_int>().unwrap_or(0);
@@ -327,7 +447,7 @@ pub extern "C" fn skypostal_version_number() -> c_int {
         + part(env!("CARGO_PKG_VERSION_PATCH"))
 }
 
-/// What a status means, in a few words. Static, never NULL, for any number.
+/// What a status means, in a few words of English. Static, never NULL, for any number. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_status_text(status: c_int) -> *const c_char {
     let text = match status {
@@ -349,8 +469,8 @@ pub extern "C" fn skypostal_status_text(status: c_int) -> *const c_char {
     text.as_ptr()
 }
 
-/// New options with the defaults: the test environment, 30 s for a call, 10 s for a connection,
-/// 2 retries. Free them with `skypostal_options_free`.
+/// New options with the defaults: the test environment, 30 s for a call, 10 s for a connection, 2
+/// retries. Never NULL. Yours: free them with `skypostal_options_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_options_new() -> *mut skypostal_options {
     give(Options::new())
@@ -362,10 +482,14 @@ pub unsafe extern "C" fn skypostal_options_free(options: *mut skypostal_options)
     unsafe { free(options) }
 }
 
-/// Reads SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY, SKYPOSTAL_ENVIRONMENT and SKYPOSTAL_BASE_URL from
-/// the environment. What a setter sets wins, before or after. Without this call they are not read.
+/// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
+/// `SKYPOSTAL_BASE_URL` from the environment, which no other thread may change meanwhile. What a
+/// setter sets wins, before or after. An empty variable counts as absent. Without this call they
+/// are not read.
 ///
-/// Returns the status of the first variable that is unusable, which is remembered.
+/// Returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or for the first variable that is unusable
+/// `SKYPOSTAL_INVALID_FIELD` (the two credentials) or `SKYPOSTAL_CONFIGURATION`; it is remembered
+/// as a setter's bad value is, until that variable is read again or a setter wins over it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_read_environment(
     options: *mut skypostal_options,
@@ -373,7 +497,8 @@ pub unsafe extern "C" fn skypostal_options_read_environment(
     unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.read_environment()?)) }
 }
 
-/// The user code given by SkyPostal: positive. An update may bring its own.
+/// The user code given by SkyPostal for one environment (documented): positive. An update may bring
+/// its own. Required somewhere: a call without one fails with `SKYPOSTAL_CONFIGURATION`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_user_code(
     options: *mut skypostal_options,
@@ -382,7 +507,8 @@ pub unsafe extern "C" fn skypostal_options_set_user_code(
     unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_user_code(value)?)) }
 }
 
-/// The application key given by SkyPostal: not empty. An update may bring its own. Secret.
+/// The application key given by SkyPostal for one environment (documented): a text as the fields of
+/// an update are. Secret. An update may bring its own. Required somewhere, as the user code is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_app_key(
     options: *mut skypostal_options,
@@ -391,7 +517,8 @@ pub unsafe extern "C" fn skypostal_options_set_app_key(
     unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_app_key(text(value))?)) }
 }
 
-/// `"test"` (the default) or `"production"`. The two have credentials of their own.
+/// `"test"` (the default) or `"production"`. Each has credentials of its own (documented). Test's
+/// address is documented, production's was seen in use elsewhere.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_environment(
     options: *mut skypostal_options,
@@ -400,8 +527,9 @@ pub unsafe extern "C" fn skypostal_options_set_environment(
     unsafe { set_option(options, "environment", value, Options::set_environment) }
 }
 
-/// Where the service is, such as `"https://host:port"`; wins over the environment. Plain
-/// `http://` only to this machine, unless allowed by `skypostal_options_set_allow_http`.
+/// Where the service is, such as `"https://host:port"`, without the path of the call; wins over the
+/// environment's address. Plain `http://` only to this machine, unless allowed by
+/// `skypostal_options_set_allow_http`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_base_url(
     options: *mut skypostal_options,
@@ -410,7 +538,8 @@ pub unsafe extern "C" fn skypostal_options_set_base_url(
     unsafe { set_option(options, "base_url", value, Options::set_base_url) }
 }
 
-/// How long a whole call may take, retries and waits included, in milliseconds; not 0.
+/// How long a whole call may take, retries and waits included, in milliseconds: from 1 on; 30000
+/// unless set. Then the call fails with `SKYPOSTAL_TIMEOUT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
     options: *mut skypostal_options,
@@ -420,7 +549,8 @@ pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
     unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_timeout(value)?)) }
 }
 
-/// How long one connection may take, from the look-up of the name to TLS, in milliseconds; not 0.
+/// How long one connection may take, from the look-up of the name to TLS, in milliseconds: from 1
+/// on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
     options: *mut skypostal_options,
@@ -430,7 +560,9 @@ pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
     unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_connect_timeout(value)?)) }
 }
 
-/// How often a call may be tried again; not negative. With 0 an update is sent at most once.
+/// How often a call may be tried again, after a failed or lost connection or a status 408, 429,
+/// 502, 503 or 504; not negative; 2 unless set. The same update sent twice leaves the same record
+/// (documented: it sets fields to values). With 0 an update is sent at most once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_max_retries(
     options: *mut skypostal_options,
@@ -439,7 +571,9 @@ pub unsafe extern "C" fn skypostal_options_set_max_retries(
     unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_max_retries(value.into())?)) }
 }
 
-/// The proxy to use, `"http://[user:password@]host:port"`; wins over the environment. NULL: none.
+/// The proxy to use, `"http://[user:password@]host:port"` or `"https://..."`; wins over the
+/// environment's. NULL, the default: none but the environment's, see
+/// `skypostal_options_set_trust_env`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_proxy(
     options: *mut skypostal_options,
@@ -448,8 +582,9 @@ pub unsafe extern "C" fn skypostal_options_set_proxy(
     unsafe { set_option(options, "proxy", value, Options::set_proxy) }
 }
 
-/// The path of a PEM file of certificates to trust beside the operating system's. It is read by
-/// `skypostal_client_new`.
+/// The path of a PEM file of certificates to trust beside the operating system's, which the
+/// variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace. In the encoding of the file system. It is
+/// read by `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_ca_file(
     options: *mut skypostal_options,
@@ -463,7 +598,8 @@ pub unsafe extern "C" fn skypostal_options_set_ca_file(
     unsafe { attempt(ptr::null_mut(), set) }
 }
 
-/// Whether HTTPS_PROXY, NO_PROXY and their like are read (the default): 0 or 1.
+/// Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, by
+/// `skypostal_client_new`: 0, or 1 (the default).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_trust_env(
     options: *mut skypostal_options,
@@ -519,8 +655,11 @@ unsafe fn set_option(
 
 /// Makes a client. The options are copied. Reads certificates, connects to nothing.
 ///
-/// Gives `*out`, to be freed with `skypostal_client_free`, or NULL and `*error`, to be freed with
-/// `skypostal_error_free`, which names the first option that is unusable. `error` may be NULL.
+/// Gives `*out`, yours to free with `skypostal_client_free`, or NULL and `*error`, yours to free
+/// with `skypostal_error_free`. `out` is required, `error` may be NULL.
+///
+/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` or `SKYPOSTAL_INVALID_FIELD` for the first
+/// option that is unusable; `SKYPOSTAL_MISUSE`; `SKYPOSTAL_INTERNAL`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_new(
     options: *const skypostal_options,
@@ -529,28 +668,33 @@ pub unsafe extern "C" fn skypostal_client_new(
 ) -> c_int {
     let work = || {
         if out.is_null() {
-            return Err(Failure::Misuse("out is NULL"));
+            return Err(Failure::Misuse("out", "is NULL"));
         }
         unsafe { *out = ptr::null_mut() };
         let client = Client::new(unsafe { get(options) }?)?;
-        unsafe { *out = give(client) };
+        unsafe { *out = give(Arc::new(client)) };
         Ok(())
     };
     unsafe { attempt(error, work) }
 }
 
-/// Frees a client and closes its connections. No call may be in flight. NULL is ignored.
+/// Frees a client and closes its connections. No other thread may use it any more; a call that is
+/// already in flight ends as it would. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_free(client: *mut skypostal_client) {
     unsafe { free(client) }
 }
 
-/// Sends the update and waits for the answer, for as long as the timeout at most. The calling
-/// thread does the work; any number of threads may call at once with one client, each with an
-/// update of its own. The update may be changed and used again afterwards.
+/// Changes a customer's personal information and waits for the answer, the record as it then is,
+/// for as long as the timeout at most. With no change at all the current record comes back. The
+/// calling thread does the work; any number of threads may call at once with one client, each with
+/// an update of its own. The update may be changed and used again afterwards.
 ///
-/// Gives `*out`, to be freed with `skypostal_personal_info_free`, or NULL and `*error`, to be freed
-/// with `skypostal_error_free`. Both `out` and `error` may be NULL.
+/// Gives `*out`, yours to free with `skypostal_personal_info_free`, or NULL and `*error`, yours to
+/// free with `skypostal_error_free`. Both `out` and `error` may be NULL.
+///
+/// Returns `SKYPOSTAL_OK` when the service accepted the update, else any other status.
+/// `skypostal_error_delivery` tells whether the customer was changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_update_personal_info(
     client: *const skypostal_client,
@@ -562,7 +706,8 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
         if !out.is_null() {
             unsafe { *out = ptr::null_mut() };
         }
-        let (client, update) = unsafe { (get(client)?, get(update)?) };
+        let client = Arc::clone(unsafe { get(client) }?);
+        let update = unsafe { get(update) }?;
         let _no_sigpipe = SigpipeBlocked::new();
         let info = client.update_personal_info(update)?;
         if !out.is_null() {
@@ -573,8 +718,9 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
     unsafe { attempt(error, work) }
 }
 
-/// Ends the calls of this client that are in flight, from any thread: each returns
-/// `SKYPOSTAL_CANCELLED`. A call that begins later is not affected. Not for signal handlers.
+/// Ends the calls of this client that are in flight in this process, from any thread: each returns
+/// `SKYPOSTAL_CANCELLED` soon. A call that begins later is not affected, and where there is none
+/// nothing happens. Not for signal handlers. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client) -> c_int {
     let work = || {
@@ -584,11 +730,7 @@ pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client
     unsafe { attempt(ptr::null_mut(), work) }
 }
 
-/// A new update that changes nothing yet. Free it with `skypostal_update_free`.
-///
-/// What is not set, or unset with NULL, is not sent and keeps its value at the service. A setter
-/// copies its value, checks it, and returns `SKYPOSTAL_OK` or `SKYPOSTAL_INVALID_FIELD`. A bad value
-/// is remembered until the same setter gets a good one, and the call that sends the update names it.
+/// A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_update_new() -> *mut skypostal_update {
     give(Update::new())
@@ -600,7 +742,8 @@ pub unsafe extern "C" fn skypostal_update_free(update: *mut skypostal_update) {
     unsafe { free(update) }
 }
 
-/// The user code given by SkyPostal, in place of the client's: positive.
+/// The user code given by SkyPostal for one environment (documented), in place of the client's:
+/// positive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_user_code(
     update: *mut skypostal_update,
@@ -609,7 +752,8 @@ pub unsafe extern "C" fn skypostal_update_set_user_code(
     unsafe { set_integer(update, Field::UserCode, value) }
 }
 
-/// The application key given by SkyPostal, in place of the client's: not empty. Secret.
+/// The application key given by SkyPostal for one environment (documented), in place of the
+/// client's: a text. Secret.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_app_key(
     update: *mut skypostal_update,
@@ -618,7 +762,7 @@ pub unsafe extern "C" fn skypostal_update_set_app_key(
     unsafe { set_text(update, Field::AppKey, value) }
 }
 
-/// The customer's box, obtained by registration or login: positive. Required.
+/// The customer's box, obtained by registration or login (documented): positive. Required.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_box_id(
     update: *mut skypostal_update,
@@ -627,7 +771,8 @@ pub unsafe extern "C" fn skypostal_update_set_customer_box_id(
     unsafe { set_integer(update, Field::CustomerBoxId, value) }
 }
 
-/// The customer's key, obtained by registration or login: not empty. Required. Secret.
+/// The customer's key, obtained by registration or login; another one after the customer's e-mail
+/// address was changed (documented). A text. Required. Secret.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_key(
     update: *mut skypostal_update,
@@ -636,7 +781,7 @@ pub unsafe extern "C" fn skypostal_update_set_customer_key(
     unsafe { set_text(update, Field::CustomerKey, value) }
 }
 
-/// The new first name: UTF-8, at most 8192 UTF-16 units, no control characters, not blank.
+/// The new first name: a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_first_name(
     update: *mut skypostal_update,
@@ -645,7 +790,7 @@ pub unsafe extern "C" fn skypostal_update_set_customer_first_name(
     unsafe { set_text(update, Field::CustomerFirstName, value) }
 }
 
-/// The new last name: as the first name.
+/// The new last name: a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_last_name(
     update: *mut skypostal_update,
@@ -654,7 +799,7 @@ pub unsafe extern "C" fn skypostal_update_set_customer_last_name(
     unsafe { set_text(update, Field::CustomerLastName, value) }
 }
 
-/// The new identity number: as the first name.
+/// The new identity number: a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_identity_number(
     update: *mut skypostal_update,
@@ -663,8 +808,9 @@ pub unsafe extern "C" fn skypostal_update_set_customer_identity_number(
     unsafe { set_text(update, Field::CustomerIdentityNumber, value) }
 }
 
-/// The new tax number: digits with an optional fraction, `"1234.50"`, at most 28 digits, no sign, no
-/// exponent. Every digit is sent; leading zeros are dropped.
+/// The new tax number, numeric (documented): digits with an optional fraction, `"1234.50"`, at most
+/// 28 digits, no sign, no exponent. Every digit is sent (observed: decimals are kept); leading
+/// zeros are dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_tax_number(
     update: *mut skypostal_update,
@@ -673,7 +819,8 @@ pub unsafe extern "C" fn skypostal_update_set_customer_tax_number(
     unsafe { set_text(update, Field::CustomerTaxNumber, value) }
 }
 
-/// The new birth date: `"YYYY-MM-DD"`, from 1753-01-01 to today.
+/// The new birth date, a real day: `"YYYY-MM-DD"` (documented), from 1753-01-01 to today, wherever
+/// on Earth today is latest.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_birth_date(
     update: *mut skypostal_update,
@@ -682,7 +829,7 @@ pub unsafe extern "C" fn skypostal_update_set_customer_birth_date(
     unsafe { set_text(update, Field::CustomerBirthDate, value) }
 }
 
-/// The new gender: `"M"` or `"F"`.
+/// The new gender: `"M"` or `"F"` (documented).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_gender(
     update: *mut skypostal_update,
@@ -737,7 +884,8 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_identity_number(
     unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.identity_number))
 }
 
-/// The tax number in decimal, with every digit the service sent. Borrowed; NULL if it sent none.
+/// The tax number in decimal, with every digit the service sent (observed: `"123.450"`). Borrowed;
+/// NULL if it sent none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_tax_number(
     info: *const skypostal_personal_info,
@@ -745,7 +893,9 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_tax_number(
     unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.tax_number))
 }
 
-/// The birth date, "YYYY-MM-DD". Borrowed; NULL if the service has none.
+/// The birth date, `"YYYY-MM-DD"`, a day of the service's calendar whatever the time zone of the
+/// reader. Borrowed; NULL if the service has none, and for its year 1, which stands for "not set"
+/// (observed).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
     info: *const skypostal_personal_info,
@@ -753,7 +903,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
     unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.birth_date))
 }
 
-/// The gender, "M" or "F" as documented. Borrowed; NULL if the service did not tell.
+/// The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the service did not tell.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
     info: *const skypostal_personal_info,
@@ -761,7 +911,8 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
     unsafe { get(info) }.map_or(ptr::null(), |info| borrowed(&info.gender))
 }
 
-/// The whole JSON object that the service sent. Borrowed.
+/// The whole JSON object that the service sent, with the members that are not documented. Borrowed;
+/// never NULL for an answer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_raw(
     info: *const skypostal_personal_info,
@@ -775,31 +926,35 @@ pub unsafe extern "C" fn skypostal_error_free(error: *mut skypostal_error) {
     unsafe { free(error) }
 }
 
-/// What went wrong: the status that the failed function returned.
+/// What went wrong: the status that the failed function returned. `SKYPOSTAL_MISUSE` for NULL or a
+/// foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_kind(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(SKYPOSTAL_MISUSE, |error| error.kind)
 }
 
-/// Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `_REJECTED` or `_UNKNOWN`.
+/// Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `SKYPOSTAL_DELIVERY_REJECTED` or
+/// `SKYPOSTAL_DELIVERY_UNKNOWN`; over several attempts what the most open one leaves. 0 for NULL or
+/// a foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_delivery(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(0, |error| error.delivery)
 }
 
-/// How many attempts were begun; 0 when nothing was tried.
+/// How many attempts were begun; 0 when nothing was tried, and for NULL or a foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_attempts(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(0, |error| error.attempts)
 }
 
-/// The HTTP status of `SKYPOSTAL_STATUS`; 0 for other errors.
+/// The HTTP status, for `SKYPOSTAL_STATUS`; 0 for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_http_status(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(0, |error| error.http_status)
 }
 
-/// 1 when the service called its refusal a system error, else 0.
+/// 1 when the service called its refusal an error of its own system (documented as `system_error`),
+/// else 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_system_error(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(0, |error| error.system_error)
@@ -811,21 +966,22 @@ pub unsafe extern "C" fn skypostal_error_retry_after_ms(error: *const skypostal_
     unsafe { get(error) }.map_or(-1, |error| error.retry_after_ms)
 }
 
-/// What went wrong, on one line with the chain of causes. Holds no key and no personal data.
-/// Borrowed, never NULL for an error.
+/// What went wrong, on one line of English with the chain of causes. Holds no key and no personal
+/// data, but for the service's own words in a refusal. Borrowed; never NULL for an error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_message(error: *const skypostal_error) -> *const c_char {
     unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.message))
 }
 
-/// The field that is invalid or the option that is unusable, under its own name. Borrowed; NULL for
-/// other errors.
+/// The field that is invalid or the option that is unusable, under its own name, such as
+/// `"customer_gender"` or `"timeout"`. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_field(error: *const skypostal_error) -> *const c_char {
     unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.field))
 }
 
-/// The service's own words for a refusal; keys are blotted out. Borrowed; NULL for other errors.
+/// The service's own words for a refusal (documented as `error_description`), perhaps empty; keys
+/// are blotted out. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_description(
     error: *const skypostal_error,
@@ -833,14 +989,15 @@ pub unsafe extern "C" fn skypostal_error_description(
     unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.description))
 }
 
-/// Where in the service, in its own words, for a refusal. Borrowed; NULL for other errors.
+/// Where in the service, in its own words, for a refusal (documented as `error_location`), perhaps
+/// empty. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_location(error: *const skypostal_error) -> *const c_char {
     unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.location))
 }
 
-/// An excerpt of the answer, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`; keys are blotted out,
-/// personal data is not. Borrowed; NULL for other errors.
+/// An excerpt of the answer, at most about 1 KiB, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`;
+/// keys are blotted out, personal data is not. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> *const c_char {
     unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.body))
@@ -891,7 +1048,9 @@ impl Drop for SigpipeBlocked {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs};
+    use std::io::Read;
+    use std::net::{Shutdown, TcpListener};
+    use std::{env, fs, thread};
 
     use super::*;
 
@@ -904,6 +1063,60 @@ mod tests {
         let message = unsafe { CStr::from_ptr(skypostal_error_message(error)) };
         assert!(message.to_str().unwrap().contains("of a test"));
         unsafe { skypostal_error_free(error) };
+    }
+
+    #[test]
+    fn handles_that_come_and_go_on_many_threads_are_told_apart() {
+        let come_and_go = || {
+            for _ in 0..500 {
+                let handles = [skypostal_update_new(), skypostal_update_new()];
+                for update in handles {
+                    let set = |value| unsafe { skypostal_update_set_user_code(update, value) };
+                    assert_eq!([set(396), set(0)], [SKYPOSTAL_OK, SKYPOSTAL_INVALID_FIELD]);
+                    assert!(!live::holds(update.cast::<skypostal_options>()));
+                    unsafe { skypostal_update_free(update) };
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(come_and_go);
+            }
+        });
+    }
+
+    #[test]
+    fn a_client_that_is_freed_during_a_call_stays_until_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = CString::new(format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        unsafe {
+            let (options, update) = (skypostal_options_new(), skypostal_update_new());
+            skypostal_options_set_base_url(options, url.as_ptr());
+            skypostal_options_set_max_retries(options, 0);
+            skypostal_update_set_user_code(update, 396);
+            skypostal_update_set_app_key(update, c"a key".as_ptr());
+            skypostal_update_set_customer_box_id(update, 811111);
+            skypostal_update_set_customer_key(update, c"a key".as_ptr());
+            let mut client = ptr::null_mut();
+            assert_eq!(skypostal_client_new(options, &mut client, ptr::null_mut()), SKYPOSTAL_OK);
+
+            let (client, shared) = (client.expose_provenance(), update.expose_provenance());
+            let call = thread::spawn(move || {
+                let (client, update) =
+                    (ptr::with_exposed_provenance(client), ptr::with_exposed_provenance(shared));
+                let none = ptr::null_mut();
+                skypostal_client_update_personal_info(client, update, none, ptr::null_mut())
+            });
+            let (mut connection, _) = listener.accept().unwrap();
+            assert!(connection.read(&mut [0; 4096]).unwrap() > 0);
+            skypostal_client_free(ptr::with_exposed_provenance_mut(client));
+            let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"_verify\":true}]";
+            connection.write_all(answer).unwrap();
+            connection.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(call.join().unwrap(), SKYPOSTAL_OK);
+            skypostal_update_free(update);
+            skypostal_options_free(options);
+        }
     }
 
     /// `make header` sets SKYPOSTAL_WRITE_HEADER to write it.

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class SkyPostalError(Exception):
     """An update did not succeed.
 
-    Its text is one line with the chain of causes, and holds no key and no personal data.
+    Its text is one line with the chain of causes. It holds no key, and no personal data but what
+    may be in the service's own words for a refusal.
     """
 
     delivery: _Delivery

@@ -5,6 +5,9 @@
         ...
         assert sandbox.customers[BOX_ID]["customer_first_name"] == "New Name"
 
+Faults are scripted: `fail_next`, `refuse_next`, `answer_next`, `drop_connection`, `delay`. Under
+pytest the fixture `skypostal_sandbox` is one, running.
+
 It is not the service. Where neither the documentation nor an observation says what the service
 does, `ASSUMPTIONS` lists what the sandbox does. It knows nothing of the client.
 """
@@ -20,13 +23,16 @@ import re
 import socket
 import socketserver
 import sqlite3
+import ssl
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 PATH = "/wcf-services/service-customer.svc/customer/customer-update-personal-info"
@@ -61,9 +67,11 @@ _TEXTS = (
     "customer_birth_date",
     "customer_gender",
 )
+_CREDENTIALS = ("user_code", "app_key", "customer_box_id", "customer_key")
 _COLUMNS = ("customer_box_id", "cust_id", *_TEXTS)
 _TAX = "customer_tax_number"
-_DATABASE = "database"  # where an error is the system's, not the caller's
+_ACCEPTED = "accepted"  # the one outcome with which a customer was changed
+_JSON = "application/json; charset=utf-8"
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -77,7 +85,43 @@ class Request:
     headers: Message = field(repr=False)  # looked up in any case: headers["content-type"]
     body: bytes = field(repr=False)  # empty where it was not read: 411, 413, a bad length
     connection: int  # 1 for the first TCP connection, 2 for the second, ...
-    status: int  # what it was answered
+    status: int | None  # what it was answered; None: nothing, the connection was dropped
+    applied: bool  # whether the update was made, whatever was answered
+
+    def json(self) -> dict[str, Any]:
+        """The JSON object that it carries, keys included; a number with a fraction is a Decimal.
+
+        ValueError where the body is no JSON object.
+        """
+        members = json.loads(self.body, parse_float=Decimal)
+        if not isinstance(members, dict):
+            raise ValueError("body: a JSON object expected")
+        return members
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """`json` without the four credentials: what was to change, fit to be shown."""
+        return {name: value for name, value in self.json().items() if name not in _CREDENTIALS}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What goes back; a status of None is nothing, and the end of the connection."""
+
+    status: int | None
+    body: bytes = b""
+    content_type: str = "text/html; charset=utf-8"
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What happens to one update: it is made or not, the wait, and the answer or the usual one."""
+
+    name: str
+    applied: bool
+    delay: float
+    answer: _Answer | None
 
 
 class Customers(Mapping[int, dict[str, Any]]):
@@ -193,12 +237,25 @@ class Sandbox:
     idle_timeout: seconds until a silent connection is closed.
     max_requests: answers after which a connection is closed.
     log: called by the serving threads with a line per request, without keys or personal data.
+    tls: whether to speak TLS, with a certificate for `localhost`, 127.0.0.1, ::1 and the host by an
+        authority made for this sandbox, which `ca_file` holds. Needs `skypostal[testing]`.
 
-    `customers` are the records. OSError when it cannot listen, sqlite3.Error when it cannot use
-    the database.
+    OSError when it cannot listen, sqlite3.Error when it cannot use the database, ImportError when
+    tls needs what is not installed, ValueError for an argument out of range.
+
+    Faults. Each of the five methods adds `times` faults to one queue. Each update that arrives, a
+    client's retry too, takes the next one; when none is left, all is as usual. What is no POST to
+    `PATH` with a body of a good length takes none. `applied` says whether the update is made all
+    the same, before the wait and the answer; one that would be refused is not made either way.
+    `delay` is how many seconds later the answer comes. Threads may add faults and bring requests
+    at any time; of requests that arrive together, it is open which takes which.
     """
 
     customers: Customers
+    """The records, to add to and to look at."""
+    ca_file: Path | None
+    """A PEM file for a client to trust (`Client(ca_file=...)`); None without TLS. Lives until
+    `close`."""
 
     def __init__(
         self,
@@ -209,6 +266,7 @@ class Sandbox:
         idle_timeout: float = 15.0,
         max_requests: int = 100,
         log: Callable[[str], None] | None = None,
+        tls: bool = False,
     ) -> None:
         if not 0 < idle_timeout <= 86_400:
             raise ValueError("idle_timeout: seconds expected, more than 0 and at most 86400")
@@ -218,25 +276,35 @@ class Sandbox:
         self._lock = threading.Lock()
         self._connections = 0
         self._requests: collections.deque[Request] = collections.deque(maxlen=KEPT_REQUESTS)
-        self.customers = Customers(sqlite3.connect(os.fspath(db), check_same_thread=False))
-        try:
-            self.customers._create()
-            self._server = _Server((host, port), self)
-        except BaseException:
-            self.customers._close()
-            raise
+        self._faults: collections.deque[_Fault] = collections.deque()
+        self._closed = threading.Event()
         self._host = "127.0.0.1" if host in ("", "0.0.0.0") else host
+        self._scheme = "https" if tls else "http"
+        self.ca_file = None
+        with contextlib.ExitStack() as undo:
+            database = sqlite3.connect(os.fspath(db), check_same_thread=False)
+            self.customers = Customers(database)
+            undo.callback(self.customers._close)
+            self.customers._create()
+            context = None
+            if tls:
+                folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="skypostal-"))
+                self.ca_file = Path(folder, "ca.pem")
+                context = _tls_context(self.ca_file, self._host)
+            self._server = _Server((host, port), self, context)
+            self._undo = undo.pop_all()
         self._port = int(self._server.server_address[1])
         self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens, `http://HOST:PORT`: the base URL to give to a client."""
-        return f"http://{self._host}:{self._port}"
+        """Where it listens, `http://HOST:PORT` or `https://...`: the base URL for a client."""
+        return f"{self._scheme}://{self._host}:{self._port}"
 
     @property
     def requests(self) -> list[Request]:
-        """The last 10,000 requests in the order of their answers, each here before its answer."""
+        """The last 10,000 requests in the order of their answers, each here before its answer, and
+        before the wait of a `delay`."""
         with self._lock:
             return list(self._requests)
 
@@ -245,23 +313,120 @@ class Sandbox:
         """How many TCP connections it has served so far, open ones included."""
         return self._connections
 
+    def fail_next(
+        self,
+        *,
+        status: int = 503,
+        retry_after: int | None = None,
+        body: str | bytes | None = None,
+        applied: bool = False,
+        delay: float = 0.0,
+        times: int = 1,
+    ) -> None:
+        """Answers the next updates with an HTTP status, from 400 to 599.
+
+        retry_after: seconds for a `Retry-After` header; with 0 a client retries at once.
+        body: by default a page as WCF writes it.
+        """
+        if retry_after is not None:
+            _check("retry_after", retry_after, 0, 10**9, int)
+        _check("status", status, 400, 599, int)
+        page = _REQUEST_ERROR if body is None else _bytes(body)
+        self._script(
+            f"fail_next(status={status})",
+            _Answer(status, page, retry_after=retry_after),
+            applied=applied,
+            delay=delay,
+            times=times,
+        )
+
+    def refuse_next(
+        self,
+        *,
+        description: str = "Refused by the sandbox, as it was told to",
+        location: str = "sandbox",
+        system_error: bool = False,
+        delay: float = 0.0,
+        times: int = 1,
+    ) -> None:
+        """Refuses the next updates: status 200, `_verify` false, this `error`. Never applied."""
+        body = _answer({}, description, location, system_error)
+        self._script("refuse_next()", _Answer(200, body, _JSON), delay=delay, times=times)
+
+    def answer_next(
+        self, body: str | bytes, *, applied: bool = False, delay: float = 0.0, times: int = 1
+    ) -> None:
+        """Answers the next updates with status 200 and this body, whatever it is."""
+        answer = _Answer(200, _bytes(body), _JSON)
+        self._script("answer_next()", answer, applied=applied, delay=delay, times=times)
+
+    def drop_connection(self, *, applied: bool = False, delay: float = 0.0, times: int = 1) -> None:
+        """Reads the next updates whole and ends their connections with no byte of an answer.
+
+        With a `delay` beyond the client's timeout: an answer that never comes.
+        """
+        self._script("drop_connection()", _Answer(None), applied=applied, delay=delay, times=times)
+
+    def delay(self, seconds: float, *, times: int = 1) -> None:
+        """Makes the next updates as usual and at once, and answers them so many seconds later."""
+        _check("seconds", seconds, 0, 86_400, int, float)
+        self._script(f"delay({seconds})", None, applied=True, delay=seconds, times=times)
+
+    @property
+    def pending_faults(self) -> list[str]:
+        """The calls that added the faults which no update has taken yet, once for each fault.
+
+        A test that ends with any did not test what it meant to.
+        """
+        with self._lock:
+            return [fault.name for fault in self._faults]
+
+    def clear_faults(self) -> None:
+        """Forgets the faults that no update has taken yet."""
+        with self._lock:
+            self._faults.clear()
+
+    def _script(
+        self,
+        name: str,
+        answer: _Answer | None,
+        *,
+        applied: bool = False,
+        delay: float,
+        times: int,
+    ) -> None:
+        _check("delay", delay, 0, 86_400, int, float)
+        _check("times", times, 1, 1_000_000, int)
+        with self._lock:
+            self._faults.extend([_Fault(name, applied, delay, answer)] * times)
+
+    def _take_fault(self) -> _Fault:
+        with self._lock:
+            return self._faults.popleft() if self._faults else _Fault("", True, 0.0, None)
+
     def start(self) -> None:
         """Begins to answer, in threads of its own. Only once: RuntimeError."""
         if self._thread is not None:
             raise RuntimeError("a sandbox can be started only once")
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="skypostal-sandbox", daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, name="skypostal-sandbox", daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        # Not serve_forever, which notices its end only by asking now and then.
+        while not self._closed.is_set():
+            self._server.handle_request()
 
     def close(self) -> None:
         """Stops listening, ends open connections, closes the database. May be repeated."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
         if self._thread is not None:
-            self._server.shutdown()
+            self._server.wake()
             self._thread.join()
         self._server.disconnect()
         self._server.server_close()
-        self.customers._close()
+        self._undo.close()
 
     def __enter__(self) -> Sandbox:
         self.start()
@@ -269,6 +434,36 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _check(
+    name: str, value: object, least: int, most: int, *kinds: type[int] | type[float]
+) -> None:
+    if type(value) not in kinds or not least <= value <= most:  # type: ignore[operator]
+        number = "an integer" if kinds == (int,) else "a number"
+        raise ValueError(f"{name}: {number} expected, from {least} to {most}")
+
+
+def _bytes(body: str | bytes) -> bytes:
+    if not isinstance(body, (str, bytes)):
+        raise ValueError("body: str or bytes expected")
+    return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+
+
+def _tls_context(ca_file: Path, host: str) -> ssl.SSLContext:
+    """A certificate for this machine, whose authority is written to ca_file."""
+    try:
+        import trustme
+    except ImportError:
+        raise ImportError(
+            "a sandbox with tls needs trustme: pip install 'skypostal[testing]'"
+        ) from None
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    names = dict.fromkeys(["localhost", "127.0.0.1", "::1", host])
+    authority.issue_cert(*names).configure_cert(context)
+    return context
 
 
 class _Refused(Exception):
@@ -308,12 +503,12 @@ def _update(customers: Customers, body: bytes) -> tuple[str, bytes]:
             raise _Refused("The birth date is not a day in YYYY-MM-DD form", "customer_birth_date")
         if changes["customer_gender"] not in (None, "M", "F"):
             raise _Refused("The gender is neither M nor F", "customer_gender")
-        return "accepted", _answer(customers._update(box_id, changes))
+        return _ACCEPTED, _answer(customers._update(box_id, changes))
     except _Refused as refusal:
         description, location = refusal.args
         return f"refused: {description}", _answer({}, description, location)
     except sqlite3.Error as error:
-        return f"failed: {error}", _answer({}, str(error), _DATABASE)
+        return f"failed: {error}", _answer({}, str(error), "database", True)
 
 
 class _Number(str):
@@ -362,7 +557,12 @@ def _is_day(text: str) -> bool:
         return False
 
 
-def _answer(record: Mapping[str, Any], description: str = "", location: str = "") -> bytes:
+def _answer(
+    record: Mapping[str, Any],
+    description: str = "",
+    location: str = "",
+    system_error: bool = False,
+) -> bytes:
     """The answer as DataContractJsonSerializer writes it: no spaces, members in ordinal order."""
     birth = record.get("customer_birth_date")
     members = {
@@ -377,7 +577,7 @@ def _answer(record: Mapping[str, Any], description: str = "", location: str = ""
     error = {
         "error_description": description,
         "error_location": location,
-        "system_error": location == _DATABASE,
+        "system_error": system_error,
     }
     # json cannot write a Decimal.
     tax = _plain(record.get(_TAX)) or "null"
@@ -435,16 +635,18 @@ class _Handler(BaseHTTPRequestHandler):
         with self.sandbox._lock:
             self.sandbox._connections += 1
             self.number = self.sandbox._connections
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.do_handshake()
 
     def serve(self) -> None:
         length = ",".join(self.headers.get_all("Content-Length", []))
         if "Transfer-Encoding" in self.headers or (self.command == "POST" and not length):
             page = _page("Length Required", "HTTP Error 411. The request must have a length.")
-            self.refuse_unread(411, "no length", page)
+            self.refuse_unread("no length", _Answer(411, page))
         elif not re.fullmatch("[0-9]{0,18}", length):
-            self.refuse_unread(400, "malformed length", _REQUEST_ERROR)
+            self.refuse_unread("malformed length", _Answer(400, _REQUEST_ERROR))
         elif int(length or 0) > MAX_BODY:
-            self.refuse_unread(413, "body too long", b"")
+            self.refuse_unread("body too long", _Answer(413))
         else:
             if self.headers.get("Expect", "").lower() == "100-continue":
                 self.send_response_only(100)
@@ -462,22 +664,34 @@ class _Handler(BaseHTTPRequestHandler):
     def serve_body(self, body: bytes) -> None:
         if self.path != PATH:
             page = _page("Service", "Endpoint not found.")
-            return self.answer(404, "unknown path", page, received=body)
-        if self.command != "POST":
+            self.answer("unknown path", _Answer(404, page), body)
+        elif self.command != "POST":
             page = _page("Service", "Method not allowed.")
-            return self.answer(405, "not a POST", page, received=body)
+            self.answer("not a POST", _Answer(405, page), body)
+        else:
+            self.serve_update(body)
+
+    def serve_update(self, body: bytes) -> None:
+        fault = self.sandbox._take_fault()
+        outcome, answer = self.update(body) if fault.applied else ("not applied", _Answer(None))
+        applied = outcome == _ACCEPTED
+        if fault.name:
+            outcome += f", {fault.name}"
+        self.answer(outcome, fault.answer or answer, body, applied=applied, delay=fault.delay)
+
+    def update(self, body: bytes) -> tuple[str, _Answer]:
         try:
             charset = self.headers.get_content_charset("utf-8")
             if (self.headers.get_content_type(), charset) != ("application/json", "utf-8"):
                 raise ValueError("not application/json")
             outcome, answer = _update(self.sandbox.customers, body)
+            return outcome, _Answer(200, answer, _JSON)
         except (ValueError, OverflowError) as error:
-            return self.answer(400, f"malformed: {error}", _REQUEST_ERROR, received=body)
-        self.answer(200, outcome, answer, "application/json; charset=utf-8", received=body)
+            return f"malformed: {error}", _Answer(400, _REQUEST_ERROR)
 
-    def refuse_unread(self, status: int, outcome: str, page: bytes) -> None:
+    def refuse_unread(self, outcome: str, answer: _Answer) -> None:
         self.close_connection = True
-        self.answer(status, outcome, page)
+        self.answer(outcome, answer)
         # Closing over unread bytes would reset the connection and might destroy the answer on its
         # way: give the other side a moment, and some room, to finish.
         self.wfile.flush()
@@ -487,32 +701,43 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(
         self,
-        status: int,
         outcome: str,
-        body: bytes,
-        content_type: str = "text/html; charset=utf-8",
-        *,
+        answer: _Answer,
         received: bytes = b"",
+        *,
+        applied: bool = False,
+        delay: float = 0.0,
     ) -> None:
         self.answers += 1
-        request = Request(self.command, self.path, self.headers, received, self.number, status)
+        request = Request(
+            self.command, self.path, self.headers, received, self.number, answer.status, applied
+        )
         with self.sandbox._lock:
             self.sandbox._requests.append(request)
+        self.sandbox._closed.wait(delay)
+        if answer.status is None:
+            self.close_connection = True
+        else:
+            self.send(answer.status, answer)
+        if self.sandbox._log is not None:
+            time = datetime.datetime.now().strftime("%H:%M:%S")
+            path = self.path.partition("?")[0].encode("unicode_escape").decode()
+            self.sandbox._log(f"{time} {self.command} {path} {answer.status or '-'} {outcome}")
+
+    def send(self, status: int, answer: _Answer) -> None:
         self.send_response(status)
         if status == 405:
             self.send_header("Allow", "POST")
-        if body:
-            self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
+        if answer.retry_after is not None:
+            self.send_header("Retry-After", str(answer.retry_after))
+        if answer.body:
+            self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
         if self.close_connection or self.answers >= self.sandbox._max_requests:
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
-        if self.sandbox._log is not None:
-            time = datetime.datetime.now().strftime("%H:%M:%S")
-            path = self.path.partition("?")[0].encode("unicode_escape").decode()
-            self.sandbox._log(f"{time} {self.command} {path} {status} {outcome}")
+            self.wfile.write(answer.body)
 
     def handle_expect_100(self) -> bool:
         return True  # `serve` looks at the length first
@@ -526,9 +751,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
+    timeout = 1.0  # after which the end is noticed even where `wake` wakes nobody
 
-    def __init__(self, address: tuple[str, int], sandbox: Sandbox) -> None:
+    def __init__(
+        self, address: tuple[str, int], sandbox: Sandbox, context: ssl.SSLContext | None
+    ) -> None:
         self.sandbox = sandbox
+        self._context = context
         self._open: set[Any] = set()
         self._closed_one = threading.Condition()
         super().__init__(address, _Handler)
@@ -536,6 +765,19 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         # Not http.server's own, which asks the DNS for the host's name.
         socketserver.TCPServer.server_bind(self)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = self.socket.accept()
+        if self._context is not None:
+            # The handshake is left to the connection's own thread: it may take long, or fail.
+            connection = self._context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def wake(self) -> None:
+        """Ends a `handle_request` that waits for a connection."""
+        self.socket.shutdown(socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._closed_one:
@@ -552,7 +794,8 @@ class _Server(ThreadingHTTPServer):
         with self._closed_one:
             for connection in self._open:
                 with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                    # Not SSLSocket's, which pulls TLS from under the connection's thread.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
             self._closed_one.wait_for(lambda: not self._open, timeout=5)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -1,4 +1,6 @@
-/* NULL, freed, misaligned and foreign handles: a status or an absent value, and never a crash. */
+/* NULL, freed, misaligned and foreign handles: a status or an absent value, and never a crash.
+ * The argument says whether the handles are "live", or "stale", where only a debug build of the
+ * library can tell without a look at memory that was freed. */
 #include "support.h"
 
 static int (*const option_texts[])(skypostal_options *, const char *) = {
@@ -119,65 +121,194 @@ static void bad_error(void *bad)
     skypostal_error_free(bad);
 }
 
-int main(void)
+struct handles {
+    skypostal_options *options;
+    skypostal_update *update;
+    skypostal_client *client;
+    skypostal_personal_info *info;
+    skypostal_error *error;
+};
+
+static void new_handles(struct handles *handles)
 {
-    skypostal_options *options = skypostal_options_new();
-    skypostal_update *update = new_update();
-    skypostal_client *client = new_client(NULL);
-    skypostal_personal_info *info = NULL;
-    skypostal_error *error = NULL;
-    void *handles[7];
+    handles->options = skypostal_options_new();
+    handles->update = new_update();
+    handles->client = new_client(NULL);
+    CHECK_INT(skypostal_client_update_personal_info(handles->client, handles->update,
+                                                    &handles->info, NULL),
+              SKYPOSTAL_OK);
+    CHECK_INT(skypostal_client_new(handles->options, NULL, &handles->error), SKYPOSTAL_MISUSE);
+    CHECK_TEXT(skypostal_error_message(handles->error), "out is NULL");
+}
+
+static void free_handles(struct handles *handles)
+{
+    skypostal_error_free(handles->error);
+    skypostal_personal_info_free(handles->info);
+    skypostal_client_free(handles->client);
+    skypostal_update_free(handles->update);
+    skypostal_options_free(handles->options);
+}
+
+/* Each handle where one of another type belongs; then NULL and pointers to what is no handle. */
+static void foreign(void)
+{
+    static const char *const names[] = {"options", "update", "client", "info", "error", "NULL",
+                                        "a pointer that is not aligned", "the program's own"};
+    static int64_t own[8];
+    struct handles handles;
+    void *all[COUNT(names)];
     size_t at;
 
-    CHECK_INT(skypostal_client_update_personal_info(client, update, &info, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_client_new(options, NULL, NULL), SKYPOSTAL_MISUSE);
-    CHECK_INT(skypostal_client_new(options, NULL, &error), SKYPOSTAL_MISUSE);
-    CHECK_HOLDS(skypostal_error_message(error), "out is NULL");
-
-    /* Each handle where one of another type belongs; then NULL and one that points astray. */
-    handles[0] = options;
-    handles[1] = update;
-    handles[2] = client;
-    handles[3] = info;
-    handles[4] = error;
-    handles[5] = NULL;
-    handles[6] = (char *)options + 1;
-    for (at = 0; at < COUNT(handles); at++) {
-        check_about = (const char *const[]){"options", "update", "client", "info", "error", "NULL",
-                                            "a pointer that is not aligned"}[at];
+    new_handles(&handles);
+    all[0] = handles.options;
+    all[1] = handles.update;
+    all[2] = handles.client;
+    all[3] = handles.info;
+    all[4] = handles.error;
+    all[5] = NULL;
+    all[6] = (char *)handles.options + 1;
+    all[7] = own;
+    for (at = 0; at < COUNT(all); at++) {
+        check_about = names[at];
         if (at != 0)
-            bad_options(handles[at]);
+            bad_options(all[at]);
         if (at != 1)
-            bad_update(handles[at], client);
+            bad_update(all[at], handles.client);
         if (at != 2)
-            bad_client(handles[at], update);
+            bad_client(all[at], handles.update);
         if (at != 3)
-            bad_info(handles[at]);
+            bad_info(all[at]);
         if (at != 4)
-            bad_error(handles[at]);
+            bad_error(all[at]);
     }
 
     check_about = "the handles afterwards";
-    CHECK_TEXT(skypostal_personal_info_customer_identity_number(info), "123456789");
-    CHECK_HOLDS(skypostal_error_message(error), "out is NULL");
-    CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_options_set_base_url(options, NULL), SKYPOSTAL_OK);
+    CHECK_TEXT(skypostal_personal_info_customer_identity_number(handles.info), "123456789");
+    CHECK_TEXT(skypostal_error_message(handles.error), "out is NULL");
+    CHECK_INT(skypostal_client_update_personal_info(handles.client, handles.update, NULL, NULL),
+              SKYPOSTAL_OK);
+    CHECK_INT(skypostal_options_set_base_url(handles.options, NULL), SKYPOSTAL_OK);
+    free_handles(&handles);
+}
 
-    /* As far as can be told: nothing else was allocated in between. */
-    check_about = "freed";
-    skypostal_personal_info_free(info);
-    bad_info(info);
-    skypostal_error_free(error);
-    bad_error(error);
-    skypostal_options_free(options);
-    bad_options(options);
-    {
-        skypostal_client *another = new_client(NULL);
-        skypostal_client_free(client);
-        bad_client(client, update);
+/* Handles may be freed in any order: none needs another. */
+static void order(void)
+{
+    struct handles handles;
+
+    check_about = "order";
+    new_handles(&handles);
+    skypostal_options_free(handles.options);
+    CHECK_INT(skypostal_client_update_personal_info(handles.client, handles.update, NULL, NULL),
+              SKYPOSTAL_OK);
+    CHECK_INT(skypostal_client_cancel(handles.client), SKYPOSTAL_OK);
+    skypostal_client_free(handles.client);
+    skypostal_update_free(handles.update);
+    CHECK_TEXT(skypostal_personal_info_customer_identity_number(handles.info), "123456789");
+    skypostal_personal_info_free(handles.info);
+    CHECK_TEXT(skypostal_error_message(handles.error), "out is NULL");
+    skypostal_error_free(handles.error);
+}
+
+/* On failure *out becomes NULL, on success *error does, whatever they were; either may be NULL but
+ * for the out of a client. */
+static void outputs(void)
+{
+    static const struct {
+        const char *about, *base_url, *gender;
+        int made, sent;
+    } rows[] = {
+        {"success", NULL, "M", SKYPOSTAL_OK, SKYPOSTAL_OK},
+        {"a bad field", NULL, "X", SKYPOSTAL_OK, SKYPOSTAL_INVALID_FIELD},
+        {"no server", "http://127.0.0.1:9", "M", SKYPOSTAL_OK, SKYPOSTAL_CONNECT},
+        {"a client that was not made", "nonsense", "M", SKYPOSTAL_CONFIGURATION, SKYPOSTAL_MISUSE},
+    };
+    size_t row;
+    int with_out, with_error;
+
+    for (row = 0; row < COUNT(rows); row++) {
+        skypostal_options *options = skypostal_options_new();
+        skypostal_update *update = new_update();
+        check_about = rows[row].about;
+        /* Every status of a setter is ignored: what is wrong is told all the same. */
+        skypostal_options_read_environment(options);
+        skypostal_options_set_max_retries(options, 0);
+        if (rows[row].base_url)
+            skypostal_options_set_base_url(options, rows[row].base_url);
+        skypostal_update_set_customer_gender(update, rows[row].gender);
+        for (with_error = 0; with_error < 2; with_error++) {
+            for (with_out = 0; with_out < 2; with_out++) {
+                skypostal_client *client = GARBAGE;
+                skypostal_personal_info *info = GARBAGE;
+                skypostal_error *error = GARBAGE;
+
+                CHECK_INT(skypostal_client_new(options, &client, with_error ? &error : NULL),
+                          rows[row].made);
+                CHECK_INT(client != NULL, rows[row].made == SKYPOSTAL_OK);
+                CHECK(!with_error || (error == NULL) == (rows[row].made == SKYPOSTAL_OK));
+                if (with_error)
+                    skypostal_error_free(error);
+                error = GARBAGE;
+
+                CHECK_INT(skypostal_client_update_personal_info(client, update,
+                                                                with_out ? &info : NULL,
+                                                                with_error ? &error : NULL),
+                          rows[row].sent);
+                CHECK(!with_out || (info != NULL) == (rows[row].sent == SKYPOSTAL_OK));
+                CHECK(!with_error || (error == NULL) == (rows[row].sent == SKYPOSTAL_OK));
+                if (with_error) {
+                    CHECK_INT(skypostal_error_kind(error),
+                              error ? rows[row].sent : SKYPOSTAL_MISUSE);
+                    skypostal_error_free(error);
+                }
+                if (with_out)
+                    skypostal_personal_info_free(info);
+                skypostal_client_free(client);
+            }
+        }
+        skypostal_options_free(options);
         skypostal_update_free(update);
-        bad_update(update, another);
-        skypostal_client_free(another);
     }
-    return check_result();
+}
+
+/* Every function after its handle was freed, as far as can be told: nothing else was allocated in
+ * between. Among them is the second free. */
+static void freed(void)
+{
+    struct handles handles;
+    skypostal_client *another = new_client(NULL);
+
+    check_about = "freed";
+    new_handles(&handles);
+    skypostal_personal_info_free(handles.info);
+    bad_info(handles.info);
+    skypostal_error_free(handles.error);
+    bad_error(handles.error);
+    skypostal_options_free(handles.options);
+    bad_options(handles.options);
+    skypostal_client_free(handles.client);
+    bad_client(handles.client, handles.update);
+    skypostal_update_free(handles.update);
+    bad_update(handles.update, another);
+    skypostal_client_free(another);
+}
+
+static void *live(void *nothing)
+{
+    foreign();
+    order();
+    outputs();
+    return nothing;
+}
+
+static void *stale(void *nothing)
+{
+    freed();
+    return nothing;
+}
+
+int main(int argc, char **argv)
+{
+    return run_on_a_thread(argc == 2 && strcmp(argv[1], "stale") == 0 ? stale : live);
 }

@@ -1,6 +1,8 @@
 /* Every option: its check, what is remembered, and which source wins. */
 #include "support.h"
 
+#include <limits.h>
+
 typedef int (*set_text)(skypostal_options *, const char *);
 
 /* Makes a client, which must fail because of this option, or succeed when it is NULL. */
@@ -99,6 +101,10 @@ static void numbers(void)
     CHECK_INT(skypostal_options_set_user_code(options, INT64_MAX), SKYPOSTAL_OK);
     CHECK_INT(skypostal_options_set_timeout_ms(options, 0), SKYPOSTAL_CONFIGURATION);
     CHECK_INT(skypostal_options_set_connect_timeout_ms(options, 0), SKYPOSTAL_CONFIGURATION);
+    CHECK_INT(skypostal_options_set_user_code(options, INT64_MIN), SKYPOSTAL_INVALID_FIELD);
+    CHECK_INT(skypostal_options_set_user_code(options, 396), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_options_set_max_retries(options, INT_MAX), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_options_set_max_retries(options, INT_MIN), SKYPOSTAL_CONFIGURATION);
     CHECK_INT(skypostal_options_set_max_retries(options, -1), SKYPOSTAL_CONFIGURATION);
     make(options, SKYPOSTAL_CONFIGURATION, "timeout");
     CHECK_INT(skypostal_options_set_timeout(options, 1), SKYPOSTAL_OK);
@@ -107,7 +113,9 @@ static void numbers(void)
     make(options, SKYPOSTAL_CONFIGURATION, "max_retries");
     CHECK_INT(skypostal_options_set_max_retries(options, 0), SKYPOSTAL_OK);
     make(options, SKYPOSTAL_OK, NULL);
+    CHECK_INT(skypostal_options_set_trust_env(options, INT_MAX), SKYPOSTAL_CONFIGURATION);
     CHECK_INT(skypostal_options_set_trust_env(options, 2), SKYPOSTAL_CONFIGURATION);
+    CHECK_INT(skypostal_options_set_allow_http(options, INT_MIN), SKYPOSTAL_CONFIGURATION);
     CHECK_INT(skypostal_options_set_allow_http(options, -1), SKYPOSTAL_CONFIGURATION);
     make(options, SKYPOSTAL_CONFIGURATION, "trust_env");
     CHECK_INT(skypostal_options_set_trust_env(options, 0), SKYPOSTAL_OK);

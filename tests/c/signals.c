@@ -5,6 +5,7 @@
 #include <locale.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/time.h>
 
 #define SIGNALS 65
 
@@ -109,6 +110,24 @@ static void be_hung_up_on(void)
     skypostal_client_free(client);
 }
 
+/* Signals that come all the time, to a handler that interrupts what is interruptible, end no call. */
+static void be_interrupted(void)
+{
+    static const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    struct sigaction action;
+    int at;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = handle;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (at = 0; at < 50; at++)
+        live();
+    setitimer(ITIMER_REAL, &never, NULL);
+    CHECK_INT(handled, SIGALRM);
+    handled = 0;
+}
+
 int main(void)
 {
     struct state before;
@@ -121,6 +140,9 @@ int main(void)
     live();
     be_hung_up_on();
     check_same(&before);
+
+    check_about = "a host that is interrupted";
+    be_interrupted();
 
     check_about = "a host that handles SIGPIPE";
     memset(&action, 0, sizeof(action));

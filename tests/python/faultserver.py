@@ -203,6 +203,11 @@ class FaultServer:
             self._listener.listen()
             self._run(self._accept)
 
+    def leave(self) -> None:
+        """Refuses connections from now on; those that are open stay."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def _fill(self) -> None:
         """Fills the queue of those who wait to be accepted, until nobody else gets through."""
         self._listener.listen(0)

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import ROOT, CLibrary
+from conftest import ROOT, VALGRIND, CLibrary
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
 
@@ -56,11 +56,15 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-def checked(command: list[str], sandbox: Sandbox) -> str:
+def finished(command: list[str], sandbox: Sandbox) -> subprocess.CompletedProcess[str]:
     given = environment(sandbox)
-    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr}"
-    return done.stdout
+    return done
+
+
+def checked(command: list[str], sandbox: Sandbox) -> str:
+    return finished(command, sandbox).stdout
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +118,20 @@ def test_an_error_says_what_went_wrong_and_whether_the_customer_was_changed(run:
     run("errors")
 
 
-def test_misuse_is_a_status_and_not_a_crash(run: Run) -> None:
-    run("misuse")
+@pytest.mark.parametrize("handles", ["live", "stale"])
+def test_misuse_is_a_status_and_not_a_crash(handles: str, run: Run) -> None:
+    run("misuse", handles)
+
+
+def test_a_debug_build_tells_misuse_on_the_standard_error(
+    debug_c_library: CLibrary, patient: Sandbox
+) -> None:
+    program = str(debug_c_library.compile(ROOT / "tests" / "c" / "misuse.c", *FLAGS))
+    for handles in ["live", "stale"]:
+        errors = finished([program, handles], patient).stderr
+        for name in ["options", "client", "update", "info", "error"]:
+            assert f"skypostal: {name} was freed, or is a handle of another type\n" in errors
+        assert "NULL" not in errors  # as freeing it is no misuse
 
 
 def test_every_function_that_takes_a_handle_is_misused() -> None:
@@ -210,17 +226,108 @@ def test_a_program_can_be_linked_statically(c_library: CLibrary, sandbox: Sandbo
     assert json.loads(checked([program], sandbox)) == DOCUMENTED_ANSWER
 
 
+# Each with its argument, if it takes one.
+MEMCHECKED = ["golden", "errors", "fields", "options", "version", "misuse live"]
+
+
 @pytest.mark.memcheck
-@pytest.mark.parametrize("name", ["golden", "errors", "fields", "options"])
+@pytest.mark.parametrize("program", MEMCHECKED)
 def test_no_memory_is_lost_or_misused(
-    name: str, programs: Callable[[str], str], sandbox: Sandbox
+    program: str, programs: Callable[[str], str], sandbox: Sandbox
 ) -> None:
-    kinds = "definite,indirect,possible"
-    checked(
-        [
-            *["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full"],
-            f"--suppressions={ROOT / 'tests' / 'c' / 'valgrind.supp'}",
-            *[f"--show-leak-kinds={kinds}", f"--errors-for-leak-kinds={kinds}", programs(name)],
-        ],
-        sandbox,
-    )
+    name, *arguments = program.split()
+    checked([*VALGRIND, programs(name), *arguments], sandbox)
+
+
+@pytest.mark.memcheck
+@pytest.mark.parametrize("handles", ["live", "stale"])
+def test_a_debug_build_tells_stale_handles_without_a_look_at_them(
+    handles: str, debug_c_library: CLibrary, sandbox: Sandbox
+) -> None:
+    program = str(debug_c_library.compile(ROOT / "tests" / "c" / "misuse.c", *FLAGS))
+    checked([*VALGRIND, program, handles], sandbox)
+
+
+def test_every_function_is_called_from_c_and_under_valgrind() -> None:
+    names = {program.split()[0] for program in MEMCHECKED}
+    files = ["support.h", *(f"{name}.c" for name in names)]
+    sources = [(ROOT / "tests" / "c" / file).read_text() for file in files]
+    code = re.sub(r"/\*.*?\*/", "", "".join(sources), flags=re.DOTALL)
+    assert DECLARED - set(re.findall(r"skypostal_\w+", code)) == set()
+
+
+def manual() -> dict[str, str]:
+    """Every public item of the header, with the comment that stands before it."""
+    text = HEADER.read_text()
+    text = text[text.index("#include <stdint.h>") : text.rindex("#ifdef __cplusplus")]
+    item = r"#define (\w+)|typedef struct \w+ (\w+);|^SKYPOSTAL_API\s[^(]*?(\w+)\("
+    items: dict[str, str] = {}
+    for found in re.finditer(item, text, re.MULTILINE):
+        name = found[1] or found[2] or found[3]
+        before = text[: found.start()].removesuffix("#ifndef SKYPOSTAL_API\n")
+        comment = re.search(r"/\*\*((?:(?!\*/).)*)\*/\n\Z", before, re.DOTALL)
+        items[name] = " ".join(comment[1].replace("\n *", " ").split()) if comment else ""
+    return items
+
+
+def test_every_public_item_is_explained() -> None:
+    items = manual()
+    assert {name for name in items if name.startswith("skypostal_")} > DECLARED
+    assert len(items) > len(DECLARED) + 20
+    assert [name for name, comment in items.items() if len(comment) < 8] == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "at most 8192 UTF-16 units (observed: longer ones are refused)",
+        "ll other Unicode arrives unchanged",
+        "empty text would clear a field is documented nowhere",
+        "at most 65536 bytes (observed)",
+        "the customer's e-mail address was changed (documented)",
+        "numeric (documented): digits with an optional fraction",
+        "at most 28 digits",
+        "leading zeros are dropped",
+        "from 1753-01-01 to today, wherever on Earth today is latest",
+        '"M" or "F" (documented)',
+        "given by SkyPostal for one environment (documented)",
+        "obtained by registration or login (documented)",
+        "production's was seen in use elsewhere",
+        "status 408, 429, 502, 503 or 504",
+        "(documented: it sets fields to values)",
+        "With 0 an update is sent at most once",
+        "With no change at all the current record comes back",
+        "beside the operating system's, which",
+        "SSL_CERT_FILE and SSL_CERT_DIR replace",
+        'year 1, which stands for "not set" (observed)',
+    ],
+)
+def test_the_manuals_of_c_and_python_state_the_same_rules(rule: str) -> None:
+    stubs = (ROOT / "python" / "skypostal" / "_native.pyi").read_text()
+    assert rule in " ".join(stubs.replace("`", "").split())
+    assert rule in " ".join(manual().values()).replace("`", "")
+
+
+def test_ownership_units_and_statuses_are_said_where_they_matter() -> None:
+    items = manual()
+    code = " ".join(CODE.split())
+    for name in DECLARED:
+        comment = items[name]
+        # The type before a name, with what it points to.
+        (returned,) = re.findall(rf"SKYPOSTAL_API ([\w ]*\W*)\b{name}\(", code)
+        if returned.startswith("const char *"):
+            assert "Borrowed" in comment or "Static" in comment, name
+            assert "NULL" in comment, name
+        elif "*" in returned or name == "skypostal_client_new":
+            assert "ours" in comment and "_free`" in comment, name
+        if name.endswith("_ms"):
+            assert "milliseconds" in comment, name
+        if name.endswith("_free"):
+            assert "NULL is ignored" in comment, name
+        setter = re.fullmatch(r"(skypostal_\w+)_set_\w+", name)
+        if setter or name in ("skypostal_client_new", "skypostal_client_cancel"):
+            statuses = items[setter[1]] if setter else comment
+            assert "SKYPOSTAL_OK" in statuses and "SKYPOSTAL_MISUSE" in statuses, name
+    for handle in ("options", "client", "update", "personal_info", "error"):
+        comment = items[f"skypostal_{handle}"]
+        assert f"skypostal_{handle}_free`" in comment and "thread" in comment, handle

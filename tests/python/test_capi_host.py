@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, CLibrary
+from conftest import ROOT, CLibrary, example_of
+from faultserver import FaultServer, close, read
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
@@ -47,14 +47,30 @@ def test_forks_while_other_threads_call(c_library: CLibrary, sandbox: Sandbox) -
     assert not used["Child"] & used["Parent"]
 
 
-def test_the_headers_example_runs(c_library: CLibrary, tmp_path: Path) -> None:
-    header = (ROOT / "include" / "skypostal.h").read_text()
-    lines = re.findall(r"^ \*     (.*)$", header[: header.index("*/")], re.MULTILINE)
-    body = "\n".join(lines).replace("the customer's key", CUSTOMER_KEY)
-    source = tmp_path / "header_example.c"
-    source.write_text(
-        f"#include <skypostal.h>\n#include <stdio.h>\n\nint main(void)\n{{\n{body}\nreturn 0;\n}}\n"
-    )
-    program = c_library.compile(source, "-std=c89", "-Wstrict-prototypes")
-    done = subprocess.run([program], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "updated: New Name\n")
+@pytest.mark.parametrize("suffix,standard", [("c", "c89"), ("cpp", "c++98")])
+def test_the_headers_example_runs(
+    suffix: str,
+    standard: str,
+    c_library: CLibrary,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / f"header_example.{suffix}"
+    source.write_text(example_of(ROOT / "include" / "skypostal.h"))
+    program = c_library.compile(source, f"-std={standard}")
+
+    def run() -> tuple[int, str]:
+        done = subprocess.run([program], capture_output=True, text=True)
+        return done.returncode, done.stdout
+
+    assert run() == (0, "customer 51736835 is up to date\n")
+    monkeypatch.setenv("SKYPOSTAL_APP_KEY", "not the key")
+    status, text = run()
+    assert status == 8 and text.startswith("not updated: the service refused the update")
+    monkeypatch.setenv("SKYPOSTAL_BASE_URL", "nonsense")
+    status, text = run()
+    assert status == 2 and text.startswith("not updated: base_url: ")
+    with FaultServer([[read, close]] * 3) as server:
+        monkeypatch.setenv("SKYPOSTAL_BASE_URL", server.url)
+        status, text = run()
+    assert status == 5 and text.startswith("perhaps updated, run this again: ")

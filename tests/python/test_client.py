@@ -12,12 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -40,54 +37,15 @@ DOCUMENTED: Any = {
 }
 
 
-@pytest.fixture
-def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
-    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
-    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
-
-
-@contextmanager
-def serve(*script: tuple[float, bytes]) -> Iterator[str]:
-    """Answers one request per connection, each after so many seconds; the address."""
-    stopped = threading.Event()
-
-    def exchange(connection: socket.socket, delay: float, answer: bytes) -> None:
-        with connection:
-            received = b""
-            while not received.endswith(b"}"):
-                received += connection.recv(65536) or b"}"  # the client has left
-            if not stopped.wait(delay):
-                head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-                connection.sendall(head % len(answer) + answer)
-
-    def accept() -> None:
-        for delay, answer in script:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=exchange, args=(connection, delay, answer)).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            stopped.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
 def client_of(url: str, **options: Any) -> Client:
     return Client(**{"user_code": USER_CODE, "app_key": APP_KEY, "base_url": url, **options})
 
 
 def answered(members: bytes) -> PersonalInfo:
     """What becomes of an answer with these members."""
-    with serve((0, b'[{"_verify":true,%s}]' % members)) as url:
-        return client_of(url, max_retries=0).update_personal_info(**WHO)
+    with Sandbox() as sandbox:
+        sandbox.answer_next(b'[{"_verify":true,%s}]' % members)
+        return client_of(sandbox.url, max_retries=0).update_personal_info(**WHO)
 
 
 def assert_documented(info: PersonalInfo) -> None:
@@ -560,30 +518,28 @@ def test_threads_share_a_client_and_get_their_own_answers(client: Client, sandbo
 
 
 @pytest.fixture
-def silent() -> Iterator[str]:
-    """The address of a server that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+def silent(sandbox: Sandbox) -> str:
+    """The address of a server that never answers its first request."""
+    sandbox.delay(60)
+    return sandbox.url
 
 
-GOLDEN = b'[{"_verify":true,"cust_id":51736835}]'
-
-
-def test_other_threads_go_on_while_a_call_waits() -> None:
+def test_other_threads_go_on_while_a_call_waits(client: Client, sandbox: Sandbox) -> None:
     counted = 0
-    with serve((0.3, GOLDEN)) as url, ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(client_of(url).update_personal_info, **WHO)
+    sandbox.delay(0.3)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(client.update_personal_info, **WHO)
         while not answer.done():
             counted += 1
     assert answer.result().cust_id == 51736835
     assert counted > 10_000
 
 
-def test_ctrl_c_ends_a_call_at_once_and_the_next_one_works() -> None:
+def test_ctrl_c_ends_a_call_at_once_and_the_next_one_works(environment: None, silent: str) -> None:
     code = f"""
-import signal, time, skypostal, sys
+import signal, time, skypostal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-client = skypostal.Client(user_code=1, app_key="k", base_url=sys.argv[1])
+client = skypostal.Client()
 for _ in range(2):
     try:
         print("calling", flush=True)
@@ -591,17 +547,16 @@ for _ in range(2):
     except KeyboardInterrupt:
         print(time.monotonic(), flush=True)
 """
-    with serve((30, b""), (0, GOLDEN)) as url:
-        command = [sys.executable, "-c", code, url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "calling\n"
-            time.sleep(0.15)
-            interrupted = time.monotonic()
-            child.send_signal(signal.SIGINT)
-            assert 0 <= float(child.stdout.readline()) - interrupted < 0.3
-            assert child.stdout.read() == "calling\n51736835\n"
-        assert child.returncode == 0
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "calling\n"
+        time.sleep(0.15)
+        interrupted = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        assert 0 <= float(child.stdout.readline()) - interrupted < 0.3
+        assert child.stdout.read() == "calling\n51736835\n"
+    assert child.returncode == 0
 
 
 class Alarm(Exception):
@@ -625,20 +580,21 @@ def test_whatever_a_signal_handler_raises_ends_the_call(silent: str) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_signal_that_is_handled_does_not_end_a_call() -> None:
+def test_a_signal_that_is_handled_does_not_end_a_call(client: Client, sandbox: Sandbox) -> None:
     calls: list[int] = []
+    sandbox.delay(0.3)
     before = signal.signal(signal.SIGALRM, lambda number, frame: calls.append(number))
     try:
-        with serve((0.3, GOLDEN)) as url:
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            assert client_of(url).update_personal_info(**WHO).cust_id == 51736835
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert client.update_personal_info(**WHO).cust_id == 51736835
     finally:
         signal.signal(signal.SIGALRM, before)
     assert calls == [signal.SIGALRM]
 
 
-def test_a_call_from_a_signal_handler_breaks_nothing(client: Client) -> None:
+def test_a_call_from_a_signal_handler_breaks_nothing(client: Client, sandbox: Sandbox) -> None:
     inner: list[object] = []
+    sandbox.delay(0.3)
 
     def handler(number: int, frame: object) -> None:
         try:
@@ -648,9 +604,8 @@ def test_a_call_from_a_signal_handler_breaks_nothing(client: Client) -> None:
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        with serve((0.3, GOLDEN)) as url:
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            assert client_of(url).update_personal_info(**WHO).cust_id == 51736835
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert client_of(sandbox.url).update_personal_info(**WHO).cust_id == 51736835
     finally:
         signal.signal(signal.SIGALRM, before)
     # Whether it works or says that it cannot; but no panic.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from code_blocks import code_blocks
 from conftest import ROOT, CLibrary
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
@@ -31,14 +31,18 @@ def environment_of(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=["python", "c", "c++"])
+# The program of each language, with the oldest standard that it is to compile under.
+COMPILED = {"update.c": "c89", "update.cpp": "c++98", "modern.cpp": "c++11"}
+
+
+@pytest.fixture(params=["update.py", *COMPILED])
 def run(request: pytest.FixtureRequest, sandbox: Sandbox) -> Run:
     """Runs the example in one language against the sandbox."""
     command = [sys.executable, str(ROOT / "examples" / "update.py")]
-    if request.param != "python":
+    if request.param in COMPILED:
         library: CLibrary = request.getfixturevalue("c_library")
-        name, standard = ("update.c", "c89") if request.param == "c" else ("update.cpp", "c++98")
-        command = [str(library.compile(ROOT / "examples" / name, f"-std={standard}"))]
+        source = ROOT / "examples" / request.param
+        command = [str(library.compile(source, f"-std={COMPILED[request.param]}"))]
 
     def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
         environment = {**environment_of(sandbox), **changes}
@@ -115,8 +119,7 @@ def examples(c_library: CLibrary) -> list[list[str]]:
     folder = ROOT / "examples"
     return [
         [sys.executable, str(folder / "update.py")],
-        [str(c_library.compile(folder / "update.c", "-std=c89"))],
-        [str(c_library.compile(folder / "update.cpp", "-std=c++98"))],
+        *[[str(c_library.compile(folder / name, f"-std={COMPILED[name]}"))] for name in COMPILED],
     ]
 
 
@@ -157,33 +160,21 @@ def test_the_examples_behave_alike_in_each_language(
         given = {**environment_of(sandbox), **changes}
         done = subprocess.run([*command, *arguments], env=given, capture_output=True, text=True)
         outcomes.append((done.returncode, done.stdout, done.stderr))
-    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes == [outcomes[0]] * len(examples)
     assert outcomes[0][0] == code
     assert APP_KEY not in str(outcomes) and CUSTOMER_KEY not in str(outcomes)
 
 
-def readme_blocks(language: str) -> list[str]:
-    text = (ROOT / "README.md").read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-
-
-@pytest.fixture
-def credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
-    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
-    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
-
-
-def test_the_readmes_python_runs(credentials: None, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = readme_blocks("python")
-    exec(code.replace("the customer's key", CUSTOMER_KEY), {})
+def test_the_readmes_python_runs(environment: None, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = code_blocks(ROOT / "README.md", "python")
+    exec(block.code.replace("the customer's key", CUSTOMER_KEY), {})
     assert capsys.readouterr().out == "New Name\n"
 
 
-def test_the_readmes_c_runs(credentials: None, c_library: CLibrary, tmp_path: Path) -> None:
-    (code,) = readme_blocks("c")
+def test_the_readmes_c_runs(environment: None, c_library: CLibrary, tmp_path: Path) -> None:
+    (block,) = code_blocks(ROOT / "README.md", "c")
     source = tmp_path / "readme.c"
-    source.write_text(code.replace("the customer's key", CUSTOMER_KEY))
+    source.write_text(block.code.replace("the customer's key", CUSTOMER_KEY))
     program = c_library.compile(source, "-std=c89")
     assert subprocess.run([program], capture_output=True, text=True).stdout == "New Name\n"
 

@@ -15,16 +15,9 @@ import pytest
 
 import skypostal
 from skypostal import Client
-from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
 WHO: Any = {"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}
-
-
-@pytest.fixture
-def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
-    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
-    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
 
 
 def in_child(work: Any, seconds: float = 10) -> None:

@@ -8,6 +8,8 @@ import json
 import signal
 import socket
 import sqlite3
+import ssl
+import statistics
 import subprocess
 import sys
 import threading
@@ -49,12 +51,6 @@ DOCUMENTED_ANSWER = (
     rb'"customer_tax_number":0,'
     rb'"error":{"error_description":"","error_location":"","system_error":false}}]'
 )
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 def connect(url: str, timeout: float = 10) -> http.client.HTTPConnection:
@@ -622,6 +618,17 @@ def test_close_ends_everything() -> None:
     assert threading.active_count() <= threads
 
 
+def test_each_test_can_have_its_own() -> None:
+    """It takes well under a millisecond on an idle machine; half of them may be disturbed here."""
+    times = []
+    for _ in range(20):
+        begin = time.monotonic()
+        with Sandbox():
+            pass
+        times.append(time.monotonic() - begin)
+    assert statistics.median(times) < 0.01
+
+
 def test_close_without_start() -> None:
     Sandbox().close()
 
@@ -647,6 +654,265 @@ def test_log_lines_hold_no_secrets() -> None:
         f"POST {PATH} 400 malformed: a duplicate member",
         "GET /x 404 unknown path",
     ]
+
+
+# Faults
+
+
+NEW: Any = {"customer_first_name": "New Name"}
+
+
+def first_name(sandbox: Sandbox) -> object:
+    return sandbox.customers[BOX_ID]["customer_first_name"]
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize(
+    ("script", "answered"),
+    [
+        (lambda sandbox, **options: sandbox.fail_next(**options), 503),
+        (lambda sandbox, **options: sandbox.fail_next(status=500, **options), 500),
+        (lambda sandbox, **options: sandbox.answer_next("[]", **options), 200),
+        (lambda sandbox, **options: sandbox.drop_connection(**options), None),
+    ],
+    ids=["fail", "500", "answer", "drop"],
+)
+def test_a_fault_says_whether_the_update_is_made(
+    sandbox: Sandbox, script: Any, answered: int | None, applied: bool
+) -> None:
+    script(sandbox, applied=applied)
+    assert len(sandbox.pending_faults) == 1
+    if answered is None:
+        with pytest.raises(http.client.RemoteDisconnected):
+            send(sandbox, body_of(**NEW))
+    else:
+        assert send(sandbox, body_of(**NEW))[0].status == answered
+    (request,) = sandbox.requests
+    assert (request.status, request.applied) == (answered, applied)
+    assert first_name(sandbox) == ("New Name" if applied else "Old Name")
+    assert sandbox.pending_faults == []
+    assert update(sandbox, body_of())["_verify"] is True
+
+
+def test_what_would_be_refused_is_not_applied(sandbox: Sandbox) -> None:
+    for body in (body_of(**NEW, customer_key="wrong-secret"), raw_body('"a":1,"a":2')):
+        sandbox.fail_next(applied=True)
+        assert send(sandbox, body)[0].status == 503
+    assert [request.applied for request in sandbox.requests] == [False, False]
+    assert first_name(sandbox) == "Old Name"
+
+
+def test_a_failure_is_as_scripted(sandbox: Sandbox) -> None:
+    sandbox.fail_next()
+    response, page = send(sandbox, body_of())
+    assert (response.status, response.reason) == (503, "Service Unavailable")
+    assert response.headers["Retry-After"] is None and b"See server logs" in page
+    sandbox.fail_next(status=429, retry_after=0, body="naïve")
+    response, page = send(sandbox, body_of())
+    assert (response.status, response.headers["Retry-After"]) == (429, "0")
+    assert page == "naïve".encode()
+    sandbox.fail_next(status=499, body=b"")
+    response, page = send(sandbox, body_of())
+    assert (response.status, page, response.headers["Content-Type"]) == (499, b"", None)
+
+
+def test_a_refusal_is_as_scripted(sandbox: Sandbox) -> None:
+    sandbox.refuse_next()
+    answer = update(sandbox, body_of(**NEW))
+    assert answer["_verify"] is False and answer["error"]["error_description"]
+    sandbox.refuse_next(description="No, ñ", location="here", system_error=True)
+    response, body = send(sandbox, body_of(**NEW))
+    assert (response.status, json.loads(body)[0]["error"]) == (
+        200,
+        {"error_description": "No, ñ", "error_location": "here", "system_error": True},
+    )
+    assert first_name(sandbox) == "Old Name"
+
+
+@pytest.mark.parametrize("body", ["", "null", "[{\ud83d", b"\xff\x00"])
+def test_an_answer_is_as_scripted(sandbox: Sandbox, body: str | bytes) -> None:
+    sandbox.answer_next(body)
+    response, answer = send(sandbox, body_of())
+    expected = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
+    assert (response.status, answer) == (200, expected)
+
+
+def test_a_delay_comes_after_the_update(sandbox: Sandbox) -> None:
+    sandbox.delay(0.2)
+    sandbox.fail_next(delay=0.2)
+    with ThreadPoolExecutor(1) as thread:
+        begin = time.monotonic()
+        answer = thread.submit(update, sandbox, body_of(**NEW))
+        while not sandbox.requests:
+            time.sleep(0.001)
+        assert first_name(sandbox) == "New Name" and not answer.done()
+        assert answer.result()["_verify"] is True
+        assert 0.2 <= time.monotonic() - begin < 5
+    begin = time.monotonic()
+    assert send(sandbox, body_of())[0].status == 503
+    assert 0.2 <= time.monotonic() - begin < 5
+
+
+def test_close_does_not_wait_for_a_delay() -> None:
+    with Sandbox() as sandbox, dial(sandbox) as connection:
+        sandbox.delay(60)
+        body = body_of(**NEW)
+        connection.sendall(request_bytes(body, f"Content-Length: {len(body)}"))
+        while not sandbox.requests:
+            time.sleep(0.001)
+        begin = time.monotonic()
+        sandbox.close()
+        assert time.monotonic() - begin < 2
+
+
+def test_faults_queue_up_and_what_is_no_update_takes_none(sandbox: Sandbox) -> None:
+    sandbox.fail_next(status=502, times=2)
+    sandbox.refuse_next()
+    sandbox.drop_connection()
+    sandbox.delay(0)
+    sandbox.answer_next("x")
+    assert sandbox.pending_faults == [
+        "fail_next(status=502)",
+        "fail_next(status=502)",
+        "refuse_next()",
+        "drop_connection()",
+        "delay(0)",
+        "answer_next()",
+    ]
+    send(sandbox, None, method="GET")
+    send(sandbox, body_of(), path="/x")
+    send(sandbox, b" " * 65_537)
+    assert len(sandbox.pending_faults) == 6
+    assert [send(sandbox, body_of())[0].status for _ in range(3)] == [502, 502, 200]
+    with pytest.raises(http.client.RemoteDisconnected):
+        send(sandbox, body_of())
+    assert sandbox.pending_faults == ["delay(0)", "answer_next()"]
+    sandbox.clear_faults()
+    assert sandbox.pending_faults == []
+    assert update(sandbox, body_of())["_verify"] is True
+
+
+def test_each_of_many_threads_takes_its_own_fault(sandbox: Sandbox) -> None:
+    sandbox.fail_next(times=40)
+    with ThreadPoolExecutor(8) as threads:
+        answers = threads.map(lambda _: send(sandbox, body_of())[0].status, range(60))
+        assert sorted(answers) == [200] * 20 + [503] * 40
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "name"),
+    [
+        ("fail_next", {"status": 200}, "status"),
+        ("fail_next", {"status": 600}, "status"),
+        ("fail_next", {"status": "503"}, "status"),
+        ("fail_next", {"status": True}, "status"),
+        ("fail_next", {"retry_after": -1}, "retry_after"),
+        ("fail_next", {"retry_after": 0.5}, "retry_after"),
+        ("fail_next", {"body": {}}, "body"),
+        ("fail_next", {"times": 0}, "times"),
+        ("refuse_next", {"times": 1.0}, "times"),
+        ("answer_next", {"body": None}, "body"),
+        ("drop_connection", {"delay": -1}, "delay"),
+        ("drop_connection", {"delay": float("nan")}, "delay"),
+        ("delay", {"seconds": float("inf")}, "seconds"),
+        ("delay", {"seconds": "1"}, "seconds"),
+    ],
+)
+def test_an_impossible_fault_is_named(
+    sandbox: Sandbox, method: str, options: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        getattr(sandbox, method)(**options)
+    assert sandbox.pending_faults == []
+
+
+def test_a_request_tells_what_was_to_change(sandbox: Sandbox) -> None:
+    send(sandbox, raw_body('"customer_first_name":"Ana","customer_tax_number":1.50'))
+    send(sandbox, b"[]")
+    first, second = sandbox.requests
+    assert first.json() == {**WHO, **first.changes}
+    assert first.changes == {"customer_first_name": "Ana", "customer_tax_number": Decimal("1.50")}
+    assert str(first.changes["customer_tax_number"]) == "1.50"
+    assert not any(secret in repr(first) for secret in (APP_KEY, CUSTOMER_KEY, "Ana"))
+    with pytest.raises(ValueError, match="body: a JSON object expected"):
+        second.json()
+
+
+def test_the_log_tells_of_faults() -> None:
+    lines: list[str] = []
+    with Sandbox(log=lines.append) as sandbox:
+        sandbox.fail_next(applied=True)
+        send(sandbox, body_of(**NEW))
+        sandbox.drop_connection()
+        with pytest.raises(http.client.RemoteDisconnected):
+            send(sandbox, body_of(**NEW))
+    assert [line.partition(" ")[2] for line in lines] == [
+        f"POST {PATH} 503 accepted, fail_next(status=503)",
+        f"POST {PATH} - not applied, drop_connection()",
+    ]
+
+
+# TLS
+
+
+def test_tls_with_an_authority_of_its_own() -> None:
+    with Sandbox(tls=True) as sandbox:
+        assert sandbox.url.startswith("https://127.0.0.1:") and sandbox.ca_file is not None
+        folder = sandbox.ca_file.parent
+        port = int(sandbox.url.rpartition(":")[2])
+        context = ssl.create_default_context(cafile=str(sandbox.ca_file))
+        for host in ("127.0.0.1", "localhost"):
+            secure = http.client.HTTPSConnection(host, port, timeout=10, context=context)
+            with contextlib.closing(secure) as connection:
+                connection.request("POST", PATH, DOCUMENTED_REQUEST, JSON)
+                assert connection.getresponse().read() == DOCUMENTED_ANSWER
+                connection.request("POST", PATH, b" " * 65_537, JSON)
+                assert connection.getresponse().status == 413
+        with pytest.raises(ssl.SSLCertVerificationError):
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=10).request("GET", "/")
+        assert [request.connection for request in sandbox.requests] == [1, 1, 2, 2]
+    assert not folder.exists()
+    with Sandbox() as plain:
+        assert plain.ca_file is None
+
+
+def test_who_does_not_speak_tls_disturbs_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    with Sandbox(tls=True, idle_timeout=0.2) as sandbox:
+        context = ssl.create_default_context(cafile=str(sandbox.ca_file))
+        with dial(sandbox) as silent, dial(sandbox) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            host, _, port = sandbox.url.partition("//")[2].partition(":")
+            secure = http.client.HTTPSConnection(host, int(port), timeout=10, context=context)
+            with contextlib.closing(secure) as connection:
+                connection.request("POST", PATH, body_of(), JSON)
+                assert connection.getresponse().status == 200
+            assert silent.recv(1) == b""  # after the idle timeout
+    assert capfd.readouterr() == ("", "")
+
+
+def test_close_ends_tls_connections_too(capfd: pytest.CaptureFixture[str]) -> None:
+    threads = threading.active_count()
+    with Sandbox(tls=True) as sandbox:
+        context = ssl.create_default_context(cafile=str(sandbox.ca_file))
+        host = sandbox.url.partition("//")[2].partition(":")[0]
+        with context.wrap_socket(dial(sandbox), server_hostname=host) as idle:
+            begin = time.monotonic()
+            sandbox.close()
+            assert time.monotonic() - begin < 2
+            with contextlib.suppress(ssl.SSLEOFError):
+                assert idle.recv(1) == b""
+    assert threading.active_count() <= threads
+    assert capfd.readouterr() == ("", "")
+
+
+def test_tls_without_trustme_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ImportError, match=r"pip install 'skypostal\[testing\]'"):
+        Sandbox(tls=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 # The command

@@ -1,0 +1,546 @@
+/*
+ * skypostal for C++11 and later, over skypostal.h, whose manual holds here too.
+ *
+ * A whole program:
+ *
+ *     #include <iostream>
+ *     #include <skypostal.hpp>
+ *
+ *     int main()
+ *     {
+ *         try {
+ *             skypostal::options options;
+ *             options.read_environment().timeout(std::chrono::seconds(10));
+ *             skypostal::client client(options);
+ *
+ *             skypostal::update update;
+ *             update.customer_box_id(811111)
+ *                 .customer_key("the customer's key")
+ *                 .customer_first_name("New Name");
+ *
+ *             skypostal::personal_info info = client.update_personal_info(update);
+ *             std::cout << "now " << info.customer_first_name().value_or("nameless") << '\n';
+ *         } catch (const skypostal::error &error) {
+ *             std::cout << error.what() << '\n';
+ *             if (error.delivery() == skypostal::delivery::unknown)
+ *                 std::cout << "perhaps updated: run this again\n";
+ *             return 1;
+ *         }
+ *     }
+ *
+ * - Header only: link the C library. Each class owns one C handle and each member calls the C
+ *   function of its name; nothing else is added.
+ * - options, client, update and personal_info can be moved, not copied. One that was moved from
+ *   holds nothing: it may be destroyed and assigned to; any other use is an error of
+ *   kind::misuse, or gives what is absent.
+ * - Setters return their object, so that they chain. A bad value does not throw: it is remembered
+ *   until the same setter gets a good one, and told by the client's constructor or by
+ *   update_personal_info, with its name.
+ * - What may be absent is an optional. Texts are UTF-8, and copied.
+ * - Threads are as in C: a client may be used by many threads at once, options and updates belong
+ *   to one thread at a time, errors and answers may be read by all.
+ * - Functions throw skypostal::error, and std::bad_alloc where texts are copied.
+ */
+#ifndef SKYPOSTAL_HPP
+#define SKYPOSTAL_HPP
+
+#include <skypostal.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace skypostal {
+
+/** What went wrong: a status of skypostal.h. Later libraries may give numbers that are not here. */
+enum class kind : int {
+    ok = SKYPOSTAL_OK,
+    invalid_field = SKYPOSTAL_INVALID_FIELD,
+    configuration = SKYPOSTAL_CONFIGURATION,
+    connect = SKYPOSTAL_CONNECT,
+    tls = SKYPOSTAL_TLS,
+    lost = SKYPOSTAL_LOST,
+    timeout = SKYPOSTAL_TIMEOUT,
+    status = SKYPOSTAL_STATUS,
+    refused = SKYPOSTAL_REFUSED,
+    response = SKYPOSTAL_RESPONSE,
+    cancelled = SKYPOSTAL_CANCELLED,
+    internal = SKYPOSTAL_INTERNAL,
+    misuse = SKYPOSTAL_MISUSE
+};
+
+/** Was the customer changed? */
+enum class delivery : int {
+    /** No: nothing of the update reached the service. */
+    not_sent = SKYPOSTAL_DELIVERY_NOT_SENT,
+    /** No: the service answered that it did not make the change. */
+    rejected = SKYPOSTAL_DELIVERY_REJECTED,
+    /** Perhaps. Sending the same update again is harmless: it leaves the same record. */
+    unknown = SKYPOSTAL_DELIVERY_UNKNOWN
+};
+
+/** What a kind means, in a few words. */
+inline const char *status_text(kind status) noexcept
+{
+    return skypostal_status_text(static_cast<int>(status));
+}
+
+/** The version of the library that is loaded, such as "0.1.0". */
+inline const char *version() noexcept { return skypostal_version(); }
+
+/** The same as a number, to be compared with SKYPOSTAL_VERSION_NUMBER, this header's. */
+inline int version_number() noexcept { return skypostal_version_number(); }
+
+/** Whether the library that is loaded has all that this header uses: it is as new, or newer. */
+inline bool version_is_sufficient() noexcept { return version_number() >= SKYPOSTAL_VERSION_NUMBER; }
+
+/** A value that may be absent; a part of what std::optional is from C++17 on. */
+template <typename T>
+class optional {
+public:
+    optional() noexcept : value_(), has_value_(false) {}
+    optional(T value) : value_(std::move(value)), has_value_(true) {}
+
+    bool has_value() const noexcept { return has_value_; }
+    explicit operator bool() const noexcept { return has_value_; }
+
+    /** The value; std::logic_error if it is absent. */
+    const T &value() const
+    {
+        if (!has_value_)
+            throw std::logic_error("skypostal: a value that is absent was asked for");
+        return value_;
+    }
+
+    /** The same without a check: only where there is a value. */
+    const T &operator*() const noexcept { return value_; }
+    const T *operator->() const noexcept { return &value_; }
+
+    /** The value, or this one if it is absent. */
+    T value_or(T other) const { return has_value_ ? value_ : other; }
+
+    friend bool operator==(const optional &a, const optional &b)
+    {
+        return a.has_value_ == b.has_value_ && (!a.has_value_ || a.value_ == b.value_);
+    }
+    friend bool operator!=(const optional &a, const optional &b) { return !(a == b); }
+
+private:
+    T value_;
+    bool has_value_;
+};
+
+/** The text that a setter takes: a std::string or a C string, which nullptr unsets. */
+class text {
+public:
+    text(const char *value) noexcept : value_(value) {}
+    text(const std::string &value) : value_(value.c_str())
+    {
+        // C would see its beginning alone; a control character is refused in its place.
+        if (value.find('\0') != std::string::npos) {
+            changed_ = value;
+            for (char &character : changed_)
+                character = character == '\0' ? '\x01' : character;
+            value_ = changed_.c_str();
+        }
+    }
+    text(const text &) = delete;
+    text &operator=(const text &) = delete;
+
+    const char *c_str() const noexcept { return value_; }
+
+private:
+    std::string changed_;
+    const char *value_;
+};
+
+namespace detail {
+
+struct release {
+    void operator()(skypostal_options *handle) const noexcept { skypostal_options_free(handle); }
+    void operator()(skypostal_client *handle) const noexcept { skypostal_client_free(handle); }
+    void operator()(skypostal_update *handle) const noexcept { skypostal_update_free(handle); }
+    void operator()(skypostal_personal_info *handle) const noexcept
+    {
+        skypostal_personal_info_free(handle);
+    }
+    void operator()(skypostal_error *handle) const noexcept { skypostal_error_free(handle); }
+};
+
+template <typename Handle>
+using owned = std::unique_ptr<Handle, release>;
+
+inline optional<std::string> copy(const char *borrowed)
+{
+    return borrowed == nullptr ? optional<std::string>() : optional<std::string>(borrowed);
+}
+
+} // namespace detail
+
+/** Why a function failed. Can be copied, as exceptions must; the copies share one C handle. */
+class error : public std::runtime_error {
+public:
+    /** Takes over the handle that a C function gave. */
+    explicit error(skypostal_error *handle)
+        : error(static_cast<skypostal::kind>(skypostal_error_kind(handle)),
+                std::shared_ptr<skypostal_error>(handle, detail::release()))
+    {
+    }
+
+    /** An error of which no more is known, and nothing was sent. */
+    explicit error(skypostal::kind kind) : error(kind, std::shared_ptr<skypostal_error>()) {}
+
+    /** What went wrong. what() says it on one line, without keys or personal data. */
+    skypostal::kind kind() const noexcept { return kind_; }
+
+    /** Was the customer changed? */
+    skypostal::delivery delivery() const noexcept
+    {
+        return handle_ == nullptr
+            ? skypostal::delivery::not_sent
+            : static_cast<skypostal::delivery>(skypostal_error_delivery(handle_.get()));
+    }
+
+    /** How many attempts were begun; 0 when nothing was tried. */
+    int attempts() const noexcept { return skypostal_error_attempts(handle_.get()); }
+
+    /** The field that is invalid, or the option that is unusable. */
+    optional<std::string> field() const
+    {
+        return detail::copy(skypostal_error_field(handle_.get()));
+    }
+
+    /** The HTTP status, for kind::status. */
+    optional<int> http_status() const noexcept
+    {
+        const int status = skypostal_error_http_status(handle_.get());
+        return status == 0 ? optional<int>() : optional<int>(status);
+    }
+
+    /** How long the service asked to wait. */
+    optional<std::chrono::milliseconds> retry_after() const noexcept
+    {
+        const std::chrono::milliseconds wait(skypostal_error_retry_after_ms(handle_.get()));
+        return wait.count() < 0 ? optional<std::chrono::milliseconds>() : wait;
+    }
+
+    /** The service's own words for a refusal; keys are blotted out. */
+    optional<std::string> description() const
+    {
+        return detail::copy(skypostal_error_description(handle_.get()));
+    }
+
+    /** Where in the service, in its own words, for a refusal. */
+    optional<std::string> location() const
+    {
+        return detail::copy(skypostal_error_location(handle_.get()));
+    }
+
+    /** Whether the service called its refusal an error of its own system. */
+    bool system_error() const noexcept { return skypostal_error_system_error(handle_.get()) == 1; }
+
+    /** An excerpt of the answer, for kind::status and kind::response; it may hold personal data. */
+    optional<std::string> body() const
+    {
+        return detail::copy(skypostal_error_body(handle_.get()));
+    }
+
+private:
+    error(skypostal::kind kind, std::shared_ptr<skypostal_error> handle)
+        : std::runtime_error(
+              handle == nullptr ? status_text(kind) : skypostal_error_message(handle.get())),
+          kind_(kind), handle_(std::move(handle))
+    {
+    }
+
+    skypostal::kind kind_;
+    std::shared_ptr<skypostal_error> handle_;
+};
+
+namespace detail {
+
+// A bad value is remembered by the handle, and told with its name later; all else is told now.
+inline void check_setter(int status)
+{
+    if (status != SKYPOSTAL_OK && status != SKYPOSTAL_INVALID_FIELD
+        && status != SKYPOSTAL_CONFIGURATION)
+        throw error(static_cast<kind>(status));
+}
+
+// What C cannot be given becomes 0, which is refused with the bounds.
+inline std::uint32_t milliseconds(std::chrono::milliseconds time) noexcept
+{
+    const bool fits = time.count() > 0 && time.count() <= static_cast<std::int64_t>(UINT32_MAX);
+    return fits ? static_cast<std::uint32_t>(time.count()) : 0;
+}
+
+} // namespace detail
+
+/** How a client is set up: the test environment, 30 s, 10 s and 2 retries unless set. */
+class options {
+public:
+    options() : handle_(skypostal_options_new()) {}
+
+    /** Reads SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY, SKYPOSTAL_ENVIRONMENT and SKYPOSTAL_BASE_URL;
+     * what a setter sets wins. */
+    options &read_environment() { return set(skypostal_options_read_environment(get())); }
+
+    /** The user code given by SkyPostal: positive. An update may bring its own. */
+    options &user_code(std::int64_t value)
+    {
+        return set(skypostal_options_set_user_code(get(), value));
+    }
+
+    /** The application key given by SkyPostal. Secret. An update may bring its own. */
+    options &app_key(const text &value)
+    {
+        return set(skypostal_options_set_app_key(get(), value.c_str()));
+    }
+
+    /** "test" or "production". */
+    options &environment(const text &value)
+    {
+        return set(skypostal_options_set_environment(get(), value.c_str()));
+    }
+
+    /** Where the service is, "https://host:port"; wins over the environment. */
+    options &base_url(const text &value)
+    {
+        return set(skypostal_options_set_base_url(get(), value.c_str()));
+    }
+
+    /** How long a whole call may take, retries and waits included: from 1 ms to 49 days. */
+    options &timeout(std::chrono::milliseconds value)
+    {
+        return set(skypostal_options_set_timeout_ms(get(), detail::milliseconds(value)));
+    }
+
+    /** How long one connection may take, from the look-up of the name to TLS. */
+    options &connect_timeout(std::chrono::milliseconds value)
+    {
+        return set(skypostal_options_set_connect_timeout_ms(get(), detail::milliseconds(value)));
+    }
+
+    /** How often a call may be tried again; with 0 an update is sent at most once. */
+    options &max_retries(int value)
+    {
+        return set(skypostal_options_set_max_retries(get(), value));
+    }
+
+    /** The proxy to use, "http://[user:password@]host:port"; wins over the environment's. */
+    options &proxy(const text &value)
+    {
+        return set(skypostal_options_set_proxy(get(), value.c_str()));
+    }
+
+    /** The path of a PEM file of certificates to trust beside the operating system's. */
+    options &ca_file(const text &value)
+    {
+        return set(skypostal_options_set_ca_file(get(), value.c_str()));
+    }
+
+    /** Whether HTTPS_PROXY, NO_PROXY and their like are read. */
+    options &trust_env(bool value)
+    {
+        return set(skypostal_options_set_trust_env(get(), value ? 1 : 0));
+    }
+
+    /** Whether plain http:// may leave this machine, with the keys readable on the way. */
+    options &allow_http(bool value)
+    {
+        return set(skypostal_options_set_allow_http(get(), value ? 1 : 0));
+    }
+
+    /** The C handle, still owned by this object; NULL once it was moved from. */
+    skypostal_options *get() const noexcept { return handle_.get(); }
+
+private:
+    options &set(int status)
+    {
+        detail::check_setter(status);
+        return *this;
+    }
+
+    detail::owned<skypostal_options> handle_;
+};
+
+/** Which customer to change, and what. What is not set is not sent, and keeps its value. */
+class update {
+public:
+    update() : handle_(skypostal_update_new()) {}
+
+    /** The user code given by SkyPostal, in place of the client's: positive. */
+    update &user_code(std::int64_t value)
+    {
+        return set(skypostal_update_set_user_code(get(), value));
+    }
+
+    /** The application key given by SkyPostal, in place of the client's. Secret. */
+    update &app_key(const text &value)
+    {
+        return set(skypostal_update_set_app_key(get(), value.c_str()));
+    }
+
+    /** The customer's box, obtained by registration or login: positive. Required. */
+    update &customer_box_id(std::int64_t value)
+    {
+        return set(skypostal_update_set_customer_box_id(get(), value));
+    }
+
+    /** The customer's key, obtained by registration or login. Required. Secret. */
+    update &customer_key(const text &value)
+    {
+        return set(skypostal_update_set_customer_key(get(), value.c_str()));
+    }
+
+    /** The new first name. */
+    update &customer_first_name(const text &value)
+    {
+        return set(skypostal_update_set_customer_first_name(get(), value.c_str()));
+    }
+
+    /** The new last name. */
+    update &customer_last_name(const text &value)
+    {
+        return set(skypostal_update_set_customer_last_name(get(), value.c_str()));
+    }
+
+    /** The new identity number. */
+    update &customer_identity_number(const text &value)
+    {
+        return set(skypostal_update_set_customer_identity_number(get(), value.c_str()));
+    }
+
+    /** The new tax number: digits with an optional fraction, at most 28 digits. */
+    update &customer_tax_number(const text &value)
+    {
+        return set(skypostal_update_set_customer_tax_number(get(), value.c_str()));
+    }
+
+    /** The new birth date: "YYYY-MM-DD", from 1753-01-01 to today. */
+    update &customer_birth_date(const text &value)
+    {
+        return set(skypostal_update_set_customer_birth_date(get(), value.c_str()));
+    }
+
+    /** The new gender: "M" or "F". */
+    update &customer_gender(const text &value)
+    {
+        return set(skypostal_update_set_customer_gender(get(), value.c_str()));
+    }
+
+    /** The C handle, still owned by this object; NULL once it was moved from. */
+    skypostal_update *get() const noexcept { return handle_.get(); }
+
+private:
+    update &set(int status)
+    {
+        detail::check_setter(status);
+        return *this;
+    }
+
+    detail::owned<skypostal_update> handle_;
+};
+
+/** A customer's personal information after an update, as the service reported it. */
+class personal_info {
+public:
+    /** Takes over the handle that a C function gave. */
+    explicit personal_info(skypostal_personal_info *handle) noexcept : handle_(handle) {}
+
+    /** The service's own number of the customer. */
+    optional<std::int64_t> cust_id() const noexcept
+    {
+        const std::int64_t id = skypostal_personal_info_cust_id(get());
+        return id == 0 ? optional<std::int64_t>() : optional<std::int64_t>(id);
+    }
+
+    /** The first name. */
+    optional<std::string> customer_first_name() const
+    {
+        return detail::copy(skypostal_personal_info_customer_first_name(get()));
+    }
+
+    /** The last name. */
+    optional<std::string> customer_last_name() const
+    {
+        return detail::copy(skypostal_personal_info_customer_last_name(get()));
+    }
+
+    /** The identity number. */
+    optional<std::string> customer_identity_number() const
+    {
+        return detail::copy(skypostal_personal_info_customer_identity_number(get()));
+    }
+
+    /** The tax number in decimal, with every digit the service sent. */
+    optional<std::string> customer_tax_number() const
+    {
+        return detail::copy(skypostal_personal_info_customer_tax_number(get()));
+    }
+
+    /** The birth date, "YYYY-MM-DD". */
+    optional<std::string> customer_birth_date() const
+    {
+        return detail::copy(skypostal_personal_info_customer_birth_date(get()));
+    }
+
+    /** The gender, "M" or "F" as documented. */
+    optional<std::string> customer_gender() const
+    {
+        return detail::copy(skypostal_personal_info_customer_gender(get()));
+    }
+
+    /** The whole JSON object that the service sent; absent only once this was moved from. */
+    optional<std::string> raw() const { return detail::copy(skypostal_personal_info_raw(get())); }
+
+    /** The C handle, still owned by this object; NULL once it was moved from. */
+    const skypostal_personal_info *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owned<skypostal_personal_info> handle_;
+};
+
+/** A client with its connections. Made once, used for every call, by any number of threads. */
+class client {
+public:
+    /** The options are copied. Throws an error that names the first option that is unusable. */
+    explicit client(const options &options)
+    {
+        skypostal_client *handle = nullptr;
+        skypostal_error *error = nullptr;
+        if (skypostal_client_new(options.get(), &handle, &error) != SKYPOSTAL_OK)
+            throw skypostal::error(error);
+        handle_.reset(handle);
+    }
+
+    /** Sends the update and waits for the answer, for as long as the timeout at most. Throws an
+     * error, whose delivery() tells whether the customer was changed. */
+    personal_info update_personal_info(const update &update) const
+    {
+        skypostal_personal_info *info = nullptr;
+        skypostal_error *error = nullptr;
+        const int status
+            = skypostal_client_update_personal_info(get(), update.get(), &info, &error);
+        if (status != SKYPOSTAL_OK)
+            throw skypostal::error(error);
+        return personal_info(info);
+    }
+
+    /** Ends the calls in flight, from any thread: each throws an error of kind::cancelled. False
+     * if this was moved from. */
+    bool cancel() const noexcept { return skypostal_client_cancel(get()) == SKYPOSTAL_OK; }
+
+    /** The C handle, still owned by this object; NULL once it was moved from. */
+    const skypostal_client *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owned<skypostal_client> handle_;
+};
+
+} // namespace skypostal
+
+#endif // SKYPOSTAL_HPP
