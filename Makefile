@@ -33,8 +33,8 @@ test: test-tools $(VENV)/tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features capi,python -- -D warnings
 	$(CARGO) test --locked --features capi
-	$(VENV)/bin/ruff format --check python tests examples docs
-	$(VENV)/bin/ruff check python tests examples docs
+	$(VENV)/bin/ruff format --check python tests examples docs/site.py
+	$(VENV)/bin/ruff check python tests examples docs/site.py
 	$(VENV)/bin/python -m pytest
 
 docs: $(VENV)/tests

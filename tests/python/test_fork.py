@@ -100,6 +100,11 @@ def test_multiprocessing(environment: None, method: Any) -> None:
     skypostal.update_personal_info(**WHO)
 
 
+def set_variables(variables: dict[str, str]) -> None:
+    """A fork server has those of the test that started it."""
+    os.environ.update(variables)
+
+
 def refused_by_the_service(_: int) -> int | None:
     return skypostal.update_personal_info(customer_box_id=BOX_ID, customer_key="no").cust_id
 
@@ -107,7 +112,8 @@ def refused_by_the_service(_: int) -> int | None:
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_a_process_pool_hands_back_answers_and_errors(environment: None, method: Any) -> None:
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
+    told = (set_variables, (dict(os.environ),))
+    with ProcessPoolExecutor(2, context, *told) as pool:
         answer = pool.submit(skypostal.update_personal_info, **WHO)
         refusal = pool.submit(refused_by_the_service, 0)
         assert answer.result(30) == skypostal.update_personal_info(**WHO)
