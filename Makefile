@@ -8,13 +8,21 @@
 # make test-native-tls  the TLS, proxy and fault tests with the feature native-tls; needs OpenSSL's headers
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
 # make header write include/skypostal.h anew from src/capi.rs
+# make c-library  the C library, into build
+# make install    the C library and all that belongs to it, below PREFIX; staged below DESTDIR
+# make uninstall  remove what make install put there
 # make clean  remove what was built
 #
-# Everything is installed into this folder: .venv, target and build.
+# Everything but make install stays in this folder: .venv, target and build.
 
 PYTHON ?= python3
 CC ?= cc
 CARGO ?= cargo
+INSTALL ?= install
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
 # Loopback is where the sandbox listens; a proxy has no business there.
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
@@ -22,9 +30,13 @@ export no_proxy := $(NO_PROXY)
 VENV := .venv
 SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md \
 	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+SO := libskypostal.so
+SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test wheel docs soak memcheck test-toolchains fuzz test-native-tls header clean tools test-tools c-library
+.PHONY: demo test wheel docs soak memcheck test-toolchains fuzz test-native-tls header clean tools \
+	test-tools c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -67,16 +79,54 @@ header:
 clean:
 	rm -rf target build site $(VENV)
 
-# The library that a C program links. Built before it is linked, since the Python module's build
-# leaves a library of the same name.
-c-library:
-	$(CARGO) build --locked --release --features capi
+# The library that a C program links. Without a Rust library beside the two, cargo optimises across all
+# crates. In the static one, names of Rust's own are made local, so that a program may link another.
+c-library: build/$(SO).$(VERSION)
+build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
+	$(CARGO) rustc --locked --release --target-dir target --lib --features capi \
+		--crate-type cdylib,staticlib
 	@mkdir -p build
-	@cp target/release/libskypostal.so target/release/libskypostal.a build
-	@ln -sf libskypostal.so build/libskypostal.so.0
+	@objcopy --strip-debug --wildcard --localize-symbol='_R*' --localize-symbol='rust_*' \
+		target/release/libskypostal.a build/libskypostal.a
+	@ln -sf $(SO).$(VERSION) build/$(SONAME)
+	@ln -sf $(SO).$(VERSION) build/$(SO)
+	@strip -o $@ target/release/$(SO)
 
-build/update: examples/update.c include/skypostal.h c-library
-	$(CC) $(C_FLAGS) $< -o $@ -Lbuild -lskypostal -Wl,-rpath,'$$ORIGIN'
+# What is installed names its paths as seen from itself, so that the whole can be moved.
+HEADERS := $(wildcard include/*.h include/*.hpp)
+LICENSES := $(wildcard LICENSE-*)
+INCLUDE_TO := $(DESTDIR)$(INCLUDEDIR)
+LIB_TO := $(DESTDIR)$(LIBDIR)
+CMAKE_DIR := $(DATADIR)/cmake/skypostal
+CMAKE_TO := $(DESTDIR)$(CMAKE_DIR)
+DOC_TO := $(DESTDIR)$(DATADIR)/doc/skypostal
+seen_from = $$(realpath -ms --relative-to="$(1)" "$(2)")
+
+install: c-library
+	$(INSTALL) -d "$(INCLUDE_TO)" "$(LIB_TO)/pkgconfig" "$(CMAKE_TO)" "$(DOC_TO)"
+	$(INSTALL) -m 644 $(HEADERS) "$(INCLUDE_TO)"
+	$(INSTALL) -m 755 build/$(SO).$(VERSION) "$(LIB_TO)"
+	ln -sf $(SO).$(VERSION) "$(LIB_TO)/$(SONAME)"
+	ln -sf $(SO).$(VERSION) "$(LIB_TO)/$(SO)"
+	$(INSTALL) -m 644 build/libskypostal.a "$(LIB_TO)"
+	@sed -e 's|@VERSION@|$(VERSION)|' \
+		-e "s|@PREFIX@|$(call seen_from,$(LIBDIR)/pkgconfig,$(PREFIX))|" \
+		-e "s|@LIBDIR@|$(call seen_from,$(PREFIX),$(LIBDIR))|" \
+		-e "s|@INCLUDEDIR@|$(call seen_from,$(PREFIX),$(INCLUDEDIR))|" skypostal.pc.in \
+		| $(INSTALL) -m 644 /dev/stdin "$(LIB_TO)/pkgconfig/skypostal.pc"
+	@sed -e "/^set(_skypostal_include/s|\.\..*|$(call seen_from,$(CMAKE_DIR),$(INCLUDEDIR)))|" \
+		-e "/^set(_skypostal_folders/s|\.\..*|$(call seen_from,$(CMAKE_DIR),$(LIBDIR)))|" \
+		cmake/skypostal-config.cmake \
+		| $(INSTALL) -m 644 /dev/stdin "$(CMAKE_TO)/skypostal-config.cmake"
+	$(INSTALL) -m 644 cmake/skypostal-config-version.cmake "$(CMAKE_TO)"
+	$(INSTALL) -m 644 $(LICENSES) "$(DOC_TO)"
+
+uninstall:
+	rm -f $(addprefix "$(INCLUDE_TO)"/,$(notdir $(HEADERS))) \
+		$(addprefix "$(LIB_TO)"/,$(SO) $(SONAME) $(SO).$(VERSION) libskypostal.a pkgconfig/skypostal.pc) \
+		$(addprefix "$(CMAKE_TO)"/,$(notdir $(wildcard cmake/*.cmake))) \
+		$(addprefix "$(DOC_TO)"/,$(LICENSES))
+	@rmdir "$(CMAKE_TO)" "$(DOC_TO)" 2>/dev/null || true
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

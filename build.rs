@@ -18,10 +18,15 @@ mod capi {
         write_header(&out.join("skypostal.h"));
 
         if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
-            println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libskypostal.so.0");
+            let major = env::var("CARGO_PKG_VERSION_MAJOR").expect("set by cargo");
+            let soname = format!("libskypostal.so.{major}");
+            println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{soname}");
+            // A thread that looks a name up, or that ends, still runs code of the library after
+            // dlclose: it stays in memory.
+            println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
             // So that a program linked against the build folder finds the library under its soname.
             let folder = out.ancestors().nth(3).expect("OUT_DIR is <profile>/build/<package>/out");
-            let _ = std::os::unix::fs::symlink("libskypostal.so", folder.join("libskypostal.so.0"));
+            let _ = std::os::unix::fs::symlink("libskypostal.so", folder.join(soname));
         }
     }
 

@@ -82,7 +82,11 @@
 
 #include <stdint.h>
 
-/** What stands before each function: define it as what your compiler wants there, or leave it. */
+#if !defined(SKYPOSTAL_API) && defined(_WIN32) && !defined(SKYPOSTAL_STATIC)
+#define SKYPOSTAL_API __declspec(dllimport)
+#endif
+/** What stands before each function: define it as what your compiler wants there, or leave it.
+ * On Windows, define SKYPOSTAL_STATIC to link the static library. */
 #ifndef SKYPOSTAL_API
 #define SKYPOSTAL_API
 #endif

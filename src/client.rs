@@ -4,24 +4,29 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Proxy, Url, redirect};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::attempt::{Attempt, Progress};
 use crate::credentials::{excerpt, excerpt_line};
+use crate::engine::{self, Begun};
 use crate::error::{Delivery, Error, Kind, causes, find};
-use crate::lane::{LONGEST_IDLE, Lane, Pool};
+use crate::lane::{Driver, LONGEST_IDLE, Lane, Pause, Pool};
 use crate::options::{Options, check_time};
+use crate::per_process::PerProcess;
 use crate::personal_info::{NotAccepted, PersonalInfo};
-use crate::retry::{self, Budget};
+use crate::retry::{self, Budget, Retries};
 use crate::tls::{self, Tls};
 use crate::update::{Request, Update};
 
@@ -35,14 +40,17 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 /// its own and leaves the parent's alone.
 pub struct Client {
     url: Url,
+    /// The same, to be handed out.
+    address: Arc<str>,
     credentials: Update,
     timeout: Duration,
     connect_timeout: Duration,
     max_retries: u32,
-    proxy: Option<Proxy>,
+    /// With its host and port, which may be shown.
+    proxy: Option<(Proxy, String)>,
     tls: Tls,
     budget: Budget,
-    pool: Pool,
+    pool: PerProcess<Pool>,
     closed: AtomicBool,
 }
 
@@ -53,6 +61,24 @@ pub struct CallOptions<'a> {
     pub timeout: Option<Duration>,
     /// Asked every 50 ms while the call waits, on the thread that calls; `true` ends the call.
     pub interrupted: Option<&'a (dyn Fn() -> bool + Sync)>,
+    /// Told of each attempt when it is over, before the wait that may follow, on the thread that
+    /// calls. It may make a call of its own; the deadline does not wait for it.
+    pub on_attempt: Option<&'a (dyn Fn(&Attempt) + Sync)>,
+}
+
+/// What asking the service, without telling it anything, brought to light.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The HTTP status; the service answers 405 to anything but an update (observed).
+    pub status: u16,
+    /// The clock of whoever answered, to the second, if the answer tells it.
+    pub date: Option<SystemTime>,
+    /// From the name look-up to the head of the answer.
+    pub elapsed: Duration,
+    /// The host and the port of the proxy that was used, if one was.
+    pub proxy: Option<String>,
+    /// Whether the connection was secured by TLS.
+    pub tls: bool,
 }
 
 impl Client {
@@ -70,9 +96,10 @@ impl Client {
             max_retries: options.max_retries(),
             proxy: options.proxy(&url)?,
             tls: Tls::new(options.ca_file(), url.scheme() == "https")?,
+            address: url.as_str().into(),
             url,
             budget: Budget::new(),
-            pool: Pool::new(),
+            pool: PerProcess::default(),
             closed: AtomicBool::new(false),
         })
     }
@@ -99,36 +126,161 @@ impl Client {
         options: CallOptions<'_>,
     ) -> Result<PersonalInfo, Error> {
         let request = update.request(&self.credentials)?;
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(Error::configuration("client", "is closed; make a new one"));
+        // Inside of the event loop attempts are only collected.
+        let ended = Mutex::new(Vec::new());
+        let lock = || ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let collect = |attempt: Attempt| lock().push(attempt);
+        let mut progress = Progress::new();
+        if options.on_attempt.is_some() {
+            progress.observe(&collect, &self.address, request.body.len());
         }
-        let timeout = match options.timeout {
-            Some(timeout) => check_time("timeout", timeout)?,
-            None => self.timeout,
+        let tell = || {
+            let ended = mem::take(&mut *lock());
+            ended.iter().for_each(|attempt| options.on_attempt.iter().for_each(|f| f(attempt)));
         };
+        let due = || options.on_attempt.is_some() && !lock().is_empty();
+        let go_on = || {
+            tell();
+            !options.interrupted.is_some_and(|interrupted| interrupted())
+        };
+        let pauses = options.on_attempt.is_some() || options.interrupted.is_some();
+        let pause = pauses.then_some(Pause { due: &due, go_on: &go_on });
+        let outcome =
+            self.drive(options.timeout, pause, &mut progress, async |http, deadline, progress| {
+                self.call(http, &request, deadline, progress).await
+            });
+        tell();
+        outcome
+    }
+
+    /// Begins an update and leaves it to a thread that drives all such calls of the process, which
+    /// the first one starts. At most 100 calls of one client are under way at once, each on a
+    /// connection of its own; the others wait for their turn, within their deadline.
+    ///
+    /// `on_attempt` and `done` run on that thread and must not block it. `done` is called exactly
+    /// once, unless the process ends or an error is returned here.
+    ///
+    /// # Errors
+    /// For what is found before anything is sent: an invalid field, an unusable option.
+    pub fn begin(
+        self: &Arc<Self>,
+        update: &Update,
+        timeout: Option<Duration>,
+        on_attempt: Option<Box<dyn Fn(Attempt) + Send + Sync>>,
+        done: impl FnOnce(Result<PersonalInfo, Error>) + Send + 'static,
+    ) -> Result<Begun, Error> {
+        let request = update.request(&self.credentials)?;
+        let timeout = self.check(timeout)?;
+        let deadline = Instant::now() + timeout;
+        let cancelled = self.pool.here().cancel.clone().notified_owned();
+        let (begun, dropped) = Begun::new();
+        let client = self.clone();
+        let work = async move {
+            let mut progress = Progress::new();
+            if let Some(tell) = &on_attempt {
+                progress.observe(&**tell, &client.address, request.body.len());
+            }
+            let work = client.call_on_engine(&request, deadline, &mut progress);
+            let work = unless(timeout_at(deadline, work), cancelled);
+            let outcome = unless(work, async { drop(dropped.await) }).await.flatten();
+            ended(outcome, timeout, &mut progress)
+        };
+        engine::spawn(async { done(engine::without_panic(work).await) }).map_err(not_prepared)?;
+        Ok(begun)
+    }
+
+    async fn call_on_engine(
+        &self,
+        request: &Request,
+        deadline: Instant,
+        progress: &mut Progress<'_>,
+    ) -> Result<PersonalInfo, Error> {
+        let pool = self.pool.here();
+        let _room = pool.room.acquire().await.map_err(Error::internal)?;
+        let lane = self.lane(pool, Driver::Engine)?;
+        progress.enter(&lane);
+        let http = lane.http().await;
+        let outcome = self.call(http, request, deadline, progress).await;
+        self.keep(lane, pool, Driver::Engine, progress);
+        outcome
+    }
+
+    /// Asks the service for a page in place of sending an update, to learn whether it can be
+    /// reached: by the same way, with the same errors, once. Sends no credentials and changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`update_personal_info`](Client::update_personal_info), for what keeps an answer from
+    /// coming; any status is an answer.
+    pub fn probe(&self, options: CallOptions<'_>) -> Result<Probe, Error> {
+        let go_on = || !options.interrupted.is_some_and(|interrupted| interrupted());
+        let pause = options.interrupted.map(|_| Pause { due: &|| false, go_on: &go_on });
+        let mut progress = Progress::new();
+        let outcome =
+            self.drive(options.timeout, pause, &mut progress, async |http, _, progress| {
+                progress.begin_attempt();
+                let started = Instant::now();
+                let answer = http.get(self.url.clone()).send().await;
+                let answer = answer.map_err(|error| {
+                    progress.end_attempt(self.transport_error(&error, progress))
+                })?;
+                if answer.status() == 407 {
+                    return Err(progress.end_attempt(asks_for_a_password()));
+                }
+                let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+                Ok(Probe {
+                    status: answer.status().as_u16(),
+                    date: date.and_then(|date| httpdate::parse_http_date(date).ok()),
+                    elapsed: started.elapsed(),
+                    proxy: self.proxy().map(str::to_owned),
+                    tls: self.url.scheme() == "https",
+                })
+            });
+        outcome.map_err(Error::of_no_update)
+    }
+
+    /// Drives `work` on this thread, within a deadline, until it ends or is ended.
+    fn drive<'a, T>(
+        &self,
+        timeout: Option<Duration>,
+        pause: Option<Pause<'_>>,
+        progress: &mut Progress<'a>,
+        work: impl AsyncFnOnce(&reqwest::Client, Instant, &mut Progress<'a>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let timeout = self.check(timeout)?;
         let pool = self.pool.here();
         // Made here, it hears every cancel from here on.
         let cancelled = pool.cancel.notified();
-        let lane = pool.take().map_or_else(|| self.new_lane(pool), Ok)?;
-        let mut progress = Progress::new(&lane);
-        let outcome = lane.run(options.interrupted.map(|f| f as _), async |http| {
+        let lane = self.lane(pool, Driver::Caller)?;
+        progress.enter(&lane);
+        let outcome = lane.run(pause, async |http| {
             let deadline = Instant::now() + timeout;
-            let call = self.call(http, &request, deadline, &mut progress);
-            unless(timeout_at(deadline, call), cancelled).await
+            unless(timeout_at(deadline, work(http, deadline, progress)), cancelled).await
         });
-        match outcome.flatten() {
-            Some(Ok(outcome)) => {
-                // A connection in the middle of an exchange goes at once, and with it the lane.
-                if progress.answered && !self.closed.load(Ordering::Relaxed) {
-                    pool.put(lane);
-                }
-                outcome
-            }
-            Some(Err(_)) => {
-                let message = format!("no answer within {} s", timeout.as_secs_f64());
-                Err(progress.broken_off(Kind::Timeout, message))
-            }
-            None => Err(progress.broken_off(Kind::Cancelled, "the caller ended the call")),
+        let outcome = outcome.flatten();
+        if let Some(Ok(_)) = &outcome {
+            self.keep(lane, pool, Driver::Caller, progress);
+        }
+        ended(outcome, timeout, progress)
+    }
+
+    /// Whether a call may begin, and how long it may take.
+    fn check(&self, timeout: Option<Duration>) -> Result<Duration, Error> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::configuration("client", "is closed; make a new one"));
+        }
+        timeout.map_or(Ok(self.timeout), |timeout| check_time("timeout", timeout))
+    }
+
+    fn lane(&self, pool: &Pool, driver: Driver) -> Result<Lane, Error> {
+        pool.idle(driver).take().map_or_else(|| self.new_lane(pool, driver), Ok)
+    }
+
+    /// Keeps a lane for the next call. A connection in the middle of an exchange goes at once, and
+    /// with it the lane.
+    fn keep(&self, lane: Lane, pool: &Pool, driver: Driver, progress: &Progress<'_>) {
+        if progress.answered && !self.closed.load(Ordering::Relaxed) {
+            pool.idle(driver).put(lane);
         }
     }
 
@@ -148,7 +300,12 @@ impl Client {
         self.url.as_str()
     }
 
-    fn new_lane(&self, pool: &Pool) -> Result<Lane, Error> {
+    /// The host and the port of the proxy on the way, if there is one.
+    pub fn proxy(&self) -> Option<&str> {
+        self.proxy.as_ref().map(|(_, host)| host.as_str())
+    }
+
+    fn new_lane(&self, pool: &Pool, driver: Driver) -> Result<Lane, Error> {
         let handshaking = Arc::<AtomicBool>::default();
         let json = HeaderValue::from_static("application/json");
         let mut http = reqwest::Client::builder()
@@ -163,13 +320,10 @@ impl Client {
             .pool_idle_timeout(LONGEST_IDLE)
             .pool_max_idle_per_host(1);
         http = self.tls.set_up(http, &pool.sessions, handshaking.clone());
-        if let Some(proxy) = &self.proxy {
+        if let Some((proxy, _)) = &self.proxy {
             http = http.proxy(proxy.clone());
         }
-        Lane::new(http, handshaking).map_err(|problem| {
-            let message = format!("could not prepare a connection: {problem}");
-            Error::new(Kind::Connect, Delivery::NotSent, message)
-        })
+        Lane::new(http, handshaking, driver).map_err(not_prepared)
     }
 
     /// Attempts, and the waits between them.
@@ -178,14 +332,21 @@ impl Client {
         http: &reqwest::Client,
         request: &Request,
         deadline: Instant,
-        progress: &mut Progress,
+        progress: &mut Progress<'_>,
     ) -> Result<PersonalInfo, Error> {
-        retry::repeat(self.max_retries, &self.budget, deadline, async || {
+        let (max_retries, budget) = (self.max_retries, &self.budget);
+        let mut retries = Retries { max_retries, budget, deadline, attempts: 0 };
+        loop {
             progress.begin_attempt();
             let outcome = self.attempt(http, request, progress).await;
-            outcome.map_err(|error| progress.end_attempt(error))
-        })
-        .await
+            let outcome = outcome.map_err(|error| progress.end_attempt(error));
+            let wait = retries.after(&outcome);
+            progress.tell(outcome.as_ref().err(), wait);
+            match wait {
+                Some(wait) => sleep(wait).await,
+                None => return outcome,
+            }
+        }
     }
 
     /// One request and its answer.
@@ -193,12 +354,13 @@ impl Client {
         &self,
         http: &reqwest::Client,
         request: &Request,
-        progress: &mut Progress,
+        progress: &mut Progress<'_>,
     ) -> Result<PersonalInfo, Error> {
         let body = Body { bytes: Some(request.body.clone()), taken: progress.sent.clone() };
         let sending = http.post(self.url.clone()).body(reqwest::Body::wrap(body)).send();
         let mut answer = sending.await.map_err(|e| self.transport_error(&e, progress))?;
         let status = answer.status();
+        progress.got_status(status.as_u16());
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
         let retry_after = retry_after.and_then(retry::parse_retry_after);
 
@@ -218,15 +380,13 @@ impl Client {
             }
         };
         progress.answered = ending.is_ok();
+        progress.got_bytes(body.len());
 
         let keys = request.keys();
         let shown = || excerpt(&body, progress.answered, &keys);
         match status.as_u16() {
             200..300 => {}
-            407 => {
-                let message = "the proxy asks for a user name and a password (HTTP 407)";
-                return Err(Error::new(Kind::Connect, Delivery::NotSent, message));
-            }
+            407 => return Err(asks_for_a_password()),
             status => return Err(Error::status(status, delivery(status), retry_after, shown())),
         }
         ending?;
@@ -241,7 +401,7 @@ impl Client {
     }
 
     /// What a failure below HTTP means.
-    fn transport_error(&self, error: &reqwest::Error, progress: &Progress) -> Error {
+    fn transport_error(&self, error: &reqwest::Error, progress: &Progress<'_>) -> Error {
         let host = self.url.authority();
         let causes = chain(error);
         if error.is_connect() {
@@ -250,7 +410,7 @@ impl Client {
                     format!("the certificate of {host} was not accepted, {advice} ({problem})");
                 return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
             }
-            let handshaking = progress.handshaking.load(Ordering::Relaxed);
+            let handshaking = progress.is_handshaking();
             let (kind, what) = if tls::is_tls(error, handshaking) && self.url.scheme() == "https" {
                 (Kind::Tls, "no secure connection to")
             } else {
@@ -287,63 +447,37 @@ impl fmt::Debug for Client {
     }
 }
 
+/// The outcome of a call that may have been broken off, by its deadline or by its caller.
+fn ended<T>(
+    outcome: Option<Result<Result<T, Error>, Elapsed>>,
+    timeout: Duration,
+    progress: &mut Progress<'_>,
+) -> Result<T, Error> {
+    match outcome {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(_)) => {
+            let message = format!("no answer within {} s", timeout.as_secs_f64());
+            Err(progress.broken_off(Kind::Timeout, message))
+        }
+        None => Err(progress.broken_off(Kind::Cancelled, "the caller ended the call")),
+    }
+}
+
+fn not_prepared(problem: impl fmt::Display) -> Error {
+    let message = format!("could not prepare a connection: {problem}");
+    Error::new(Kind::Connect, Delivery::NotSent, message)
+}
+
+fn asks_for_a_password() -> Error {
+    let message = "the proxy asks for a user name and a password (HTTP 407)";
+    Error::new(Kind::Connect, Delivery::NotSent, message)
+}
+
 /// Whether a status says that the update was not made.
 fn delivery(status: u16) -> Delivery {
     match status {
         300..=399 | 401 | 403 | 404 | 405 | 411 | 413 | 415 | 429 | 503 => Delivery::Rejected,
         _ => Delivery::Unknown,
-    }
-}
-
-/// How far a call has come, for whoever breaks it off.
-struct Progress {
-    attempts: u32,
-    /// What the attempts that ended left open.
-    before: Delivery,
-    /// Whether the current attempt handed its body to a connection.
-    sent: Arc<AtomicBool>,
-    /// Whether the current attempt began a TLS handshake.
-    handshaking: Arc<AtomicBool>,
-    /// Whether the current attempt may use a connection of an earlier call.
-    old_connection: bool,
-    /// Whether the current attempt got a whole answer.
-    answered: bool,
-}
-
-impl Progress {
-    fn new(lane: &Lane) -> Self {
-        Progress {
-            attempts: 0,
-            before: Delivery::NotSent,
-            sent: Arc::default(),
-            handshaking: lane.handshaking.clone(),
-            old_connection: lane.used,
-            answered: false,
-        }
-    }
-
-    fn begin_attempt(&mut self) {
-        self.attempts += 1;
-        self.answered = false;
-        self.handshaking.store(false, Ordering::Relaxed);
-    }
-
-    fn end_attempt(&mut self, error: Error) -> Error {
-        let error = error.after(self.attempts, self.before);
-        self.before = error.delivery();
-        self.sent.store(false, Ordering::Relaxed);
-        self.old_connection = false;
-        error
-    }
-
-    /// What the current attempt leaves open if it ends without an answer.
-    fn open(&self) -> Delivery {
-        if self.sent.load(Ordering::Relaxed) { Delivery::Unknown } else { Delivery::NotSent }
-    }
-
-    fn broken_off(mut self, kind: Kind, message: impl Into<String>) -> Error {
-        let error = Error::new(kind, self.open(), message);
-        self.end_attempt(error)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::iter;
-#[cfg(any(feature = "capi", feature = "python"))]
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
@@ -33,6 +32,25 @@ pub enum Kind {
     Cancelled,
     /// A bug of this library: please report it.
     Internal,
+}
+
+impl Kind {
+    /// `"invalid_field"`, `"configuration"`, `"connect"` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::InvalidField => "invalid_field",
+            Kind::Configuration => "configuration",
+            Kind::Connect => "connect",
+            Kind::Tls => "tls",
+            Kind::Lost => "lost",
+            Kind::Timeout => "timeout",
+            Kind::Status => "status",
+            Kind::Refused => "refused",
+            Kind::Response => "response",
+            Kind::Cancelled => "cancelled",
+            Kind::Internal => "internal",
+        }
+    }
 }
 
 /// Was the customer changed?
@@ -109,8 +127,7 @@ impl Error {
             .with_field(option)
     }
 
-    /// Runs `work` for another language, into which no panic must cross.
-    #[cfg(any(feature = "capi", feature = "python"))]
+    /// Runs `work` for another language or thread, into which no panic must cross.
     pub(crate) fn catch_panic<T, E: From<Error>>(
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
@@ -199,8 +216,23 @@ impl Error {
         self
     }
 
+    /// The same of an exchange in which no update is sent.
+    pub(crate) fn of_no_update(mut self) -> Self {
+        self.0.delivery = Delivery::NotSent;
+        self
+    }
+
     pub(crate) fn has_bad_certificate(&self) -> bool {
         self.0.bad_certificate
+    }
+
+    /// What went wrong, without the service's own words.
+    pub(crate) fn reason(&self) -> &str {
+        match self.0.kind {
+            Kind::Refused if self.0.system_error => "the service reported a system error",
+            Kind::Refused => "the service refused the update",
+            _ => &self.0.message,
+        }
     }
 
     /// What kind of thing went wrong.

@@ -3,17 +3,21 @@
 //! A lane is one event loop with one HTTP client and its connections. A call checks one out, drives
 //! it itself until the answer is there, and hands it back: no helper thread, nothing to pass
 //! between threads, and a wait that can be ended at any moment.
+//!
+//! A call that nobody waits for gets a lane too: one without an event loop, on the engine's.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::mem;
 use std::pin::pin;
 use std::process;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use crate::tls::Sessions;
@@ -22,13 +26,15 @@ use crate::tls::Sessions;
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// How often a caller is asked whether its call shall end.
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
-/// Threads of one lane that may hang in a name look-up.
-const LOOKUP_THREADS: usize = 4;
+/// Calls of one client that the engine drives at once; each has a connection, and so a descriptor.
+const MOST_ON_ENGINE: usize = 100;
+/// Threads of one event loop that may hang in a name look-up.
+pub(crate) const LOOKUP_THREADS: usize = 4;
 
 /// One event loop, one HTTP client, its connections.
 pub(crate) struct Lane {
-    /// Taken on drop only.
-    parts: Option<(reqwest::Client, Runtime)>,
+    /// Taken on drop only. On the engine's loop it has none of its own.
+    parts: Option<(reqwest::Client, Option<Runtime>)>,
     process: u32,
     idle_since: Instant,
     /// Whether it served a call before, so that its connection may be an old one.
@@ -37,20 +43,40 @@ pub(crate) struct Lane {
     pub(crate) handshaking: Arc<AtomicBool>,
 }
 
+/// Whose event loop drives a lane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driver {
+    Caller,
+    Engine,
+}
+
+/// What a caller does between two slices of the event loop, outside of it, so that it may even make
+/// a call of its own.
+pub(crate) struct Pause<'a> {
+    /// Whether it has something to do at once.
+    pub(crate) due: &'a dyn Fn() -> bool,
+    /// Does it; `false` ends the work.
+    pub(crate) go_on: &'a dyn Fn() -> bool,
+}
+
 impl Lane {
     pub(crate) fn new(
         builder: reqwest::ClientBuilder,
         handshaking: Arc<AtomicBool>,
+        driver: Driver,
     ) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            // Timers are looked at after every step, so that a flood of bytes cannot hold up the
-            // deadline. An ordinary call waits after every step anyway.
-            .event_interval(1)
-            .max_blocking_threads(LOOKUP_THREADS)
-            .build()
-            .map_err(|e| e.to_string())?;
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                // Timers are looked at after every step, so that a flood of bytes cannot hold up
+                // the deadline. An ordinary call waits after every step anyway.
+                .event_interval(1)
+                .max_blocking_threads(LOOKUP_THREADS)
+                .build()
+                .map_err(|e| e.to_string())
+        };
+        let runtime = (driver == Driver::Caller).then(runtime).transpose()?;
         let http = builder.build().map_err(|e| e.to_string())?;
         Ok(Lane {
             parts: Some((http, runtime)),
@@ -61,30 +87,36 @@ impl Lane {
         })
     }
 
-    /// Drives `work` on this thread. Every now and then `interrupted` is asked, outside of the
-    /// event loop, so that it may even make a call of its own; `None` if it ended the work.
+    /// Drives `work` on this thread, with a pause every now and then; `None` if one ended the work.
     pub(crate) fn run<T>(
         &self,
-        interrupted: Option<&dyn Fn() -> bool>,
+        pause: Option<Pause<'_>>,
         work: impl AsyncFnOnce(&reqwest::Client) -> T,
     ) -> Option<T> {
-        let (http, runtime) = self.parts.as_ref().expect("taken on drop only");
-        let mut work = pin!(async {
-            // What arrived while the lane slept, such as the end of a connection, is noticed before
-            // anything is sent.
-            tokio::task::yield_now().await;
-            work(http).await
-        });
-        let Some(interrupted) = interrupted else { return Some(runtime.block_on(work)) };
+        let (_, runtime) = self.parts.as_ref().expect("taken on drop only");
+        let runtime = runtime.as_ref().expect("its caller drives it");
+        let mut work = pin!(async { work(self.http().await).await });
+        let Some(pause) = pause else { return Some(runtime.block_on(work)) };
         loop {
-            let slice = async { timeout(BETWEEN_QUESTIONS, work.as_mut()).await };
+            let slice = poll_fn(|context| match work.as_mut().poll(context) {
+                Poll::Pending if (pause.due)() => Poll::Ready(None),
+                poll => poll.map(Some),
+            });
+            let slice = async { timeout(BETWEEN_QUESTIONS, slice).await.ok().flatten() };
             match runtime.block_on(slice) {
-                Ok(output) => return Some(output),
-                // Who asks may also fork, and the child must leave this lane alone.
-                Err(_) if interrupted() || self.process != process::id() => return None,
-                Err(_) => {}
+                Some(output) => return Some(output),
+                // Who pauses may also fork, and the child must leave this lane alone.
+                None if !(pause.go_on)() || self.process != process::id() => return None,
+                None => {}
             }
         }
+    }
+
+    /// The client, to be asked for within the event loop that drives it: what arrived while the
+    /// lane slept, such as the end of a connection, is noticed before anything is sent.
+    pub(crate) async fn http(&self) -> &reqwest::Client {
+        tokio::task::yield_now().await;
+        &self.parts.as_ref().expect("taken on drop only").0
     }
 }
 
@@ -94,7 +126,9 @@ impl Drop for Lane {
         if self.process == process::id() {
             drop(http);
             // A name look-up that hangs must not be waited for.
-            runtime.shutdown_background();
+            if let Some(runtime) = runtime {
+                runtime.shutdown_background();
+            }
         } else {
             // After a fork the sockets and the event queue are the parent's too: leave them alone.
             mem::forget((http, runtime));
@@ -103,40 +137,48 @@ impl Drop for Lane {
 }
 
 /// The idle lanes of one process, and what its calls share.
-///
-/// A forked child gets a pool of its own behind the parent's, because a lock of the parent's may be
-/// held by a thread that the child does not have.
 pub(crate) struct Pool {
-    process: u32,
-    idle: Mutex<VecDeque<Lane>>,
+    of_callers: Idle,
+    of_engine: Idle,
+    /// Waited for by the calls on the engine.
+    pub(crate) room: Semaphore,
     /// Ends the calls in flight.
-    pub(crate) cancel: Notify,
+    pub(crate) cancel: Arc<Notify>,
     /// TLS sessions to resume.
     pub(crate) sessions: Sessions,
-    of_child: OnceLock<Box<Pool>>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool {
+            of_callers: Idle::default(),
+            of_engine: Idle::default(),
+            room: Semaphore::new(MOST_ON_ENGINE),
+            cancel: Arc::default(),
+            sessions: Sessions::new(),
+        }
+    }
 }
 
 impl Pool {
-    pub(crate) fn new() -> Self {
-        Pool {
-            process: process::id(),
-            idle: Mutex::default(),
-            cancel: Notify::new(),
-            sessions: Sessions::new(),
-            of_child: OnceLock::new(),
+    pub(crate) fn idle(&self, driver: Driver) -> &Idle {
+        match driver {
+            Driver::Caller => &self.of_callers,
+            Driver::Engine => &self.of_engine,
         }
     }
 
-    /// The pool of the process that asks.
-    pub(crate) fn here(&self) -> &Pool {
-        let process = process::id();
-        let mut pool = self;
-        while pool.process != process {
-            pool = pool.of_child.get_or_init(|| Box::new(Pool::new()));
-        }
-        pool
+    pub(crate) fn clear(&self) {
+        self.of_callers.clear();
+        self.of_engine.clear();
     }
+}
 
+/// Lanes that wait for a call.
+#[derive(Default)]
+pub(crate) struct Idle(Mutex<VecDeque<Lane>>);
+
+impl Idle {
     /// The lane that was used last: its connection is the likeliest to be alive.
     pub(crate) fn take(&self) -> Option<Lane> {
         self.lock().pop_back()
@@ -153,13 +195,13 @@ impl Pool {
         drop(stale);
     }
 
-    pub(crate) fn clear(&self) {
+    fn clear(&self) {
         let idle = mem::take(&mut *self.lock());
         drop(idle);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Lane>> {
         // Nothing that panics runs under the lock.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,11 +26,14 @@ compile_error!(
     "panic = \"abort\" would end the host's process: build the faces with panic = \"unwind\""
 );
 
+mod attempt;
 mod client;
 mod credentials;
+mod engine;
 mod error;
 mod lane;
 mod options;
+mod per_process;
 mod personal_info;
 mod retry;
 mod tls;
@@ -49,7 +52,9 @@ mod python;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
-pub use client::{CallOptions, Client};
+pub use attempt::Attempt;
+pub use client::{CallOptions, Client, Probe};
+pub use engine::Begun;
 pub use error::{Delivery, Error, Kind};
 pub use options::{ENVIRONMENT_VARIABLES, Options};
 pub use personal_info::PersonalInfo;

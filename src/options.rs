@@ -302,8 +302,8 @@ impl Options {
         Ok(Url::parse(&url).expect("a URL with a longer path is a URL"))
     }
 
-    /// The proxy on the way to `url`, if there is one.
-    pub(crate) fn proxy(&self, url: &Url) -> Result<Option<Proxy>, Error> {
+    /// The proxy on the way to `url`, if there is one, and its host and port.
+    pub(crate) fn proxy(&self, url: &Url) -> Result<Option<(Proxy, String)>, Error> {
         let (name, ProxyUrl(proxy)) = match (&self.proxy, self.trust_env) {
             (Some(proxy), _) => ("proxy", proxy.clone()),
             (None, false) => return Ok(None),
@@ -320,7 +320,9 @@ impl Options {
             ));
         }
         let unusable = |_| Error::configuration(name, "is not usable as a proxy");
-        Ok(Some(Proxy::all(proxy).map_err(unusable)?))
+        let port = proxy.port_or_known_default().unwrap_or_default();
+        let host = format!("{}:{port}", proxy.host_str().unwrap_or_default());
+        Ok(Some((Proxy::all(proxy).map_err(unusable)?, host)))
     }
 }
 

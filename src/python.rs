@@ -5,16 +5,23 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::mem;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use chrono::Datelike;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyString, PyTuple};
 
+use self::attempt::{Attempt, Observer};
+use self::mailbox::{Letter, Mailbox};
 use crate::{CallOptions, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Update, Value};
+
+mod attempt;
+mod mailbox;
 
 /// How many clients `update_personal_info` keeps, one for each configuration it met.
 const CLIENTS_KEPT: usize = 16;
@@ -25,11 +32,17 @@ const CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::{Client, PersonalInfo, update_personal_info};
+    use super::{Attempt, Client, Mailbox, PersonalInfo, update_personal_info};
+    use super::{Bound, PyModule, PyResult, mailbox};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        mailbox::end_with_the_interpreter(module)
+    }
 }
 
 /// The customer's personal information after an update, as the service reports it.
@@ -110,6 +123,13 @@ impl PersonalInfo {
         PyString::new(py, &self.0.raw).hash()
     }
 
+    /// As repr, but with all seven attributes: personal data.
+    fn show(this: &Bound<'_, Self>) -> PyResult<String> {
+        let show = |name| Ok(format!("{name}={}", this.getattr(name)?.repr()?));
+        let shown = FIELDS_OF_INFO.into_iter().map(show).collect::<PyResult<Vec<_>>>()?;
+        Ok(format!("PersonalInfo({})", shown.join(", ")))
+    }
+
     fn __repr__(&self) -> String {
         match self.0.cust_id {
             Some(id) => format!("PersonalInfo(cust_id={id}, ...)"),
@@ -140,7 +160,8 @@ const FIELDS_OF_INFO: [&str; 7] = [
 /// Updates customers; to be made once and used for every call, by any number of threads at once.
 #[pyclass(frozen, module = "skypostal")]
 struct Client {
-    client: crate::Client,
+    client: Arc<crate::Client>,
+    on_attempt: Option<Py<PyAny>>,
     /// The options that its repr shows; none is secret.
     shown: String,
 }
@@ -151,7 +172,7 @@ impl Client {
     #[pyo3(signature = (
         *, user_code=None, app_key=None, environment=None, base_url=None, timeout=30.0,
         connect_timeout=10.0, max_retries=2, proxy=None, ca_file=None, trust_env=true,
-        allow_http=false
+        allow_http=false, on_attempt=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -167,7 +188,11 @@ impl Client {
         ca_file: Option<PathBuf>,
         trust_env: bool,
         allow_http: bool,
+        on_attempt: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        if on_attempt.as_ref().is_some_and(|hook| !hook.is_callable()) {
+            return Err(PyTypeError::new_err("on_attempt must be callable"));
+        }
         let mut options = Options::new();
         let client = (|| {
             // A fault in the environment is remembered, and does not matter where an argument is.
@@ -191,12 +216,16 @@ impl Client {
             crate::Client::new(&options)
         })()
         .map_err(|error| exception(py, &error))?;
-        let shown = format!(
+        let mut shown = format!(
             "url={:?}, timeout={timeout:?}, connect_timeout={connect_timeout:?}, \
              max_retries={max_retries}",
             client.url(),
         );
-        Ok(Client { client, shown })
+        if let Some(proxy) = client.proxy() {
+            shown.push_str(&format!(", proxy={proxy:?}"));
+        }
+        let on_attempt = on_attempt.map(Bound::unbind);
+        Ok(Client { client: Arc::new(client), on_attempt, shown })
     }
 
     /// As skypostal.update_personal_info, with this client's options.
@@ -207,36 +236,56 @@ impl Client {
         timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PersonalInfo> {
-        let timeout = timeout.map(seconds);
         let update = read_fields(fields)?;
 
-        let raised = Mutex::new(None);
-        let on_main_thread = Mutex::new(None);
-        let interrupted = || {
-            let mut on_main_thread = on_main_thread.lock().unwrap_or_else(PoisonError::into_inner);
-            if *on_main_thread == Some(false) {
-                return false; // Signals are handled by the main thread alone.
-            }
-            let outcome = Python::try_attach(|py| {
-                *on_main_thread = Some(is_main_thread(py)?);
-                py.check_signals()
-            });
-            match outcome {
-                Some(Ok(())) => false,
-                Some(Err(error)) => {
-                    *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    true
-                }
-                None => true, // The interpreter is shutting down.
-            }
-        };
-        let options = CallOptions { timeout, interrupted: Some(&interrupted) };
-        let call = || self.client.update_personal_info_with(&update, options);
-        let outcome = py.detach(|| Error::catch_panic(call));
-        outcome.map(PersonalInfo).map_err(|error| {
-            let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
-            raised.unwrap_or_else(|| exception(py, &error))
+        let observer = Observer::new(py, self.on_attempt.as_ref())?;
+        self.drive(py, timeout, observer, |options| {
+            self.client.update_personal_info_with(&update, options).map(PersonalInfo)
         })
+    }
+
+    /// The same for an event loop: what happens is left in its mailbox, and the outcome goes to
+    /// `settle`.
+    fn _begin(
+        &self,
+        py: Python<'_>,
+        mailbox: Py<Mailbox>,
+        settle: Py<PyAny>,
+        timeout: Option<f64>,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Begun> {
+        if mailbox::is_ending(py) {
+            let problem = "a call cannot be begun while the interpreter shuts down";
+            return Err(PyRuntimeError::new_err(problem));
+        }
+        let update = read_fields(fields)?;
+        let observer = Observer::new(py, self.on_attempt.as_ref())?;
+        let observer = observer.map(|observer| observer.in_this_context(py)).transpose()?;
+        let for_attempts = mailbox.clone_ref(py);
+        let on_attempt = observer.map(Arc::new).map(|observer| {
+            Box::new(move |attempt: crate::Attempt| {
+                if observer.wants(&attempt) {
+                    Mailbox::post(&for_attempts, Letter::Attempt(observer.clone(), attempt));
+                }
+            }) as _
+        });
+        let done = move |outcome| Mailbox::post(&mailbox, Letter::Outcome(settle, outcome));
+        let begin = || self.client.begin(&update, timeout.map(seconds), on_attempt, done);
+        let begun = py.detach(|| Error::catch_panic(begin));
+        begun.map(|begun| Begun(Mutex::new(Some(begun)))).map_err(|error| exception(py, &error))
+    }
+
+    /// What `skypostal doctor` asks: whether the service answers, without telling it anything.
+    #[pyo3(signature = (*, timeout=None))]
+    fn _probe<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
+        let probe = self.drive(py, timeout, None, |options| self.client.probe(options))?;
+        let dict = PyDict::new(py);
+        dict.set_item("status", probe.status)?;
+        dict.set_item("date", probe.date.map(since_1970))?;
+        dict.set_item("elapsed", probe.elapsed.as_secs_f64())?;
+        dict.set_item("proxy", probe.proxy)?;
+        dict.set_item("tls", probe.tls)?;
+        Ok(dict)
     }
 
     /// Closes the connections. Calls in flight end as they would, later ones fail.
@@ -262,6 +311,72 @@ impl Client {
             "a skypostal.Client holds connections and cannot be pickled; make one in the process \
              that uses it, or use a client made before a fork",
         ))
+    }
+}
+
+impl Client {
+    /// Makes a call without the GIL, asking every now and then whether a signal has come.
+    fn drive<T: Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        observer: Option<Observer>,
+        call: impl FnOnce(CallOptions<'_>) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        let raised = Mutex::new(None);
+        let raise = |error| {
+            raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        };
+        let on_main_thread = Mutex::new(None);
+        let interrupted = || {
+            if raised.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+                return true;
+            }
+            let mut on_main_thread = on_main_thread.lock().unwrap_or_else(PoisonError::into_inner);
+            if *on_main_thread == Some(false) {
+                return false; // Signals are handled by the main thread alone.
+            }
+            let outcome = Python::try_attach(|py| {
+                *on_main_thread = Some(is_main_thread(py)?);
+                py.check_signals()
+            });
+            match outcome {
+                Some(Ok(())) => false,
+                Some(Err(error)) => {
+                    raise(error);
+                    true
+                }
+                None => true, // The interpreter is shutting down.
+            }
+        };
+        let on_attempt = |attempt: &crate::Attempt| {
+            let Some(observer) = observer.as_ref().filter(|it| it.wants(attempt)) else { return };
+            if let Some(Err(error)) = Python::try_attach(|py| observer.tell(py, attempt)) {
+                raise(error);
+            }
+        };
+        let options = CallOptions {
+            timeout: timeout.map(seconds),
+            interrupted: Some(&interrupted),
+            on_attempt: observer.as_ref().map(|_| &on_attempt as _),
+        };
+        let outcome = py.detach(|| Error::catch_panic(|| call(options)));
+        match raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(raised) => Err(raised),
+            None => outcome.map_err(|error| exception(py, &error)),
+        }
+    }
+}
+
+/// A call that was begun for an event loop.
+#[pyclass(frozen, module = "skypostal._native", name = "_Begun")]
+struct Begun(Mutex<Option<crate::Begun>>);
+
+#[pymethods]
+impl Begun {
+    /// Ends it, and with it its connection.
+    fn cancel(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -392,9 +507,41 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
+fn since_1970(time: SystemTime) -> f64 {
+    let before = |e: SystemTimeError| -e.duration().as_secs_f64();
+    time.duration_since(UNIX_EPOCH).map_or_else(before, |since| since.as_secs_f64())
+}
+
+/// Calls what may be written in Python.
+///
+/// CPython before 3.14 ends a thread that is in such a call when the interpreter ends, by unwinding
+/// it, and no frame of this library may drop its references then: as pyo3 does where it waits for
+/// the GIL, the thread is stopped here instead.
+fn call_python<'py>(
+    function: &Bound<'py, PyAny>,
+    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    struct Unwound;
+    impl Drop for Unwound {
+        fn drop(&mut self) {
+            loop {
+                thread::park();
+            }
+        }
+    }
+    // Borrowed by the call, so that nothing further in is dropped before this is.
+    let arguments = arguments.into_pyobject(function.py()).map_err(Into::into)?;
+    let unwound = Unwound;
+    let outcome = function.call(&arguments, keywords);
+    mem::forget(unwound);
+    outcome
+}
+
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     let threading = py.import("threading")?;
-    Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
+    let call = |name| call_python(&threading.getattr(name)?, (), None);
+    Ok(call("current_thread")?.is(&call("main_thread")?))
 }
 
 /// Calls a function of `skypostal._convert`.
@@ -403,7 +550,7 @@ fn convert<'py>(
     function: &str,
     value: impl IntoPyObject<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    py.import("skypostal._convert")?.call_method1(function, (value,))
+    call_python(&py.import("skypostal._convert")?.getattr(function)?, (value,), None)
 }
 
 /// The exception of `skypostal.errors` for an error of the core.
@@ -442,7 +589,7 @@ fn exception(py: Python<'_>, error: &Error) -> PyErr {
             Kind::Internal => "InternalError",
         };
         let class = py.import("skypostal.errors")?.getattr(class)?;
-        Ok(PyErr::from_value(class.call((error.to_string(),), Some(&details))?))
+        Ok(PyErr::from_value(call_python(&class, (error.to_string(),), Some(&details))?))
     };
     make().unwrap_or_else(|error| error)
 }

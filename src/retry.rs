@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::error::{Error, Kind};
 
@@ -14,30 +14,31 @@ use crate::error::{Error, Kind};
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
-/// Attempts, and the waits between them, until one succeeds or an error is final.
-///
-/// A wait that would pass the deadline is not begun: the error comes at once, and costs no retry.
-pub(crate) async fn repeat<T>(
-    max_retries: u32,
-    budget: &Budget,
-    deadline: Instant,
-    mut attempt: impl AsyncFnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let error = match attempt().await {
-            Ok(accepted) => {
-                budget.earn();
-                return Ok(accepted);
+/// The attempts of one call.
+pub(crate) struct Retries<'a> {
+    pub(crate) max_retries: u32,
+    pub(crate) budget: &'a Budget,
+    pub(crate) deadline: Instant,
+    /// How many attempts have ended.
+    pub(crate) attempts: u32,
+}
+
+impl Retries<'_> {
+    /// The wait after which to try again, or nothing if this outcome of an attempt is final.
+    ///
+    /// A wait that would pass the deadline is not begun, and costs no retry.
+    pub(crate) fn after<T>(&mut self, outcome: &Result<T, Error>) -> Option<Duration> {
+        self.attempts += 1;
+        let error = match outcome {
+            Ok(_) => {
+                self.budget.earn();
+                return None;
             }
             Err(error) => error,
         };
-        let left = deadline.saturating_duration_since(Instant::now());
-        match wait(&error, attempts).filter(|wait| *wait < left) {
-            Some(wait) if attempts <= max_retries && budget.spend() => sleep(wait).await,
-            _ => return Err(error),
-        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let wait = wait(error, self.attempts).filter(|wait| *wait < left)?;
+        (self.attempts <= self.max_retries && self.budget.spend()).then_some(wait)
     }
 }
 
@@ -213,14 +214,13 @@ mod tests {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let (started, mut attempts) = (Instant::now(), 0);
-            let outcome = repeat(max_retries, &Budget::new(), started + timeout, async || {
-                attempts += 1;
-                Err::<(), _>(error.clone())
-            })
-            .await;
-            assert_eq!(outcome.as_ref(), Err(error));
-            (attempts, started.elapsed())
+            let started = Instant::now();
+            let (budget, deadline) = (&Budget::new(), started + timeout);
+            let mut retries = Retries { max_retries, budget, deadline, attempts: 0 };
+            while let Some(wait) = retries.after(&Err::<(), _>(error.clone())) {
+                tokio::time::sleep(wait).await;
+            }
+            (retries.attempts, started.elapsed())
         })
     }
 

@@ -10,7 +10,10 @@
 ``Client``, or from the call. Not affiliated with SkyPostal.
 """
 
-from ._native import Client, PersonalInfo, __version__, update_personal_info
+import os as _os
+
+from ._async import AsyncClient
+from ._native import Attempt, Client, PersonalInfo, __version__, update_personal_info
 from .errors import (
     ConfigurationError,
     ConnectError,
@@ -26,6 +29,8 @@ from .errors import (
 )
 
 __all__ = [
+    "AsyncClient",
+    "Attempt",
     "Client",
     "ConfigurationError",
     "ConnectError",
@@ -42,3 +47,8 @@ __all__ = [
     "__version__",
     "update_personal_info",
 ]
+
+if _level := _os.environ.get("SKYPOSTAL_LOG"):
+    from . import _log
+
+    _log.turn_on(_level)

@@ -1,12 +1,20 @@
 import datetime
 import os
+from collections.abc import Callable
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final, Literal, TypedDict, final
 
 from typing_extensions import Self, Unpack
 
-__all__ = ["Client", "PersonalInfo", "__version__", "update_personal_info"]
+__all__ = [
+    "Attempt",
+    "Client",
+    "PersonalInfo",
+    "_Mailbox",
+    "__version__",
+    "update_personal_info",
+]
 
 __version__: Final[str]
 
@@ -46,6 +54,18 @@ class _Fields(TypedDict, total=False):
     to today, wherever on Earth today is latest. No ``datetime``: its day depends on a time zone."""
     customer_gender: Literal["M", "F"] | None
     """The new gender: ``"M"`` or ``"F"`` (documented)."""
+
+class _Probe(TypedDict):
+    status: int
+    """The HTTP status; the service answers 405 to anything but an update (observed)."""
+    date: float | None
+    """The clock of whoever answered, as ``time.time()`` counts, to the second; None if not told."""
+    elapsed: float
+    """Seconds from the name look-up to the head of the answer."""
+    proxy: str | None
+    """The host and the port of the proxy that was used, if one was."""
+    tls: bool
+    """Whether the connection was secured by TLS."""
 
 def update_personal_info(
     *, timeout: float | None = None, **fields: Unpack[_Fields]
@@ -96,6 +116,7 @@ class Client:
         ca_file: str | os.PathLike[str] | None = None,
         trust_env: bool = True,
         allow_http: bool = False,
+        on_attempt: Callable[[Attempt], object] | None = None,
     ) -> Self:
         """Reads certificates, connects to nothing. Arguments win over the environment.
 
@@ -121,6 +142,11 @@ class Client:
         trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, and
             ``REQUESTS_CA_BUNDLE``, are read.
         allow_http: whether plain ``http://`` may leave this machine.
+        on_attempt: called with each attempt of a call when it is over, before the wait that may
+            follow, on the thread that calls; it may make a call of its own. The deadline runs on
+            meanwhile. An ``Exception`` raised there goes to ``sys.unraisablehook``, so that it does
+            not hide what became of the update; what is none, such as ``KeyboardInterrupt``, ends
+            the call and comes out.
 
         Raises ``ConfigurationError`` for an option that is unusable, ``ValidationError`` for a
         malformed ``user_code`` or ``app_key``.
@@ -133,6 +159,19 @@ class Client:
 
         ``user_code``, ``app_key`` and ``timeout`` win over the client's where given.
         """
+
+    def _probe(self, *, timeout: float | None = None) -> _Probe:
+        """Asks the service for a page in place of sending an update: by the same way, with the
+        same errors, once. Sends no credentials, needs none, and changes nothing."""
+
+    def _begin(
+        self,
+        mailbox: _Mailbox,
+        settle: Callable[[PersonalInfo | None, BaseException | None], None],
+        timeout: float | None,
+        fields: _Fields,
+    ) -> _Begun:
+        """For ``AsyncClient``: begins a call, whose outcome goes to ``settle``."""
 
     def close(self) -> None:
         """Closes the connections, from any thread and any number of times.
@@ -150,12 +189,104 @@ class Client:
     ) -> None: ...
 
 @final
+class _Mailbox:
+    """What the calls of one event loop have to tell it."""
+
+    def __new__(cls, call_soon: Callable[..., object]) -> Self:
+        """call_soon: has a function called on the event loop's thread, from any thread."""
+
+    def open(self) -> None:
+        """Tells all that has come, on the event loop's thread."""
+
+@final
+class _Begun:
+    """A call that was begun for an event loop."""
+
+    def cancel(self) -> None:
+        """Ends it, and with it its connection, if it has not ended."""
+
+@final
+class Attempt:
+    """One attempt of a call, when it is over: what ``on_attempt`` is given.
+
+    Made by a call. Immutable and comparable. Holds no key, no personal data, no word of the
+    service.
+    """
+
+    @property
+    def number(self) -> int:
+        """Its number within the call, from 1."""
+
+    @property
+    def method(self) -> str:
+        """The HTTP method, ``"POST"``."""
+
+    @property
+    def url(self) -> str:
+        """The address, which holds no user name, password or query."""
+
+    @property
+    def host(self) -> str:
+        """The host of the address, and its port if it has one."""
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status, None if none came. A refusal may have 200 (observed)."""
+
+    @property
+    def started(self) -> float:
+        """When it began, as ``time.time()`` counts."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that it took."""
+
+    @property
+    def request_bytes(self) -> int:
+        """The length of the request's body."""
+
+    @property
+    def response_bytes(self) -> int:
+        """How much of the answer's body came."""
+
+    @property
+    def error(
+        self,
+    ) -> (
+        Literal[
+            "connect",
+            "tls",
+            "lost",
+            "timeout",
+            "status",
+            "refused",
+            "response",
+            "cancelled",
+            "internal",
+        ]
+        | None
+    ):
+        """What kind of thing went wrong; None if the update was accepted.
+
+        They are the kinds of ``SkyPostalError``; ``"timeout"`` is the deadline of the whole call,
+        ``"cancelled"`` a call ended by a signal or a cancelled task.
+        """
+
+    @property
+    def reason(self) -> str | None:
+        """The same in one line, without the service's own words."""
+
+    @property
+    def retry_in(self) -> float | None:
+        """Seconds until the next attempt; None if none follows."""
+
+@final
 class PersonalInfo:
     """The customer's personal information after an update, as the service reports it.
 
     Made by an update. Immutable, comparable, hashable, for any thread; it pickles. Each attribute
     is None where the service told nothing, or what cannot be read; ``raw`` has that too. Its repr
-    shows no personal data; ``to_dict`` does.
+    shows no personal data; ``show`` and ``to_dict`` do.
     """
 
     __match_args__: Final = (
@@ -205,6 +336,9 @@ class PersonalInfo:
         new one each time. Numbers are ``int`` or ``Decimal``; a value that Python cannot hold, such
         as one nested too deeply, is its JSON text.
         """
+
+    def show(self) -> str:
+        """As its repr, but with all seven attributes: personal data, so not for a log."""
 
     def to_dict(self) -> dict[str, Any]:
         """The seven attributes by name, without ``raw``."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skypostal import Client
-from skypostal.sandbox import CUSTOMER_KEY, Sandbox
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,26 +47,42 @@ def environment(skypostal_environment: None) -> None:
     """The sandbox in the variables that Python and C read."""
 
 
-class CLibrary:
-    """The library and its header, in a folder of their own."""
+def make(*arguments: str) -> None:
+    """Runs make as a user does, whatever the make that runs the tests was told."""
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    subprocess.run(["make", *arguments], cwd=ROOT, env=environment, check=True)
 
-    def __init__(self, folder: Path, *, debug: bool = False) -> None:
-        self.folder = folder
-        # Built here, since the Python module's build leaves a library of the same name. The debug
-        # build is the one that `cargo test` links, which `make test` has made already.
-        build = "test --no-run --test client" if debug else "build --release"
-        command = ["cargo", *build.split(), "--locked", "--features", "capi"]
-        subprocess.run(command, cwd=ROOT, check=True)
-        for name in ["libskypostal.so", "libskypostal.a"]:
-            shutil.copy(ROOT / "target" / ("debug/deps" if debug else "release") / name, folder)
-        (folder / "libskypostal.so.0").symlink_to("libskypostal.so")
+
+@pytest.fixture
+def for_programs(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program that a test starts finds in its environment."""
+    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
+    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
+    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
+    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_BOX_ID", str(BOX_ID))
+    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_KEY", CUSTOMER_KEY)
+
+
+class CLibrary:
+    """The library and its header as `make install` puts them, in a prefix of their own."""
+
+    def __init__(self, prefix: Path, *, debug: bool = False) -> None:
+        make("install", f"PREFIX={prefix}")
+        self.prefix = prefix
+        self.folder = prefix / "lib"
+        if debug:
+            # The build that `cargo test` links, which `make test` has made already.
+            build = ["cargo", "test", "--no-run", "--test", "client"]
+            subprocess.run([*build, "--locked", "--features", "capi"], cwd=ROOT, check=True)
+            for name in ["libskypostal.so", "libskypostal.a"]:
+                shutil.copy(ROOT / "target" / "debug" / "deps" / name, self.folder)
 
     def compile(self, source: Path, *flags: str) -> Path:
         """Compiles and links a C or C++ program, any warning being an error."""
         compiler = "c++" if source.suffix == ".cpp" else "cc"
         program = self.folder / f"{source.stem}-{source.suffix[1:]}"
         command: list[str] = [compiler, "-Wall", "-Wextra", "-Werror", "-pedantic-errors", *flags]
-        command += [str(source), "-o", str(program), f"-I{ROOT / 'include'}"]
+        command += [str(source), "-o", str(program), f"-I{self.prefix / 'include'}"]
         command += [f"-L{self.folder}", f"-Wl,-rpath,{self.folder}", "-lskypostal", "-lpthread"]
         subprocess.run(command, check=True)
         return program

@@ -1,11 +1,10 @@
-"""The C face: programs of tests/c against the sandbox, the header, and the library's symbols."""
+"""The C face: programs of tests/c against the sandbox."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -166,64 +165,6 @@ def test_the_hosts_signals_threads_and_locale_are_left_alone(run: Run) -> None:
 
 def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:
     run("version")
-
-
-def test_the_library_exports_what_the_header_declares_and_nothing_else(
-    c_library: CLibrary,
-) -> None:
-    library = str(c_library.folder / "libskypostal.so")
-    symbols = subprocess.run(
-        ["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True
-    ).stdout
-    assert {line.split()[-1] for line in symbols.splitlines()} == DECLARED
-
-
-def test_the_soname_is_the_abis(c_library: CLibrary) -> None:
-    library = str(c_library.folder / "libskypostal.so")
-    dynamic = subprocess.run(
-        ["readelf", "-d", library], capture_output=True, text=True, check=True
-    ).stdout
-    assert re.findall(r"\(SONAME\).*\[(.*)\]", dynamic) == ["libskypostal.so.0"]
-    assert "skypostal" not in "".join(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
-
-
-def accepts(compiler: str, language: str, standard: str) -> bool:
-    command = [compiler, f"-std={standard}", "-x", language, "-fsyntax-only", "-"]
-    return subprocess.run(command, input="", text=True, capture_output=True).returncode == 0
-
-
-COMPILERS = [
-    (compiler, language, standard)
-    for compiler, language in [("cc", "c"), ("c++", "c++"), ("clang", "c"), ("clang++", "c++")]
-    for standard in (
-        ("c89", "c99", "c11", "c17", "c2x", "gnu17")
-        if language == "c"
-        else ("c++98", "c++11", "c++14", "c++17", "c++20", "c++2b", "gnu++17")
-    )
-    if shutil.which(compiler) and accepts(compiler, language, standard)
-]
-
-
-@pytest.mark.parametrize(("compiler", "language", "standard"), COMPILERS)
-def test_the_header_compiles_without_a_warning(compiler: str, language: str, standard: str) -> None:
-    command = [compiler, f"-std={standard}", "-x", language, "-fsyntax-only", f"-I{HEADER.parent}"]
-    command += ["-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-    command += ["-Wstrict-prototypes"] if language == "c" else ["-Wold-style-cast"]
-    ours, others = "#include <skypostal.h>\n", "#include <stdio.h>\n#include <string.h>\n"
-    use = "int main(void) { return skypostal_version_number() == SKYPOSTAL_VERSION_NUMBER; }\n"
-    for includes in [ours, ours + ours, ours + others, others + ours]:
-        done = subprocess.run([*command, "-"], input=includes + use, text=True, capture_output=True)
-        assert (done.returncode, done.stderr) == (0, ""), includes
-
-
-def test_a_program_can_be_linked_statically(c_library: CLibrary, sandbox: Sandbox) -> None:
-    program = str(c_library.folder / "golden-static")
-    command = ["cc", *FLAGS, f"-I{HEADER.parent}", str(ROOT / "tests" / "c" / "golden.c")]
-    command += [str(c_library.folder / "libskypostal.a"), "-lpthread", "-ldl"]
-    subprocess.run([*command, "-o", program], check=True)
-    dynamic = subprocess.run(["readelf", "-d", program], capture_output=True, text=True).stdout
-    assert "libskypostal" not in dynamic
-    assert json.loads(checked([program], sandbox)) == DOCUMENTED_ANSWER
 
 
 # Each with its argument, if it takes one.

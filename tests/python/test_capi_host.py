@@ -10,18 +10,11 @@ import pytest
 from conftest import ROOT, CLibrary, example_of
 from faultserver import FaultServer, close, read
 
-from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import Sandbox
 
 FLAGS = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-Wstrict-prototypes")
 
-
-@pytest.fixture(autouse=True)
-def _credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
-    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
-    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
-    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_BOX_ID", str(BOX_ID))
-    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_KEY", CUSTOMER_KEY)
+pytestmark = pytest.mark.usefixtures("for_programs")
 
 
 def run(library: CLibrary, mode: str) -> None:

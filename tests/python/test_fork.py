@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -14,8 +16,8 @@ from typing import Any
 import pytest
 
 import skypostal
-from skypostal import Client
-from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
+from skypostal import AsyncClient, Client
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 WHO: Any = {"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}
 
@@ -147,3 +149,50 @@ def test_the_interpreter_ends_cleanly_with_calls_in_flight() -> None:
     for _ in range(5):
         done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, timeout=20)
         assert (done.returncode, done.stderr) == (0, b"")
+
+
+def awaited(client: AsyncClient, times: int = 1) -> None:
+    async def update() -> None:
+        await asyncio.gather(*[client.update_personal_info(**WHO) for _ in range(times)])
+
+    asyncio.run(update())
+
+
+def test_a_child_awaits_on_a_thread_and_connections_of_its_own(sandbox: Sandbox) -> None:
+    client = AsyncClient(user_code=USER_CODE, app_key=APP_KEY, base_url=sandbox.url)
+
+    def await_and_fork() -> None:
+        awaited(client)
+        in_child(lambda: awaited(client))
+        awaited(client)
+
+    awaited(client)
+    in_child(await_and_fork)
+    awaited(client)
+    assert [request.connection for request in sandbox.requests] == [1, 2, 3, 2, 1]
+
+
+def test_forks_while_awaits_are_in_flight(sandbox: Sandbox) -> None:
+    client = AsyncClient(user_code=USER_CODE, app_key=APP_KEY, base_url=sandbox.url)
+
+    async def fork() -> None:
+        calls = [asyncio.ensure_future(client.update_personal_info(**WHO)) for _ in range(20)]
+        await asyncio.sleep(0.001)
+        in_child(lambda: in_thread(lambda: awaited(client, 3)))
+        # In the child the parent's calls are left alone, whatever becomes of their handles.
+        in_child(lambda: forget(calls))
+        await asyncio.gather(*calls)
+
+    def forget(calls: list[Any]) -> None:
+        calls.clear()
+        gc.collect()
+
+    def in_thread(work: Any) -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    for _ in range(10):
+        asyncio.run(fork())
+    assert len(sandbox.requests) == 10 * 23
+    assert all(request.status == 200 for request in sandbox.requests)

@@ -34,6 +34,16 @@ except skypostal.StatusError as error:
 except ConnectionError as lost:
     if isinstance(lost, skypostal.SkyPostalError) and lost.delivery == "unknown":
         raise
+
+def hook(attempt: skypostal.Attempt) -> None:
+    again: float | None = attempt.retry_in
+    if attempt.error == "timeout":
+        print(attempt.host, attempt.status, again)
+
+async def update() -> str:
+    async with skypostal.AsyncClient(environment="production", on_attempt=hook) as client:
+        info = await client.update_personal_info(customer_gender="F", timeout=5)
+    return info.show()
 """
 
 MISTAKES = [
@@ -51,6 +61,15 @@ MISTAKES = [
     "skypostal.update_personal_info().cust_id = 1",
     "skypostal.StatusError('m').retry_after + 1",
     "skypostal.ConnectError('m').delivery == 'maybe'",
+    "skypostal.AsyncClient().update_personal_info(customer_frist_name='x')",
+    "skypostal.AsyncClient().update_personal_info(customer_gender='X')",
+    "skypostal.AsyncClient().update_personal_info().cust_id",
+    "skypostal.AsyncClient(environment='live')",
+    "skypostal.AsyncClient(396)",
+    "skypostal.AsyncClient().aclose().result()",
+    "skypostal.Client(on_attempt=lambda: None)",
+    "skypostal.Client(on_attempt=lambda attempt: attempt.host.status)",
+    "skypostal.Client(on_attempt=lambda attempt: attempt.error == 'maybe')",
 ]
 
 

@@ -1,14 +1,18 @@
 //! A client and a real socket: a small server in this file does what a script says.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
+use std::mem;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use skypostal::{CallOptions, Client, Delivery, Error, Kind, Options, Update};
+use skypostal::{
+    Attempt, Begun, CallOptions, Client, Delivery, Error, Kind, Options, PersonalInfo, Update,
+};
 
 const APP_KEY: &str = "1656d700707ad9a77f737e5df3db088a";
 const CUSTOMER_KEY: &str = "YpbCNpzqxYqVWv/tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=";
@@ -141,8 +145,8 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
         read_more(stream, &mut bytes)?;
     };
     let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    let length = text.split_once("content-length: ")?.1.split_once("\r\n")?.0;
-    let length: usize = length.parse().unwrap();
+    let length = text.split_once("content-length: ").and_then(|(_, rest)| rest.split_once("\r\n"));
+    let length: usize = length.map_or(0, |(length, _)| length.parse().unwrap());
     while bytes.len() < head + length {
         read_more(stream, &mut bytes)?;
     }
@@ -256,6 +260,45 @@ fn a_hundred_calls_share_one_connection() {
         assert_eq!(client.update_personal_info(&update()).unwrap().cust_id, Some(call));
     }
     assert_eq!((server.requests(), server.connections()), (100, 1));
+}
+
+#[test]
+fn a_probe_asks_once_and_tells_nothing() {
+    let server = Server::new(|_, _| {
+        let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+        Reply::Keep(http(405, &format!("Allow: POST\r\n{date}"), "<html>"))
+    });
+    let mut options = Options::new();
+    options.set_base_url(Some(&format!("http://127.0.0.1:{}", server.port))).unwrap();
+    options.set_trust_env(false);
+    let probe = Client::new(&options).unwrap().probe(CallOptions::default()).unwrap();
+    assert_eq!((probe.status, probe.proxy, probe.tls), (405, None, false));
+    assert_eq!(probe.date, Some(UNIX_EPOCH + Duration::from_secs(784_111_777)));
+    assert!(probe.elapsed < Duration::from_secs(5));
+    let requests = server.requests.lock().unwrap();
+    assert!(requests.len() == 1 && requests[0].starts_with("GET /wcf-services/"), "{requests:?}");
+    assert!(requests[0].ends_with("\r\n\r\n"), "no body: {requests:?}");
+}
+
+#[test]
+fn a_probe_that_gets_no_answer_says_why_and_that_nothing_was_sent() {
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let probe = |port, timeout| {
+        let call = CallOptions { timeout, ..CallOptions::default() };
+        Client::new(&options(port)).unwrap().probe(call).unwrap_err()
+    };
+    let server = |answer: &'static str| Server::closing(answer).port;
+    let soon = Some(Duration::from_millis(100));
+    let silent = Server::new(|_, _| Reply::Hold(Vec::new()));
+    for (error, kind) in [
+        (probe(refused, None), Kind::Connect),
+        (probe(server(""), None), Kind::Lost),
+        (probe(server("SSH-2.0\r\n\r\n"), None), Kind::Response),
+        (probe(server("HTTP/1.1 407 \r\nContent-Length: 0\r\n\r\n"), None), Kind::Connect),
+        (probe(silent.port, soon), Kind::Timeout),
+    ] {
+        assert_eq!(end(&error), (kind, Delivery::NotSent, 1), "{error}");
+    }
 }
 
 #[test]
@@ -796,4 +839,169 @@ fn no_debug_output_holds_a_key() {
     assert!(!shown.contains(APP_KEY) && !shown.contains(CUSTOMER_KEY), "{shown}");
     assert!(!shown.contains("New Name"), "{shown}");
     assert!(shown.contains(client.url()), "{shown}");
+}
+
+#[test]
+fn each_attempt_is_told_on_the_thread_that_calls_before_the_wait() {
+    let server = Server::new(|number, _| match number {
+        0 => Reply::Keep(http(503, "Retry-After: 0\r\n", "busy, Jane")),
+        1 => Reply::Close(Vec::new()),
+        number => Reply::Keep(accepted(number)),
+    });
+    let client = server.client();
+    let told = Mutex::new(Vec::<(Attempt, usize)>::new());
+    let caller = thread::current().id();
+    let tell = |attempt: &Attempt| {
+        assert_eq!(thread::current().id(), caller);
+        // It runs outside of the event loop, where another call may be made.
+        let nested = Server::closing(accepted(1));
+        assert!(nested.client().update_personal_info(&update()).is_ok());
+        told.lock().unwrap().push((attempt.clone(), server.requests()));
+    };
+    let options = CallOptions { on_attempt: Some(&tell), ..CallOptions::default() };
+    client.update_personal_info_with(&update(), options).unwrap();
+
+    let told = told.into_inner().unwrap();
+    let seen: Vec<_> = told.iter().map(|(attempt, requests)| (attempt.number, *requests)).collect();
+    assert_eq!(seen, [(1, 1), (2, 2), (3, 3)], "before the next one begins");
+    let host = format!("127.0.0.1:{}", server.port);
+    let sent = server.requests.lock().unwrap()[0].split_once("\r\n\r\n").unwrap().1.len();
+    for (attempt, _) in &told {
+        assert_eq!((attempt.method, attempt.host(), &*attempt.url), ("POST", &*host, client.url()));
+        assert_eq!(attempt.request_bytes, sent);
+        assert!(attempt.elapsed < Duration::from_secs(5) && attempt.started > UNIX_EPOCH);
+    }
+    let [(busy, _), (lost, _), (good, _)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((busy.status, busy.error, busy.response_bytes), (Some(503), Some(Kind::Status), 10));
+    assert_eq!(busy.wait, Some(Duration::ZERO));
+    assert_eq!((lost.status, lost.error, lost.response_bytes), (None, Some(Kind::Lost), 0));
+    assert!(lost.wait.is_some());
+    assert_eq!((good.status, good.error, good.wait), (Some(200), None, None));
+    assert!(!format!("{told:?}").contains("Jane"), "no word of the service");
+}
+
+#[test]
+fn an_attempt_that_is_broken_off_is_told_once_and_a_wait_not_again() {
+    let told = Mutex::new(Vec::new());
+    let tell = |attempt: &Attempt| {
+        told.lock().unwrap().push((attempt.number, attempt.error, attempt.wait.is_some()));
+    };
+    let silent = Server::new(|_, _| Reply::Hold(Vec::new()));
+    let timeout = Some(Duration::from_millis(100));
+    let options = CallOptions { timeout, on_attempt: Some(&tell), ..CallOptions::default() };
+    assert!(silent.client().update_personal_info_with(&update(), options).is_err());
+    assert_eq!(mem::take(&mut *told.lock().unwrap()), [(1, Some(Kind::Timeout), false)]);
+
+    let busy = Server::closing(http(503, "Retry-After: 4\r\n", ""));
+    let asked = AtomicUsize::new(0);
+    let interrupted = || asked.fetch_add(1, Ordering::SeqCst) == 2;
+    let options = CallOptions { interrupted: Some(&interrupted), timeout: None, ..options };
+    assert!(busy.client().update_personal_info_with(&update(), options).is_err());
+    assert_eq!(*told.lock().unwrap(), [(1, Some(Kind::Status), true)]);
+}
+
+/// Begins a call, and gives what it ends with to a channel.
+fn begin(client: &Arc<Client>) -> (Begun, mpsc::Receiver<Result<PersonalInfo, Error>>) {
+    let (send, receive) = mpsc::channel();
+    let done = move |outcome| send.send(outcome).unwrap();
+    (client.begin(&update(), None, None, done).unwrap(), receive)
+}
+
+#[test]
+fn calls_that_are_begun_share_one_thread_and_at_most_a_hundred_connections() {
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    let server = Server::new(|number, _| {
+        thread::sleep(Duration::from_millis(5));
+        Reply::Keep(accepted(number))
+    });
+    let client = Arc::new(server.client());
+    let (send, receive) = mpsc::channel();
+    let begun: Vec<_> = (0..300)
+        .map(|_| {
+            let (send, threads) = (send.clone(), threads.clone());
+            let done = move |outcome: Result<PersonalInfo, Error>| {
+                threads.lock().unwrap().insert(thread::current().id());
+                send.send(outcome.unwrap().cust_id.unwrap()).unwrap();
+            };
+            client.begin(&update(), None, None, done).unwrap()
+        })
+        .collect();
+    let mut answers: Vec<_> = begun.iter().map(|_| receive.recv().unwrap()).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, (0..300).collect::<Vec<_>>(), "each its own");
+    assert_eq!((threads.lock().unwrap().len(), server.requests()), (1, 300));
+    assert!(server.connections() <= 100, "{}", server.connections());
+}
+
+#[test]
+fn a_call_that_is_begun_ends_with_its_handle_or_by_cancel_and_the_service_sees_it() {
+    for by_cancel in [false, true] {
+        let server = Server::new(|_, _| Reply::Hold(Vec::new()));
+        let client = Arc::new(server.client());
+        let (begun, outcome) = begin(&client);
+        wait_until(|| server.requests() == 1);
+        let start = Instant::now();
+        let mut begun = Some(begun);
+        if by_cancel {
+            client.cancel();
+        } else {
+            begun.take();
+        }
+        let error = outcome.recv().unwrap().unwrap_err();
+        assert_eq!(end(&error), (Kind::Cancelled, Delivery::Unknown, 1));
+        wait_until(|| server.hung_up.load(Ordering::SeqCst));
+        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+        assert!(outcome.recv().is_err(), "it is done once");
+    }
+}
+
+#[test]
+fn a_call_that_is_begun_has_the_same_checks_deadline_retries_and_attempts() {
+    let server = Server::new(|number, _| match number {
+        0 => Reply::Keep(http(503, "Retry-After: 0\r\n", "")),
+        1 => Reply::Keep(accepted(7)),
+        _ => Reply::Hold(Vec::new()),
+    });
+    let client = Arc::new(server.client());
+    let never = |_| panic!("it was never begun");
+    let error = client.begin(&Update::new(), None, None, never).unwrap_err();
+    assert_eq!(end(&error), (Kind::InvalidField, Delivery::NotSent, 0));
+    let zero = Some(Duration::ZERO);
+    assert_eq!(client.begin(&update(), zero, None, never).unwrap_err().field(), Some("timeout"));
+
+    let (send, attempts) = mpsc::channel();
+    let tell =
+        Box::new(move |attempt: Attempt| send.send((attempt.number, attempt.error)).unwrap());
+    let (send, outcome) = mpsc::channel();
+    let done = move |outcome| send.send(outcome).unwrap();
+    let begun = client.begin(&update(), None, Some(tell), done).unwrap();
+    assert_eq!(outcome.recv().unwrap().unwrap().cust_id, Some(7));
+    let attempts: Vec<_> = attempts.iter().collect();
+    assert_eq!(attempts, [(1, Some(Kind::Status)), (2, None)]);
+    drop(begun);
+
+    let (send, outcome) = mpsc::channel();
+    let done = move |outcome| send.send(outcome).unwrap();
+    let soon = Some(Duration::from_millis(50));
+    let _begun = client.begin(&update(), soon, None, done).unwrap();
+    let error: Result<PersonalInfo, Error> = outcome.recv().unwrap();
+    assert_eq!(end(&error.unwrap_err()), (Kind::Timeout, Delivery::Unknown, 1));
+    assert_eq!(server.connections(), 1, "kept and used again");
+
+    client.close();
+    let closed = client.begin(&update(), None, None, never).unwrap_err();
+    assert_eq!(closed.kind(), Kind::Configuration);
+}
+
+#[test]
+fn a_panic_on_the_engine_is_an_internal_error_and_the_next_call_works() {
+    let server = Server::new(|number, _| Reply::Keep(accepted(number)));
+    let client = Arc::new(server.client());
+    let (send, outcome) = mpsc::channel();
+    let done = move |outcome: Result<PersonalInfo, Error>| send.send(outcome).unwrap();
+    let tell = Box::new(|_: Attempt| panic!("of a test"));
+    let _begun = client.begin(&update(), None, Some(tell), done).unwrap();
+    assert_eq!(outcome.recv().unwrap().unwrap_err().kind(), Kind::Internal);
+    let (_begun, outcome) = begin(&client);
+    assert_eq!(outcome.recv().unwrap().unwrap().cust_id, Some(1));
 }

@@ -1,0 +1,12 @@
+set(PACKAGE_VERSION 0.1.0)
+
+# Within a major version the ABI only grows.
+string(REGEX MATCH "^[0-9]+" _skypostal_major "${PACKAGE_VERSION}")
+if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+  set(PACKAGE_VERSION_EXACT TRUE)
+endif()
+if(NOT PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION
+    AND PACKAGE_FIND_VERSION_MAJOR EQUAL _skypostal_major)
+  set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
+unset(_skypostal_major)

@@ -1,0 +1,95 @@
+//! Calls that nobody waits for on a thread of his own.
+//!
+//! One thread in the process drives all of them, started by the first. A forked child starts its
+//! own with its own first call.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem;
+use std::pin::pin;
+use std::process;
+use std::sync::OnceLock;
+use std::task::Poll;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::lane::LOOKUP_THREADS;
+use crate::per_process::PerProcess;
+
+static ENGINE: OnceLock<PerProcess<OnceLock<Engine>>> = OnceLock::new();
+
+struct Engine {
+    loop_: Handle,
+    /// Dropped, it ends the thread.
+    _running: oneshot::Sender<()>,
+}
+
+impl Engine {
+    fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(LOOKUP_THREADS)
+            .build()?;
+        let loop_ = runtime.handle().clone();
+        let (running, stopped) = oneshot::channel();
+        thread::Builder::new().name("skypostal".to_owned()).spawn(move || {
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        })?;
+        Ok(Engine { loop_, _running: running })
+    }
+}
+
+/// Drives `work` on the engine's thread. It must not block.
+pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let slot = ENGINE.get_or_init(PerProcess::default).here();
+    if slot.get().is_none() {
+        // Started first and set then, so that no fork finds the slot half filled. Of two that
+        // start at once, one is dropped.
+        let _ = slot.set(Engine::start()?);
+    }
+    slot.get().expect("it was set").loop_.spawn(work);
+    Ok(())
+}
+
+/// The outcome of `work`, which is an internal error if it panics.
+pub(crate) async fn without_panic<T>(
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        Error::catch_panic(|| Ok(work.as_mut().poll(context)))
+            .unwrap_or_else(|error: Error| Poll::Ready(Err(error)))
+    })
+    .await
+}
+
+/// A call that was begun. Dropping this ends it, and with it its connection.
+#[must_use = "dropping it ends the call"]
+#[derive(Debug)]
+pub struct Begun {
+    process: u32,
+    /// Taken on drop only.
+    wanted: Option<oneshot::Sender<()>>,
+}
+
+impl Begun {
+    /// And what ends when it is dropped.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<()>) {
+        let (wanted, dropped) = oneshot::channel();
+        (Begun { process: process::id(), wanted: Some(wanted) }, dropped)
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // After a fork the call and its event loop are the parent's.
+        if self.process != process::id() {
+            mem::forget(self.wanted.take());
+        }
+    }
+}

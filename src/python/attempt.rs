@@ -1,0 +1,152 @@
+//! What a program is told of each attempt: through its hook, and through `logging`.
+
+use pyo3::exceptions::PyException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+use super::{call_python, since_1970};
+
+/// `logging.DEBUG`
+const DEBUG: u32 = 10;
+
+/// One attempt of a call, when it is over.
+#[pyclass(frozen, eq, get_all, module = "skypostal")]
+#[derive(PartialEq)]
+pub(super) struct Attempt {
+    /// Its number within the call, from 1.
+    number: u32,
+    /// The HTTP method.
+    method: &'static str,
+    /// The address, which holds no secret.
+    url: String,
+    /// The host and the port of the address.
+    host: String,
+    /// The HTTP status, if one came.
+    status: Option<u16>,
+    /// When it began, as time.time() counts.
+    started: f64,
+    /// Seconds that it took.
+    elapsed: f64,
+    /// The length of the request's body.
+    request_bytes: usize,
+    /// How much of the answer's body came.
+    response_bytes: usize,
+    /// What kind of thing went wrong, or None.
+    error: Option<&'static str>,
+    /// The same in a line, without the service's own words.
+    reason: Option<String>,
+    /// Seconds until the next attempt, or None if none follows.
+    retry_in: Option<f64>,
+}
+
+impl From<&crate::Attempt> for Attempt {
+    fn from(attempt: &crate::Attempt) -> Self {
+        Attempt {
+            number: attempt.number,
+            method: attempt.method,
+            url: attempt.url.to_string(),
+            host: attempt.host().to_owned(),
+            status: attempt.status,
+            started: since_1970(attempt.started),
+            elapsed: attempt.elapsed.as_secs_f64(),
+            request_bytes: attempt.request_bytes,
+            response_bytes: attempt.response_bytes,
+            error: attempt.error.map(crate::Kind::as_str),
+            reason: attempt.reason.clone(),
+            retry_in: attempt.wait.map(|wait| wait.as_secs_f64()),
+        }
+    }
+}
+
+#[pymethods]
+impl Attempt {
+    fn __repr__(this: &Bound<'_, Self>) -> PyResult<String> {
+        let names = ["number", "method", "host", "status", "elapsed", "error", "retry_in"];
+        let show = |name| Ok(format!("{name}={}", this.getattr(name)?.repr()?));
+        let shown = names.into_iter().map(show).collect::<PyResult<Vec<_>>>()?;
+        Ok(format!("Attempt({})", shown.join(", ")))
+    }
+}
+
+/// Who is told of the attempts of one call.
+pub(super) struct Observer {
+    hook: Option<Py<PyAny>>,
+    /// Whether each attempt is logged; else those alone that are followed by another.
+    log_all: bool,
+    /// The application imported `logging`: otherwise nobody can be listening.
+    log: bool,
+    /// Where the hook runs as if the call had waited for it.
+    context: Option<Py<PyAny>>,
+}
+
+impl Observer {
+    /// Nothing, if nobody wants to know.
+    pub(super) fn new(py: Python<'_>, hook: Option<&Py<PyAny>>) -> PyResult<Option<Self>> {
+        let hook = hook.map(|hook| hook.clone_ref(py));
+        let level = log_level(py)?;
+        if hook.is_none() && level.is_none() {
+            return Ok(None);
+        }
+        let (log, log_all) = (level.is_some(), level == Some(true));
+        Ok(Some(Observer { hook, log_all, log, context: None }))
+    }
+
+    /// Takes the context variables along to where it is told.
+    pub(super) fn in_this_context(mut self, py: Python<'_>) -> PyResult<Self> {
+        let context = py.import("contextvars")?.call_method0("copy_context")?;
+        self.context = Some(context.unbind());
+        Ok(self)
+    }
+
+    /// Whether this attempt matters; asked without the GIL.
+    pub(super) fn wants(&self, attempt: &crate::Attempt) -> bool {
+        self.hook.is_some() || self.log_all || (self.log && attempt.wait.is_some())
+    }
+
+    /// Logs the attempt and calls the hook.
+    ///
+    /// What goes wrong there must not change the outcome of the update: it goes to
+    /// `sys.unraisablehook`. What is no `Exception`, such as `KeyboardInterrupt`, comes out.
+    pub(super) fn tell(&self, py: Python<'_>, attempt: &crate::Attempt) -> PyResult<()> {
+        let attempt = Py::new(py, Attempt::from(attempt))?;
+        if self.log {
+            self.call(py, &log(py)?.getattr("attempt")?.unbind(), &attempt)?;
+        }
+        self.hook.as_ref().map_or(Ok(()), |hook| self.call(py, hook, &attempt))
+    }
+
+    fn call(&self, py: Python<'_>, hook: &Py<PyAny>, attempt: &Py<Attempt>) -> PyResult<()> {
+        let outcome = match &self.context {
+            Some(context) => call_python(&context.bind(py).getattr("run")?, (hook, attempt), None),
+            None => call_python(hook.bind(py), (attempt,), None),
+        };
+        match outcome {
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                error.write_unraisable(py, Some(hook.bind(py)));
+                Ok(())
+            }
+            outcome => outcome.map(drop),
+        }
+    }
+}
+
+/// Whether `logging` shall hear of every attempt; nothing where it was never imported.
+fn log_level(py: Python<'_>) -> PyResult<Option<bool>> {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    static IS_ENABLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let modules = || Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into()?.unbind());
+    let modules = MODULES.get_or_try_init(py, modules)?.bind(py);
+    if IS_ENABLED.get(py).is_none() && !modules.contains(intern!(py, "logging"))? {
+        return Ok(None);
+    }
+    let is_enabled =
+        || Ok::<_, PyErr>(log(py)?.getattr("logger")?.getattr("isEnabledFor")?.unbind());
+    let is_enabled = IS_ENABLED.get_or_try_init(py, is_enabled)?.bind(py);
+    Ok(Some(call_python(is_enabled, (DEBUG,), None)?.is_truthy()?))
+}
+
+fn log(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("skypostal._log")
+}

@@ -1,0 +1,121 @@
+//! From the engine's thread to the event loop of a program.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use pyo3::prelude::*;
+
+use super::attempt::Observer;
+use super::{PersonalInfo, call_python, exception};
+use crate::Error;
+use crate::per_process::PerProcess;
+
+/// What happened, for one event loop to hear.
+pub(super) enum Letter {
+    Attempt(Arc<Observer>, crate::Attempt),
+    /// To be given to this callable.
+    Outcome(Py<PyAny>, Result<crate::PersonalInfo, Error>),
+}
+
+/// What the calls of one event loop have to tell it. However many end at once, it is woken once.
+#[pyclass(frozen, module = "skypostal._native", name = "_Mailbox")]
+pub(super) struct Mailbox {
+    /// Has a function called on the event loop's thread, from any thread.
+    call_soon: Py<PyAny>,
+    letters: Mutex<Vec<Letter>>,
+}
+
+#[pymethods]
+impl Mailbox {
+    #[new]
+    fn new(call_soon: Py<PyAny>) -> Self {
+        Mailbox { call_soon, letters: Mutex::default() }
+    }
+
+    /// Tells all that has come. One letter's exception does not keep the next from being read.
+    fn open(&self, py: Python<'_>) -> PyResult<()> {
+        let letters = mem::take(&mut *self.lock());
+        let mut outcome = Ok(());
+        for letter in letters {
+            let told = match letter {
+                Letter::Attempt(observer, attempt) => observer.tell(py, &attempt),
+                Letter::Outcome(settle, result) => {
+                    let (info, error) = match result {
+                        Ok(info) => (Some(PersonalInfo(info)), None),
+                        Err(error) => (None, Some(exception(py, &error))),
+                    };
+                    call_python(settle.bind(py), (info, error), None).map(drop)
+                }
+            };
+            outcome = outcome.and(told);
+        }
+        outcome
+    }
+}
+
+impl Mailbox {
+    /// Leaves a letter, from the engine's thread.
+    pub(super) fn post(this: &Py<Self>, letter: Letter) {
+        let mailbox = this.get();
+        let first = {
+            let mut letters = mailbox.lock();
+            letters.push(letter);
+            letters.len() == 1
+        };
+        if first {
+            enter_python(|py| {
+                let wake = || mailbox.call_soon.call1(py, (this.getattr(py, "open")?,));
+                if wake().is_err() {
+                    // The event loop is closed, and with it all that waited for these.
+                    let unread = mem::take(&mut *mailbox.lock());
+                    drop(unread);
+                }
+            });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Letter>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the interpreter is about to end. Locked while the engine's thread is in Python.
+static ENDING: OnceLock<PerProcess<Mutex<bool>>> = OnceLock::new();
+
+fn ending() -> &'static Mutex<bool> {
+    ENDING.get_or_init(PerProcess::default).here()
+}
+
+/// Sees or sets whether the interpreter is about to end. The GIL is let go only where the engine's
+/// thread may need it: in an interpreter that ends already it would not be given back.
+fn with_ending<T: Send>(py: Python<'_>, look: impl FnOnce(&mut bool) -> T + Send) -> T {
+    match ending().try_lock() {
+        Ok(mut ending) => look(&mut ending),
+        Err(_) => py.detach(|| look(&mut ending().lock().unwrap_or_else(PoisonError::into_inner))),
+    }
+}
+
+/// Before it ends, CPython ends each thread of another language that is in it, or blocks it, which
+/// such a thread need not survive. So this waits for the engine's to be out, and keeps it out.
+pub(super) fn end_with_the_interpreter(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let end = wrap_pyfunction!(_at_exit, py)?;
+    py.import("atexit")?.call_method1("register", (end,)).map(drop)
+}
+
+#[pyfunction]
+fn _at_exit(py: Python<'_>) {
+    with_ending(py, |ending| *ending = true);
+}
+
+/// Whether calls can no longer be begun.
+pub(super) fn is_ending(py: Python<'_>) -> bool {
+    with_ending(py, |ending| *ending)
+}
+
+fn enter_python(work: impl FnOnce(Python<'_>)) {
+    let ending = ending().lock().unwrap_or_else(PoisonError::into_inner);
+    if !*ending {
+        Python::try_attach(work);
+    }
+}
