@@ -1,5 +1,7 @@
 # make demo   see one update happen, from Python and from C, against a local stand-in
 # make test   check everything
+# make wheel  the Python wheel, in build/wheels
+# make docs   the documentation's site, in site
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
 # make memcheck  the C tests under valgrind, which it needs
 # make test-toolchains  the tests that need more tools: see tests/debian-packages.txt
@@ -34,8 +36,8 @@ SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test soak memcheck test-toolchains tsan fuzz test-native-tls header clean tools test-tools \
-	c-library install uninstall
+.PHONY: demo test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls header clean \
+	tools test-tools c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -44,9 +46,12 @@ test: test-tools $(VENV)/tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features capi,python -- -D warnings
 	$(CARGO) test --locked --features capi
-	$(VENV)/bin/ruff format --check python tests examples
-	$(VENV)/bin/ruff check python tests examples
+	$(VENV)/bin/ruff format --check python tests examples docs/site.py
+	$(VENV)/bin/ruff check python tests examples docs/site.py
 	$(VENV)/bin/python -m pytest
+
+docs: $(VENV)/tests
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 soak: tools $(VENV)/installed
 	$(VENV)/bin/python tests/python/soak.py
@@ -76,7 +81,7 @@ header:
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header
 
 clean:
-	rm -rf target build $(VENV)
+	rm -rf target build site $(VENV)
 
 # The library that a C program links. Without a Rust library beside the two, cargo optimises across all
 # crates. In the static one, names of Rust's own are made local, so that a program may link another.
@@ -130,11 +135,19 @@ uninstall:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check .
+# Its tag says which glibc it needs, and maturin refuses to write one that is not true.
+wheel: tools build/wheels/built
+build/wheels/built: $(VENV)/bin/python $(SOURCES)
+	rm -rf build/wheels
+	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels . \
+		--config-settings=build-args="--compatibility pypi"
 	@touch $@
 
-$(VENV)/tests: $(VENV)/installed tests/requirements.txt
+$(VENV)/installed: build/wheels/built
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheels/*.whl
+	@touch $@
+
+$(VENV)/tests: $(VENV)/installed tests/requirements.txt docs/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 

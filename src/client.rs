@@ -440,6 +440,8 @@ impl Client {
             } else {
                 format!("{what} {host}: {causes}")
             };
+            let advice = "check that this machine is online, the proxy and base_url";
+            let message = format!("{message}; {advice}");
             return Error::new(kind, Delivery::NotSent, message);
         }
         // On an old connection it may be what followed the last answer.

@@ -150,8 +150,14 @@ impl Error {
         retry_after: Option<Duration>,
         body: String,
     ) -> Self {
-        let mut error =
-            Error::new(Kind::Status, delivery, format!("the service answered HTTP {status}"));
+        let advice = match status {
+            300..=399 | 404 | 405 => "; check base_url",
+            401 | 403 => "; check the credentials, and what stands between here and the service",
+            408 | 429 | 500..=599 => "; try again later",
+            _ => "",
+        };
+        let message = format!("the service answered HTTP {status}{advice}");
+        let mut error = Error::new(Kind::Status, delivery, message);
         error.0.status = Some(status);
         error.0.retry_after = retry_after;
         error.0.body = Some(body);
@@ -164,6 +170,11 @@ impl Error {
         let mut message = format!("the service {what}: {because}");
         if !location.is_empty() {
             message.push_str(&format!(" (at {location})"));
+        }
+        if !system_error {
+            message.push_str(
+                "; check the credentials (test and production have their own) and the fields",
+            );
         }
         let mut error = Error::new(Kind::Refused, Delivery::Rejected, message);
         error.0.description = Some(description);

@@ -461,8 +461,10 @@ fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
     for (name, value) in fields.into_iter().flatten() {
         let name = name.cast::<PyString>()?.to_string_lossy().into_owned();
         let Some(field) = Field::from_name(&name) else {
-            let hint = Field::nearest(&name)
-                .map_or_else(String::new, |field| format!(". Did you mean '{}'?", field.name()));
+            let hint = match Field::nearest(&name) {
+                Some(field) => format!(". Did you mean '{}'?", field.name()),
+                None => format!("; the fields are {}", Field::ALL.map(Field::name).join(", ")),
+            };
             return Err(PyTypeError::new_err(format!(
                 "update_personal_info() got an unexpected keyword argument '{name}'{hint}"
             )));

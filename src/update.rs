@@ -125,7 +125,7 @@ impl Field {
         match self {
             CustomerTaxNumber => self.check_tax_number(text),
             CustomerBirthDate => self.check_birth_date(text),
-            CustomerGender if text != "M" && text != "F" => Err(self.invalid("is neither")),
+            CustomerGender if text != "M" && text != "F" => Err(self.invalid("is another text")),
             _ => Ok(Checked::Text(Secret::new(text))),
         }
     }
@@ -133,14 +133,15 @@ impl Field {
     fn check_characters(self, text: &str) -> Result<(), Error> {
         if text.trim().is_empty() {
             let hint = match self {
-                AppKey | CustomerKey => "",
+                AppKey => "; SkyPostal gave it with the user code",
+                CustomerKey => "; the customer has it from registration or login",
                 _ => "; leave it out to keep the current value",
             };
             let problem = if text.is_empty() { "is empty" } else { "is only white space" };
             return Err(Error::invalid_field(self.name(), format_args!("{problem}{hint}")));
         }
         if let Some(at) = text.chars().position(char::is_control) {
-            let problem = format!("has a control character (character {})", at + 1);
+            let problem = format!("has a control character (character {}); remove it", at + 1);
             return Err(Error::invalid_field(self.name(), problem));
         }
         let length = text.encode_utf16().count();
@@ -359,7 +360,10 @@ impl Update {
         }
         for field in [CustomerBoxId, CustomerKey] {
             if value(field).is_none() {
-                return Err(Error::invalid_field(field.name(), "is required"));
+                return Err(Error::invalid_field(
+                    field.name(),
+                    "is required; the customer has it from registration or login",
+                ));
             }
         }
         // Room for any update without growing: a vector that grows leaves copies behind.

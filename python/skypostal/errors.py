@@ -20,9 +20,9 @@ class SkyPostalError(Exception):
     delivery: _Delivery
     """Was the customer changed?
 
-    ``"not_sent"``: nothing of the update reached the service.
-    ``"rejected"``: the service answered that it did not make the change.
-    ``"unknown"``: it may have been made; sending the same update again is harmless.
+    - ``"not_sent"``: nothing of the update reached the service.
+    - ``"rejected"``: the service answered that it did not make the change.
+    - ``"unknown"``: it may have been made; sending the same update again is harmless.
     """
     attempts: int
     """How many attempts were begun; 0 when nothing was tried."""

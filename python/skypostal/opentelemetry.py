@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 try:
     from opentelemetry import trace
     from opentelemetry.trace import SpanKind, Status, StatusCode
-except ModuleNotFoundError as missing:
-    hint = "skypostal.opentelemetry needs: pip install 'skypostal[opentelemetry]'"
-    raise ModuleNotFoundError(hint, name=missing.name) from missing
+except ModuleNotFoundError as _missing:
+    raise ModuleNotFoundError(
+        "skypostal.opentelemetry needs: pip install 'skypostal[opentelemetry]'", name=_missing.name
+    ) from _missing
 
 from . import Attempt, __version__
 

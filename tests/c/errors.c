@@ -58,7 +58,7 @@ static void of_the_sandbox(const skypostal_update *update)
         "user_code and app_key do not match", "app_key", NULL, "refused the update"};
     static const struct expected not_found = {
         SKYPOSTAL_STATUS, SKYPOSTAL_DELIVERY_REJECTED, 1, 404, -1, 0,
-        NULL, NULL, "Endpoint not found.", "HTTP 404 (delivery rejected, 1 attempt)"};
+        NULL, NULL, "Endpoint not found.", "HTTP 404; check base_url (delivery rejected, 1 attempt)"};
     skypostal_update *with_wrong_key = new_update();
     skypostal_client *client = new_client(NULL);
     char url[128];

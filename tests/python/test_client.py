@@ -225,7 +225,10 @@ def test_a_request_that_is_too_long_names_its_longest_field(
 def test_an_unknown_name_is_a_type_error(
     client: Client, sandbox: Sandbox, environment: None, name: str, nearest: str | None
 ) -> None:
-    hint = f". Did you mean '{nearest}'?" if nearest else ""
+    known = "user_code, app_key, customer_box_id, customer_key, customer_first_name, "
+    known += "customer_last_name, customer_identity_number, customer_tax_number, "
+    known += "customer_birth_date, customer_gender"
+    hint = f". Did you mean '{nearest}'?" if nearest else f"; the fields are {known}"
     message = f"update_personal_info() got an unexpected keyword argument '{name}'{hint}"
     for update in (client.update_personal_info, skypostal.update_personal_info):
         with pytest.raises(TypeError) as caught:

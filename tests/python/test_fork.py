@@ -7,14 +7,10 @@ import gc
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import pytest
@@ -106,95 +102,26 @@ def test_multiprocessing(environment: None, method: Any) -> None:
     skypostal.update_personal_info(**WHO)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+def set_variables(variables: dict[str, str]) -> None:
+    """A fork server has those of the test that started it."""
+    os.environ.update(variables)
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Any]:
-    """Starts a Python program that is ended with the test."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(*command: str, **environment: str) -> subprocess.Popen[bytes]:
-        changed = {**os.environ, "PYTHONPATH": str(tmp_path), **environment}
-        arguments = [sys.executable, "-m", *command]
-        with (tmp_path / "log").open("wb") as log:
-            running.append(subprocess.Popen(arguments, env=changed, stdout=log, stderr=log))
-        return running[-1]
-
-    yield start
-    for process in running:
-        process.terminate()
-        assert process.wait(10) in (0, -signal.SIGTERM)
+def refused_by_the_service(_: int) -> int | None:
+    return skypostal.update_personal_info(customer_box_id=BOX_ID, customer_key="no").cust_id
 
 
-APP = """
-import skypostal
-skypostal.update_personal_info(customer_box_id={box!r}, customer_key={key!r})
-
-def app(environ, start_response):
-    info = skypostal.update_personal_info(customer_box_id={box!r}, customer_key={key!r})
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [str(info.cust_id).encode()]
-"""
-
-
-def test_gunicorn_with_preload(
-    environment: None, sandbox: Sandbox, tmp_path: Path, program: Any
-) -> None:
-    (tmp_path / "web.py").write_text(APP.format(box=BOX_ID, key=CUSTOMER_KEY))
-    port = free_port()
-    program("gunicorn", "--preload", "--workers=2", f"--bind=127.0.0.1:{port}", "web:app")
-    answers: list[bytes] = []
-    deadline = time.monotonic() + 15
-    while len(answers) < 10:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5) as answer:
-                answers.append(answer.read())
-        except OSError:
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.05)
-    assert answers == [b"51736835"] * 10
-    connections = [request.connection for request in sandbox.requests]
-    assert connections[0] == 1 and 1 not in connections[1:]
-
-
-TASKS = """
-import celery
-import skypostal
-skypostal.update_personal_info(customer_box_id={box!r}, customer_key={key!r})
-app = celery.Celery("tasks", broker="filesystem://", backend="file://{folder}")
-app.conf.broker_transport_options = {{
-    "data_folder_in": "{folder}", "data_folder_out": "{folder}", "processed_folder": "{folder}",
-    "control_folder": "{folder}",
-}}
-
-@app.task
-def update():
-    return skypostal.update_personal_info(customer_box_id={box!r}, customer_key={key!r}).cust_id
-"""
-
-
-def test_a_celery_prefork_worker(
-    environment: None, sandbox: Sandbox, tmp_path: Path, program: Any
-) -> None:
-    queue = tmp_path / "queue"
-    queue.mkdir()
-    source = TASKS.format(box=BOX_ID, key=CUSTOMER_KEY, folder=queue)
-    (tmp_path / "tasks.py").write_text(source)
-    program("celery", "-A", "tasks", "worker", "--pool=prefork", "--concurrency=2")
-    ask = (
-        "import tasks; print([r.get(timeout=30) for r in [tasks.update.delay() for _ in '12345']])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", ask],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == f"{[51736835] * 5}\n", done.stderr + (tmp_path / "log").read_text()
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_process_pool_hands_back_answers_and_errors(environment: None, method: Any) -> None:
+    context = multiprocessing.get_context(method)
+    told = (set_variables, (dict(os.environ),))
+    with ProcessPoolExecutor(2, context, *told) as pool:
+        answer = pool.submit(skypostal.update_personal_info, **WHO)
+        refusal = pool.submit(refused_by_the_service, 0)
+        assert answer.result(30) == skypostal.update_personal_info(**WHO)
+        with pytest.raises(skypostal.RefusedError) as caught:
+            refusal.result(30)
+    assert caught.value.delivery == "rejected" and caught.value.location == "customer_key"
 
 
 ENDING = """
