@@ -153,7 +153,6 @@ impl Error {
         let advice = match status {
             300..=399 | 404 | 405 => "; check base_url",
             401 | 403 => "; check the credentials, and what stands between here and the service",
-            408 | 429 | 500..=599 => "; try again later",
             _ => "",
         };
         let message = format!("the service answered HTTP {status}{advice}");
