@@ -64,7 +64,8 @@
  *   the first bad one even if every status was ignored.
  * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms, NULL for texts.
  * - Threads: a client may be used by many threads at once. Options and updates belong to one thread
- *   at a time. Answers and errors never change, and any thread may read them.
+ *   at a time. Answers and errors never change, and any thread may read them. A thread in a call must
+ *   not be ended by pthread_cancel, nor left by longjmp; skypostal_client_cancel ends the call.
  * - Fork: a client made before a fork works in the parent and in the child.
  * - Signals: no function may be called by a signal handler. SIGPIPE is blocked on the calling
  *   thread for the length of a call; one that comes from elsewhere meanwhile is taken for the

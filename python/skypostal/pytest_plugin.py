@@ -25,13 +25,13 @@ import pytest
 
 if TYPE_CHECKING:
     # pytest loads this in every run, so what only some tests need is imported by the fixtures.
-    from . import Client
+    from . import AsyncClient, Client
     from .sandbox import Sandbox
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the markers known, for `--strict-markers` and `--markers`."""
-    for of in ("sandbox: options of skypostal.sandbox.Sandbox", "client: options of Client"):
+    for of in ("sandbox: options of skypostal.sandbox.Sandbox", "client: options of either client"):
         name, _, text = of.partition(": ")
         config.addinivalue_line("markers", f"skypostal_{name}(**options): {text}, for this test")
 
@@ -44,7 +44,7 @@ def skypostal_sandbox_options() -> Mapping[str, Any]:
 
 @pytest.fixture
 def skypostal_client_options() -> Mapping[str, Any]:
-    """The arguments of each `Client`; none. Define it anew to give others, also for one folder."""
+    """The arguments of each client; none. Define it anew to give others, also for one folder."""
     return {}
 
 
@@ -77,18 +77,23 @@ def skypostal_client(
     It retries as any client does, and unlike others reads no proxy from the environment.
     """
     from . import Client
-    from .sandbox import APP_KEY, USER_CODE
 
-    options = {
-        "base_url": skypostal_sandbox.url,
-        "ca_file": skypostal_sandbox.ca_file,
-        "user_code": USER_CODE,
-        "app_key": APP_KEY,
-        "trust_env": False,
-        **_options(request, "skypostal_client", skypostal_client_options),
-    }
-    with Client(**options) as client:
+    with Client(**_client_options(request, skypostal_sandbox, skypostal_client_options)) as client:
         yield client
+
+
+@pytest.fixture
+def skypostal_async_client(
+    request: pytest.FixtureRequest,
+    skypostal_sandbox: Sandbox,
+    skypostal_client_options: Mapping[str, Any],
+) -> Iterator[AsyncClient]:
+    """The same, a `skypostal.AsyncClient`. It serves any event loop that a test runs."""
+    from . import AsyncClient
+
+    client = AsyncClient(**_client_options(request, skypostal_sandbox, skypostal_client_options))
+    yield client
+    client._client.close()  # what its own, awaited, does
 
 
 @pytest.fixture
@@ -109,6 +114,22 @@ def skypostal_environment(skypostal_sandbox: Sandbox, monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, str(urlsplit(skypostal_sandbox.url).hostname), prepend=",")
     if skypostal_sandbox.ca_file is not None:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(skypostal_sandbox.ca_file))
+
+
+def _client_options(
+    request: pytest.FixtureRequest, sandbox: Sandbox, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments of either client: what the test says, over what leads to the sandbox."""
+    from .sandbox import APP_KEY, USER_CODE
+
+    return {
+        "base_url": sandbox.url,
+        "ca_file": sandbox.ca_file,
+        "user_code": USER_CODE,
+        "app_key": APP_KEY,
+        "trust_env": False,
+        **_options(request, "skypostal_client", options),
+    }
 
 
 def _options(

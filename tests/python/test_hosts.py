@@ -84,10 +84,11 @@ def test_gunicorn_with_preload(sandbox: Sandbox, tmp_path: Path, program: Any) -
     assert connections[0] == 1 and 1 not in connections[1:]
 
 
-def test_uvicorn_with_a_client_in_threads(sandbox: Sandbox, tmp_path: Path, program: Any) -> None:
-    (tmp_path / "asgi.py").write_text(application("asgi.py"))
+@pytest.mark.parametrize("name", ["asgi", "asgi_threads"])
+def test_uvicorn(name: str, sandbox: Sandbox, tmp_path: Path, program: Any) -> None:
+    (tmp_path / f"{name}.py").write_text(application(f"{name}.py"))
     port = free_port()
-    program("uvicorn", f"--port={port}", "--lifespan=off", "asgi:app")
+    program("uvicorn", f"--port={port}", "--lifespan=off", f"{name}:app")
     assert get(port, tmp_path / "log") == b"51736835"
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: get(port, tmp_path / "log"), range(40)))

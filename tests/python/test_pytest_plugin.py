@@ -19,7 +19,7 @@ from skypostal.sandbox import ASSUMPTIONS, BOX_ID, CUSTOMER_KEY, Sandbox
 pytest_plugins = ["pytester"]
 
 HEAD = """
-import os, pytest, skypostal
+import asyncio, os, pytest, skypostal
 from skypostal.sandbox import BOX_ID, CUSTOMER_KEY
 WHO = {"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}
 """
@@ -39,7 +39,7 @@ def test_each_test_has_a_sandbox_and_a_client_of_its_own(pytester: pytest.Pytest
 urls = []
 
 @pytest.mark.parametrize("turn", [1, 2])
-def test_update(skypostal_sandbox, skypostal_client, turn):
+def test_update(skypostal_sandbox, skypostal_client, skypostal_async_client, turn):
     record = lambda: skypostal_sandbox.customers[BOX_ID]["customer_first_name"]
     assert record() == "Old Name"
     info = skypostal_client.update_personal_info(**WHO, customer_first_name="Ana")
@@ -47,12 +47,16 @@ def test_update(skypostal_sandbox, skypostal_client, turn):
     assert [request.changes for request in skypostal_sandbox.requests] == [
         {"customer_first_name": "Ana"}
     ]
-    urls.append((skypostal_sandbox, skypostal_client))
+    update = skypostal_async_client.update_personal_info(**WHO)
+    assert asyncio.run(update).customer_first_name == "Ana"
+    urls.append((skypostal_sandbox, skypostal_client, skypostal_async_client))
 
 def test_both_have_ended():
-    for sandbox, client in urls:
+    for sandbox, client, async_client in urls:
         with pytest.raises(skypostal.ConfigurationError, match="closed"):
             client.update_personal_info(**WHO)
+        with pytest.raises(skypostal.ConfigurationError, match="closed"):
+            asyncio.run(async_client.update_personal_info(**WHO))
         with pytest.raises(skypostal.ConnectError):
             skypostal.Client(
                 base_url=sandbox.url, user_code=1, app_key="k", max_retries=0
@@ -222,7 +226,8 @@ def test_nothing():
 
 def test_pytest_shows_what_there_is(pytester: pytest.Pytester) -> None:
     shown = pytester.runpytest("--fixtures").stdout.str()
-    for name in ("sandbox", "client", "environment", "sandbox_options", "client_options"):
+    names = ("sandbox", "client", "async_client", "environment", "sandbox_options")
+    for name in (*names, "client_options"):
         assert f"\nskypostal_{name} -- " in shown
     assert "no docstring available" not in shown.partition("\nskypostal_")[2]
     markers = pytester.runpytest("--markers").stdout.str()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import re
 import signal
 import socket
 import sqlite3
@@ -22,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from skypostal import Client
 from skypostal import sandbox as module
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
 
@@ -957,6 +960,19 @@ def test_the_command_serves_until_a_signal(
         assert sandbox.customers[BOX_ID]["customer_first_name"] == "New Name"
 
 
+def test_the_command_speaks_tls() -> None:
+    with command("--tls") as (process, url):
+        assert process.stdout is not None and url.startswith("https://")
+        lines = [process.stdout.readline() for _ in range(3)]
+        (ca_file,) = re.findall(r"export REQUESTS_CA_BUNDLE=(\S+)", lines[-1])
+        with Client(base_url=url, ca_file=ca_file, user_code=USER_CODE, app_key=APP_KEY) as client:
+            who = {"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}
+            assert client.update_personal_info(**who).cust_id == 51736835
+        process.terminate()
+        process.wait(timeout=10)
+    assert not os.path.exists(ca_file)
+
+
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
@@ -985,5 +1001,5 @@ def test_the_command_says_what_is_wrong(
 def test_help() -> None:
     done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0
-    for option in ("--host", "--port", "--db FILE", "--idle-timeout", "--quiet"):
+    for option in ("--host", "--port", "--db FILE", "--idle-timeout", "--tls", "--quiet"):
         assert option in done.stdout

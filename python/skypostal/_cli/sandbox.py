@@ -35,6 +35,11 @@ def add_command(commands: Commands) -> None:
         default=15.0,
         help="seconds until a silent connection is closed (default: 15)",
     )
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        help="speak TLS, with an authority of its own; needs the extra `testing`",
+    )
     parser.add_argument("--quiet", action="store_true", help="no line per request")
     parser.set_defaults(run=_run, parser=parser)
 
@@ -52,13 +57,17 @@ def _run(args: argparse.Namespace) -> int:
             port=args.port,
             db=args.db,
             idle_timeout=args.idle_timeout,
+            tls=args.tls,
             log=None if args.quiet else _say,
         ) as running:
+            trust = ""
+            if running.ca_file is not None:
+                trust = f"    export REQUESTS_CA_BUNDLE={running.ca_file}  # in C: SSL_CERT_FILE\n"
             assumptions = "\n".join(f"  - {line}" for line in sandbox.ASSUMPTIONS)
             _say(
                 f"skypostal sandbox: listening on {running.url}\n"
                 "This is a local stand-in, not the service. Point the library at it with\n"
-                f"    export SKYPOSTAL_BASE_URL={running.url}\n"
+                f"    export SKYPOSTAL_BASE_URL={running.url}\n{trust}"
                 f"It knows the documented customer, box {sandbox.BOX_ID}, and takes user code"
                 f" {sandbox.USER_CODE}, both with\nthe keys that the public documentation prints.\n"
                 f"Neither documented nor observed, so assumed here:\n{assumptions}\n"
@@ -74,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         problem = f"cannot listen on {args.host}:{args.port}: {reason}"
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         problem = str(error)
     say_error(f"skypostal sandbox: {problem}")
     return 2
