@@ -86,6 +86,8 @@ clean:
 # The library that a C program links. Without a Rust library beside the two, cargo optimises across all
 # crates. In the static one, names of Rust's own are made local, so that a program may link another.
 c-library: build/$(SO).$(VERSION)
+# The names that tests/c/valgrind.supp needs to recognise what Rust keeps of the main thread.
+VALGRIND_KNOWS := -K '*6thread*6Thread3new' -K '*7current12init_current'
 build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
 	$(CARGO) rustc --locked --release --target-dir target --lib --features capi \
 		--crate-type cdylib,staticlib
@@ -94,7 +96,7 @@ build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell fin
 		target/release/libskypostal.a build/libskypostal.a
 	@ln -sf $(SO).$(VERSION) build/$(SONAME)
 	@ln -sf $(SO).$(VERSION) build/$(SO)
-	@strip -o $@ target/release/$(SO)
+	@strip --wildcard $(VALGRIND_KNOWS) -o $@ target/release/$(SO)
 
 # What is installed names its paths as seen from itself, so that the whole can be moved.
 HEADERS := $(wildcard include/*.h include/*.hpp)
