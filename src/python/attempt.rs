@@ -108,7 +108,8 @@ impl Observer {
     /// Logs the attempt and calls the hook.
     ///
     /// What goes wrong there must not change the outcome of the update: it goes to
-    /// `sys.unraisablehook`. What is no `Exception`, such as `KeyboardInterrupt`, comes out.
+    /// `sys.unraisablehook`. What is no `Exception`, such as `KeyboardInterrupt`, comes out, and so
+    /// does what a signal's handler raises meanwhile.
     pub(super) fn tell(&self, py: Python<'_>, attempt: &crate::Attempt) -> PyResult<()> {
         let attempt = Py::new(py, Attempt::from(attempt))?;
         if self.log {
@@ -122,14 +123,35 @@ impl Observer {
             Some(context) => call_python(&context.bind(py).getattr("run")?, (hook, attempt), None),
             None => call_python(hook.bind(py), (attempt,), None),
         };
-        match outcome {
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                error.write_unraisable(py, Some(hook.bind(py)));
-                Ok(())
-            }
-            outcome => outcome.map(drop),
+        let Err(error) = outcome else { return Ok(()) };
+        if !error.is_instance_of::<PyException>(py) || is_of_a_signal(py, &error) {
+            return Err(error);
         }
+        error.write_unraisable(py, Some(hook.bind(py)));
+        Ok(())
     }
+}
+
+/// Whether a signal's handler raised it, which Python runs in the midst of whatever is running.
+fn is_of_a_signal(py: Python<'_>, error: &PyErr) -> bool {
+    let look = || -> PyResult<bool> {
+        let signal = py.import("signal")?;
+        let mut handlers = Vec::new();
+        for number in signal.call_method0("valid_signals")?.try_iter()? {
+            let handler = signal.call_method1("getsignal", (number?,))?;
+            handlers.extend(handler.getattr_opt("__code__")?);
+        }
+        let mut traceback = error.traceback(py).map(Bound::into_any);
+        while let Some(at) = traceback.filter(|at| !at.is_none()) {
+            let code = at.getattr("tb_frame")?.getattr("f_code")?;
+            if handlers.iter().any(|handler| handler.is(&code)) {
+                return Ok(true);
+            }
+            traceback = Some(at.getattr("tb_next")?);
+        }
+        Ok(false)
+    };
+    look().unwrap_or(false)
 }
 
 /// Whether `logging` shall hear of every attempt; nothing where it was never imported.

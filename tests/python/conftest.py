@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from skypostal import Client
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# A shell ignores it for what runs in its background, and all that this starts would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Runs a program, which fails for any memory that is lost or misused.
 VALGRIND = [

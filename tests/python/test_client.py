@@ -652,6 +652,31 @@ def test_whatever_a_signal_handler_raises_ends_the_call(silent: str) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
+def test_it_does_so_in_the_midst_of_a_hook_and_of_a_log_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def handler(number: int, frame: object) -> None:
+        raise Alarm
+
+    class Signals(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            signal.raise_signal(signal.SIGALRM)
+            return True
+
+    logger, signals = logging.getLogger("skypostal"), Signals()
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for hook in (lambda _: signal.raise_signal(signal.SIGALRM), None):
+            if hook is None:
+                logger.addFilter(signals)
+            client = client_of("http://127.0.0.1:9", max_retries=1000, on_attempt=hook)
+            with pytest.raises(Alarm):
+                client.update_personal_info(**WHO)
+    finally:
+        logger.removeFilter(signals)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_a_signal_that_is_handled_does_not_end_a_call(client: Client, sandbox: Sandbox) -> None:
     calls: list[int] = []
     sandbox.delay(0.3)
