@@ -101,9 +101,12 @@ def test_the_static_library_may_be_named_by_its_path(
 ) -> None:
     compiler = "cc" if example.endswith(".c") else "c++"
     flags = [f"-I{c_library.prefix / 'include'}", str(c_library.folder / "libskypostal.a"), "-lm"]
-    run(compiler, ROOT / "examples" / example, *flags, "-o", tmp_path / "update")
-    assert is_static(tmp_path / "update")
-    assert updates(tmp_path / "update")
+    program = tmp_path / "update"
+    run(compiler, ROOT / "examples" / example, *flags, "-s", "-o", program)
+    assert is_static(program)
+    assert updates(program)
+    told = float(re.findall(r"takes ([\d.]+) MiB", README)[0])
+    assert abs(program.stat().st_size / 2**20 - told) < 0.3
 
 
 def test_what_static_linking_needs_is_what_rustc_says(tmp_path: Path) -> None:
