@@ -98,7 +98,8 @@ build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell fin
 	@ln -sf $(SO).$(VERSION) build/$(SO)
 	@strip --wildcard $(VALGRIND_KNOWS) -o $@ target/release/$(SO)
 
-# What is installed names its paths as seen from itself, so that the whole can be moved.
+# What is installed names its paths as seen from itself, so that the whole can be moved. A space in
+# one gets a backslash, for pkg-config and CMake, and another for the sed that writes it there.
 HEADERS := $(wildcard include/*.h include/*.hpp)
 LICENSES := $(wildcard LICENSE-*)
 INCLUDE_TO := $(DESTDIR)$(INCLUDEDIR)
@@ -106,7 +107,7 @@ LIB_TO := $(DESTDIR)$(LIBDIR)
 CMAKE_DIR := $(DATADIR)/cmake/skypostal
 CMAKE_TO := $(DESTDIR)$(CMAKE_DIR)
 DOC_TO := $(DESTDIR)$(DATADIR)/doc/skypostal
-seen_from = $$(realpath -ms --relative-to="$(1)" "$(2)")
+seen_from = $$(realpath -ms --relative-to="$(1)" "$(2)" | sed 's/ /\\\\ /g')
 
 install: c-library
 	$(INSTALL) -d "$(INCLUDE_TO)" "$(LIB_TO)/pkgconfig" "$(CMAKE_TO)" "$(DOC_TO)"

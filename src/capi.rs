@@ -1036,10 +1036,12 @@ impl Drop for SigpipeBlocked {
             if libc::sigismember(&self.before, libc::SIGPIPE) == 1 {
                 return;
             }
-            let mut pending = Self::sigpipe();
-            libc::sigpending(&mut pending);
-            if libc::sigismember(&pending, libc::SIGPIPE) == 1 {
-                libc::sigwait(&Self::sigpipe(), &mut 0);
+            // Without waiting: one that was sent to the process may be taken by any of its threads.
+            // Apple's systems cannot, and let no socket of ours raise it.
+            #[cfg(not(target_vendor = "apple"))]
+            {
+                let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+                libc::sigtimedwait(&Self::sigpipe(), ptr::null_mut(), &now);
             }
             libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut());
         }

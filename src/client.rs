@@ -280,12 +280,8 @@ impl Client {
     /// Keeps a lane for the next call. A connection in the middle of an exchange goes at once, and
     /// with it the lane.
     fn keep(&self, lane: Lane, pool: &Pool, driver: Driver, progress: &Progress<'_>) {
-        if progress.answered {
+        if progress.answered && !self.closed.load(Ordering::Relaxed) {
             pool.idle(driver).put(lane);
-            // Asked afterwards, so that none stays behind if the client is closed at this moment.
-            if self.closed.load(Ordering::Relaxed) {
-                pool.clear();
-            }
         }
     }
 
@@ -439,10 +435,13 @@ impl Client {
             } else {
                 (Kind::Connect, "no connection to")
             };
+            let way = self.proxy.as_ref().map_or_else(String::new, |used| {
+                format!(" through the proxy {} ({})", used.shown, used.named_by)
+            });
             let message = if error.is_timeout() {
-                format!("{what} {host} within {} s", self.connect_timeout.as_secs_f64())
+                format!("{what} {host}{way} within {} s", self.connect_timeout.as_secs_f64())
             } else {
-                format!("{what} {host}: {causes}")
+                format!("{what} {host}{way}: {causes}")
             };
             let advice = "check that this machine is online, the proxy and base_url";
             let message = format!("{message}; {advice}");

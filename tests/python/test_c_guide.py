@@ -12,7 +12,7 @@ import pytest
 from code_blocks import CodeBlock, code_blocks
 from conftest import ROOT, CLibrary
 
-from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import CUSTOMER_KEY
 
 PAGE = ROOT / "docs" / "c.md"
 LANGUAGES = ["c", "cmake", "sh", "text"]
@@ -43,16 +43,9 @@ def programs() -> dict[str, tuple[str, str]]:
 
 
 @pytest.fixture
-def given(sandbox: Sandbox) -> dict[str, str]:
+def given(for_programs: None) -> dict[str, str]:
     """The environment of a program: the sandbox and its customer."""
-    return {
-        **{name: value for name, value in os.environ.items() if "MAKE" not in name},
-        "SKYPOSTAL_BASE_URL": sandbox.url,
-        "SKYPOSTAL_USER_CODE": str(USER_CODE),
-        "SKYPOSTAL_APP_KEY": APP_KEY,
-        "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
-        "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
-    }
+    return {name: value for name, value in os.environ.items() if "MAKE" not in name}
 
 
 @pytest.mark.parametrize("name", programs())

@@ -101,9 +101,12 @@ def test_the_static_library_may_be_named_by_its_path(
 ) -> None:
     compiler = "cc" if example.endswith(".c") else "c++"
     flags = [f"-I{c_library.prefix / 'include'}", str(c_library.folder / "libskypostal.a"), "-lm"]
-    run(compiler, ROOT / "examples" / example, *flags, "-o", tmp_path / "update")
-    assert is_static(tmp_path / "update")
-    assert updates(tmp_path / "update")
+    program = tmp_path / "update"
+    run(compiler, ROOT / "examples" / example, *flags, "-s", "-o", program)
+    assert is_static(program)
+    assert updates(program)
+    told = float(re.findall(r"takes ([\d.]+) MiB", README)[0])
+    assert abs(program.stat().st_size / 2**20 - told) < 0.3
 
 
 def test_what_static_linking_needs_is_what_rustc_says(tmp_path: Path) -> None:
@@ -197,6 +200,36 @@ def test_programs_are_built_through_cmake(kind: str, prefix: Path, tmp_path: Pat
         program = tmp_path / example.replace(".", "-")
         assert is_static(program) == (kind == "static")
         assert updates(program)
+
+
+@pytest.mark.toolchains
+@pytest.mark.usefixtures("for_programs")
+def test_folders_may_have_spaces_in_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    make(
+        "install",
+        f"PREFIX={folder / 'pre fix'}",
+        f"LIBDIR={folder / 'lib raries'}",
+        f"INCLUDEDIR={folder / 'in clude'}",
+    )
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.10)\nproject(update C)\n"
+        "find_package(skypostal REQUIRED)\n"
+        f'add_executable(cmake-update "{ROOT / "examples" / "update.c"}")\n'
+        "target_link_libraries(cmake-update PRIVATE skypostal::static)\n"
+    )
+    run("cmake", "-S", tmp_path, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={folder / 'pre fix'}")
+    run("cmake", "--build", tmp_path)
+    assert updates(tmp_path / "cmake-update")
+    libraries = folder / "lib raries"
+    # What it prints is quoted for a shell that reads it.
+    flags = run(
+        *["pkg-config", "--cflags", "--libs", "skypostal"],
+        PKG_CONFIG_PATH=str(libraries / "pkgconfig"),
+    )
+    source, program = ROOT / "examples" / "update.c", tmp_path / "update"
+    run("cc", source, *shlex.split(flags), "-o", program)
+    assert updates(program, LD_LIBRARY_PATH=str(libraries))
 
 
 @pytest.mark.toolchains

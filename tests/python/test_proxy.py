@@ -159,10 +159,15 @@ def test_a_proxy_that_dies_is_a_connect_error(secure: Any) -> None:
     proxy.close()
 
 
-def test_a_proxy_that_is_not_there_is_a_connect_error(secure: Any) -> None:
-    with pytest.raises(ConnectError) as caught:
+def test_a_proxy_that_is_not_there_is_a_connect_error_that_names_it(
+    secure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConnectError, match=r"through the proxy 127.0.0.1:9 \(proxy\)") as caught:
         update(**secure, proxy="http://127.0.0.1:9", max_retries=0)
     assert caught.value.delivery == "not_sent"
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{LOGIN}@127.0.0.1:9")
+    with pytest.raises(ConnectError, match=r"through the proxy 127.0.0.1:9 \(HTTPS_PROXY\)"):
+        update(**secure, max_retries=0)
 
 
 def test_plain_http_goes_through_a_proxy_on_this_machine_only(
