@@ -87,7 +87,7 @@ clean:
 # crates. In the static one, names of Rust's own are made local, so that a program may link another.
 c-library: build/$(SO).$(VERSION)
 # The names that tests/c/valgrind.supp needs to recognise what Rust keeps of the main thread.
-VALGRIND_KNOWS := -K '*6thread*6Thread3new' -K '*7current12init_current'
+VALGRIND_KNOWS := -K '*6thread*6Thread3new*' -K '*7current12init_current*'
 build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
 	$(CARGO) rustc --locked --release --target-dir target --lib --features capi \
 		--crate-type cdylib,staticlib

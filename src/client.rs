@@ -280,8 +280,12 @@ impl Client {
     /// Keeps a lane for the next call. A connection in the middle of an exchange goes at once, and
     /// with it the lane.
     fn keep(&self, lane: Lane, pool: &Pool, driver: Driver, progress: &Progress<'_>) {
-        if progress.answered && !self.closed.load(Ordering::Relaxed) {
+        if progress.answered {
             pool.idle(driver).put(lane);
+            // Asked afterwards, so that none stays behind if the client is closed at this moment.
+            if self.closed.load(Ordering::Relaxed) {
+                pool.clear();
+            }
         }
     }
 

@@ -8,10 +8,10 @@ use std::io;
 use std::mem;
 use std::pin::pin;
 use std::process;
-use std::sync::OnceLock;
 use std::task::Poll;
 use std::thread;
 
+use once_cell::race::OnceBox;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::lane::LOOKUP_THREADS;
 use crate::per_process::PerProcess;
 
-static ENGINE: OnceLock<PerProcess<OnceLock<Engine>>> = OnceLock::new();
+static ENGINE: OnceBox<PerProcess<OnceBox<Engine>>> = OnceBox::new();
 
 struct Engine {
     loop_: Handle,
@@ -46,13 +46,8 @@ impl Engine {
 
 /// Drives `work` on the engine's thread. It must not block.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-    let slot = ENGINE.get_or_init(PerProcess::default).here();
-    if slot.get().is_none() {
-        // Started first and set then, so that no fork finds the slot half filled. Of two that
-        // start at once, one is dropped.
-        let _ = slot.set(Engine::start()?);
-    }
-    slot.get().expect("it was set").loop_.spawn(work);
+    let slot = ENGINE.get_or_init(Box::default).here();
+    slot.get_or_try_init(|| Engine::start().map(Box::new))?.loop_.spawn(work);
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use chrono::Datelike;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyString, PyTuple};
 
@@ -181,13 +182,13 @@ impl Client {
         app_key: Option<Bound<'_, PyAny>>,
         environment: Option<Bound<'_, PyAny>>,
         base_url: Option<Bound<'_, PyAny>>,
-        timeout: f64,
-        connect_timeout: f64,
-        max_retries: i64,
+        #[pyo3(from_py_with = argument::timeout)] timeout: f64,
+        #[pyo3(from_py_with = argument::connect_timeout)] connect_timeout: f64,
+        #[pyo3(from_py_with = argument::max_retries)] max_retries: i64,
         proxy: Option<Bound<'_, PyAny>>,
-        ca_file: Option<PathBuf>,
-        trust_env: bool,
-        allow_http: bool,
+        #[pyo3(from_py_with = argument::ca_file)] ca_file: Option<PathBuf>,
+        #[pyo3(from_py_with = argument::trust_env)] trust_env: bool,
+        #[pyo3(from_py_with = argument::allow_http)] allow_http: bool,
         on_attempt: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         if on_attempt.as_ref().is_some_and(|hook| !hook.is_callable()) {
@@ -233,7 +234,7 @@ impl Client {
     fn update_personal_info(
         &self,
         py: Python<'_>,
-        timeout: Option<f64>,
+        #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PersonalInfo> {
         let update = read_fields(fields)?;
@@ -270,7 +271,7 @@ impl Client {
         py: Python<'_>,
         mailbox: Py<Mailbox>,
         settle: Py<PyAny>,
-        timeout: Option<f64>,
+        #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Begun> {
         if mailbox::is_ending(py) {
@@ -330,6 +331,11 @@ impl Client {
             "a skypostal.Client holds connections and cannot be pickled; make one in the process \
              that uses it, or use a client made before a fork",
         ))
+    }
+
+    // A hook is often a method of the object that holds the client.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.on_attempt)
     }
 }
 
@@ -419,7 +425,7 @@ static CLIENTS: Mutex<Vec<(Environment, Py<Client>)>> = Mutex::new(Vec::new());
 #[pyo3(signature = (*, timeout=None, **fields))]
 fn update_personal_info(
     py: Python<'_>,
-    timeout: Option<f64>,
+    #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
     fields: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<PersonalInfo> {
     let environment = (ENVIRONMENT_VARIABLES.map(env::var_os), env::var_os(CA_BUNDLE));
@@ -439,6 +445,50 @@ fn update_personal_info(
         }
     };
     client.get().update_personal_info(py, timeout, fields)
+}
+
+/// Arguments by name, because an error of pyo3's names one in a note alone, from Python 3.11 on.
+mod argument {
+    use std::path::PathBuf;
+
+    use pyo3::prelude::*;
+
+    fn named<'py, T>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<T>
+    where
+        T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+    {
+        let py = value.py();
+        value.extract().map_err(|error: PyErr| {
+            PyErr::from_type(error.get_type(py), format!("{name}: {}", error.value(py)))
+        })
+    }
+
+    pub(super) fn timeout<'py, T>(value: &Bound<'py, PyAny>) -> PyResult<T>
+    where
+        T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+    {
+        named("timeout", value)
+    }
+
+    pub(super) fn connect_timeout(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+        named("connect_timeout", value)
+    }
+
+    pub(super) fn max_retries(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+        named("max_retries", value)
+    }
+
+    pub(super) fn ca_file(value: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
+        named("ca_file", value)
+    }
+
+    pub(super) fn trust_env(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        named("trust_env", value)
+    }
+
+    pub(super) fn allow_http(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        named("allow_http", value)
+    }
 }
 
 fn set_text(

@@ -3,6 +3,7 @@
 //! The same update sent twice leaves the same record, so an attempt whose outcome is unknown may be
 //! repeated. What cannot get better by repeating is not: bad input, a refusal, an odd answer.
 
+use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -55,8 +56,10 @@ pub(crate) fn wait(error: &Error, attempts: u32) -> Option<Duration> {
     }
     error.retry_after().or_else(|| {
         let longest = FIRST_WAIT * 2u32.pow(attempts.saturating_sub(1).min(10));
-        // Full jitter: clients that failed together do not come back together.
-        Some(longest.min(LONGEST_WAIT).mul_f64(fastrand::f64()))
+        // Full jitter: clients that failed together do not come back together. Nor do forked ones,
+        // which inherit the generator: the process's number sets them apart.
+        let mut random = fastrand::Rng::with_seed(fastrand::u64(..) ^ u64::from(process::id()));
+        Some(longest.min(LONGEST_WAIT).mul_f64(random.f64()))
     })
 }
 

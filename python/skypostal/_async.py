@@ -82,7 +82,9 @@ class AsyncClient:
 
         Cancelling the task ends the request and its connection at once, and raises what the event
         loop raises then, such as ``asyncio.CancelledError``; the customer may or may not have been
-        changed. ``asyncio.timeout`` and ``asyncio.wait_for`` do that too.
+        changed. ``asyncio.timeout`` and ``asyncio.wait_for`` do that too. ``RuntimeError`` if it
+        is begun while the interpreter shuts down: by a daemon thread, or by a function that was
+        registered with ``atexit`` before the import.
         """
         mailbox, settle, outcome = _in_trio() if _is_trio() else _in_asyncio()
         call = self._client._begin(mailbox, settle, timeout, fields)

@@ -1,8 +1,9 @@
 //! From the engine's thread to the event loop of a program.
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use once_cell::race::OnceBox;
 use pyo3::prelude::*;
 
 use super::attempt::Observer;
@@ -80,10 +81,10 @@ impl Mailbox {
 }
 
 /// Whether the interpreter is about to end. Locked while the engine's thread is in Python.
-static ENDING: OnceLock<PerProcess<Mutex<bool>>> = OnceLock::new();
+static ENDING: OnceBox<PerProcess<Mutex<bool>>> = OnceBox::new();
 
 fn ending() -> &'static Mutex<bool> {
-    ENDING.get_or_init(PerProcess::default).here()
+    ENDING.get_or_init(Box::default).here()
 }
 
 /// Sees or sets whether the interpreter is about to end. The GIL is let go only where the engine's

@@ -376,6 +376,8 @@ async def update():
             )
         except skypostal.RequestTimeoutError:
             pass
+        except RuntimeError:  # the interpreter shuts down, and the thread with it
+            await asyncio.sleep(60)
 async def main():
     await asyncio.gather(*[update() for _ in range(50)])
 for _ in range(3):
@@ -408,6 +410,18 @@ def test_a_function_that_runs_at_exit_may_still_call(sandbox: Sandbox) -> None:
     command = [sys.executable, "-c", AT_EXIT, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert (done.stdout, done.stderr) == (f"{CUST_ID}\n{CUST_ID}\n", "")
+
+
+def test_a_function_that_runs_at_exit_after_the_end_of_the_engine_is_told(sandbox: Sandbox) -> None:
+    late = AT_EXIT.replace("atexit.register(update)\n", "").replace(
+        "import skypostal\n", "atexit.register(lambda: update())\nimport skypostal\n"
+    )
+    arguments = [sandbox.url, str(USER_CODE), APP_KEY, str(BOX_ID), CUSTOMER_KEY]
+    done = subprocess.run(
+        [sys.executable, "-c", late, *arguments], capture_output=True, text=True, timeout=20
+    )
+    assert done.stdout == f"{CUST_ID}\n"
+    assert "RuntimeError: a call cannot be begun while the interpreter shuts down" in done.stderr
 
 
 SUBINTERPRETER = """

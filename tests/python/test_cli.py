@@ -721,6 +721,10 @@ def test_the_doctor_on_certificates(tmp_path: Path) -> None:
     diagnosis = doctor(url=f"https://localhost:{server.port}")
     assert_problem(diagnosis, "tls", "", "breaks TLS off")
     server.close()
+    server = Server(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+    diagnosis = doctor(url=f"https://localhost:{server.port}")
+    assert_problem(diagnosis, "tls", "", "does not speak TLS")
+    server.close()
 
 
 def test_the_doctor_accepts_a_ca_file(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import gc
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 import traceback
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, localcontext
 from typing import Any
@@ -342,6 +344,35 @@ def test_a_bad_option_is_named(options: Any, name: str) -> None:
     assert (caught.value.delivery, caught.value.attempts) == ("not_sent", 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout", "5"),
+        ("timeout", None),
+        ("connect_timeout", None),
+        ("max_retries", "2"),
+        ("max_retries", 2.5),
+        ("ca_file", 3),
+        ("trust_env", "no"),
+        ("allow_http", "yes"),
+        ("on_attempt", "print"),
+    ],
+)
+def test_an_option_of_the_wrong_type_is_named(name: str, value: Any) -> None:
+    for kind in (Client, skypostal.AsyncClient):
+        with pytest.raises(TypeError, match=f"^{name}\\b"):
+            kind(**{name: value})
+
+
+def test_a_timeout_of_the_wrong_type_is_named(client: Client, environment: None) -> None:
+    wrong: Any = "5"
+    for update in (client.update_personal_info, skypostal.update_personal_info):
+        with pytest.raises(TypeError, match="^timeout: "):
+            update(timeout=wrong, **WHO)
+    with pytest.raises(OverflowError, match="^max_retries: "):
+        Client(max_retries=10**30)
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "a.localhost"])
 def test_plain_http_to_this_machine_is_allowed(host: str) -> None:
     Client(base_url=f"http://{host}:8080")
@@ -489,6 +520,34 @@ def test_a_closed_client_says_so(client: Client, sandbox: Sandbox) -> None:
     with pytest.raises(ConfigurationError, match="client: is closed"):
         client.update_personal_info(**WHO)
     assert len(sandbox.requests) == 1
+
+
+def test_a_call_in_flight_survives_close_and_its_connection_does_not(sandbox: Sandbox) -> None:
+    client, descriptors = client_of(sandbox.url), len(os.listdir("/proc/self/fd"))
+    sandbox.delay(0.3)
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(client.update_personal_info, **WHO)
+        while not sandbox.requests:
+            time.sleep(0.01)
+        client.close()
+        assert not call.done() and call.result().cust_id
+    deadline = time.monotonic() + 5
+    while len(os.listdir("/proc/self/fd")) > descriptors:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_hook_that_belongs_to_the_clients_owner_leaks_neither() -> None:
+    class Owner:
+        def __init__(self, kind: Any) -> None:
+            self.client = kind(on_attempt=self.hear)
+
+        def hear(self, attempt: skypostal.Attempt) -> None: ...
+
+    for kind in (Client, skypostal.AsyncClient):
+        owner = weakref.ref(Owner(kind))
+        gc.collect()
+        assert owner() is None
 
 
 def test_a_thousand_calls_open_one_connection() -> None:

@@ -50,6 +50,31 @@ def test_a_child_and_a_grandchild_have_connections_of_their_own(
     assert [request.connection for request in sandbox.requests] == [1, 2, 3, 2, 1]
 
 
+def test_children_do_not_wait_for_the_same_time_before_they_try_again(sandbox: Sandbox) -> None:
+    waits: list[float | None] = []
+    client = Client(
+        base_url=sandbox.url,
+        user_code=USER_CODE,
+        app_key=APP_KEY,
+        on_attempt=lambda attempt: waits.append(attempt.retry_in),
+    )
+    receive, send = multiprocessing.Pipe(duplex=False)
+
+    def fail_once() -> None:
+        waits.clear()
+        client.update_personal_info(**WHO)
+        send.send(waits[0])
+
+    sandbox.fail_next(times=1)
+    client.update_personal_info(**WHO)  # a generator that is in use is inherited
+    told = []
+    for _ in range(3):
+        sandbox.fail_next(times=1)
+        in_child(fail_once)
+        told.append(receive.recv())
+    assert len(set(told)) == 3 and None not in told
+
+
 def test_a_child_may_close_the_client_and_the_parent_goes_on(
     client: Client, sandbox: Sandbox
 ) -> None:

@@ -966,8 +966,8 @@ def test_the_command_speaks_tls() -> None:
         lines = [process.stdout.readline() for _ in range(3)]
         (ca_file,) = re.findall(r"export REQUESTS_CA_BUNDLE=(\S+)", lines[-1])
         with Client(base_url=url, ca_file=ca_file, user_code=USER_CODE, app_key=APP_KEY) as client:
-            who = {"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}
-            assert client.update_personal_info(**who).cust_id == 51736835
+            info = client.update_personal_info(customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY)
+            assert info.cust_id == 51736835
         process.terminate()
         process.wait(timeout=10)
     assert not os.path.exists(ca_file)

@@ -322,6 +322,8 @@ def _tls_advice(text: str) -> str:
         return f"this machine believes that it is {now}: if that is wrong, set its clock"
     if "another host" in text:
         return "is the address right? A public network may ask you to sign in first"
+    if "InvalidContentType" in text:
+        return "who listens there does not speak TLS: is the port right, or is it http://?"
     return "something on the way, or the service, breaks TLS off: an old proxy or firewall?"
 
 
