@@ -84,7 +84,8 @@ clean:
 	rm -rf target build site $(VENV)
 
 # The library that a C program links. Without a Rust library beside the two, cargo optimises across all
-# crates. In the static one, names of Rust's own are made local, so that a program may link another.
+# crates. In the static one, names of Rust's own are made local, so that a program may link another;
+# as older compilers write them, too. Those of compiler_builtins' objects are for one another.
 c-library: build/$(SO).$(VERSION)
 # The names that tests/c/valgrind.supp needs to recognise what Rust keeps of the main thread.
 VALGRIND_KNOWS := -K '*6thread*6Thread3new*' -K '*7current12init_current*'
@@ -92,7 +93,8 @@ build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell fin
 	$(CARGO) rustc --locked --release --target-dir target --lib --features capi \
 		--crate-type cdylib,staticlib
 	@mkdir -p build
-	@objcopy --strip-debug --wildcard --localize-symbol='_R*' --localize-symbol='rust_*' \
+	@objcopy --strip-debug --wildcard --localize-symbol='rust_*' --localize-symbol='_R*' \
+		--localize-symbol='_ZN*' --localize-symbol='!_ZN17compiler_builtins*' \
 		target/release/libskypostal.a build/libskypostal.a
 	@ln -sf $(SO).$(VERSION) build/$(SONAME)
 	@ln -sf $(SO).$(VERSION) build/$(SO)
