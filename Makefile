@@ -100,6 +100,9 @@ build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell fin
 	@ln -sf $(SO).$(VERSION) build/$(SO)
 	@strip --wildcard $(VALGRIND_KNOWS) -o $@ target/release/$(SO)
 
+build/update: examples/update.c include/skypostal.h build/$(SO).$(VERSION)
+	$(CC) $(C_FLAGS) $< -o $@ -Lbuild -lskypostal -Wl,-rpath,'$$ORIGIN'
+
 # What is installed names its paths as seen from itself, so that the whole can be moved. A space in
 # one gets a backslash, for pkg-config and CMake, and another for the sed that writes it there.
 HEADERS := $(wildcard include/*.h include/*.hpp)
