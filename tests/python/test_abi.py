@@ -72,7 +72,8 @@ def test_the_static_librarys_names_cannot_clash(c_library: CLibrary) -> None:
     symbols = printed("nm", "-gA", "--defined-only", c_library.folder / "libskypostal.a")
     # The objects of compiler_builtins are one compiler's, the same in all its libraries.
     lines = [line.split() for line in symbols.splitlines() if ":compiler_builtins-" not in line]
-    names = {line[2] for line in lines}
+    # What has other than three words is a remark, where clang's plugin for nm is older than rustc.
+    names = {line[2] for line in lines if len(line) == 3}
     # ring's names hold its version; those that begin with __ belong to compilers, and theirs differ
     # in nothing; DW.ref. is one that the linker merges.
     others = {name for name in names if not re.match(r"skypostal_|ring_core_\d|__|DW\.ref\.", name)}
