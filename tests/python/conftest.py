@@ -57,14 +57,23 @@ def make(*arguments: str) -> None:
     subprocess.run(["make", *arguments], cwd=ROOT, env=environment, check=True)
 
 
+def environment_of(sandbox: Sandbox) -> dict[str, str]:
+    """What a program that a test starts finds in its environment."""
+    return {
+        **os.environ,
+        "SKYPOSTAL_BASE_URL": sandbox.url,
+        "SKYPOSTAL_USER_CODE": str(USER_CODE),
+        "SKYPOSTAL_APP_KEY": APP_KEY,
+        "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
+        "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
+    }
+
+
 @pytest.fixture
 def for_programs(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a program that a test starts finds in its environment."""
-    monkeypatch.setenv("SKYPOSTAL_BASE_URL", sandbox.url)
-    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
-    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
-    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_BOX_ID", str(BOX_ID))
-    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_KEY", CUSTOMER_KEY)
+    """The same in the environment of the test, which all that it starts inherits."""
+    for name, value in environment_of(sandbox).items():
+        monkeypatch.setenv(name, value)
 
 
 class CLibrary:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import ROOT, VALGRIND, CLibrary
+from conftest import ROOT, VALGRIND, CLibrary, environment_of
 
-from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
+from skypostal.sandbox import PATH, Sandbox
 
 FLAGS = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-Wstrict-prototypes")
 HEADER = ROOT / "include" / "skypostal.h"
@@ -44,19 +43,8 @@ DOCUMENTED_ANSWER = {
 Run = Callable[..., str]
 
 
-def environment(sandbox: Sandbox) -> dict[str, str]:
-    return {
-        **os.environ,
-        "SKYPOSTAL_BASE_URL": sandbox.url,
-        "SKYPOSTAL_USER_CODE": str(USER_CODE),
-        "SKYPOSTAL_APP_KEY": APP_KEY,
-        "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
-        "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
-    }
-
-
 def finished(command: list[str], sandbox: Sandbox) -> subprocess.CompletedProcess[str]:
-    given = environment(sandbox)
+    given = environment_of(sandbox)
     done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr}"
     return done

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, VALGRIND, CLibrary, example_of
 from faultserver import FaultServer, Script, answer, close, hang, read, send
 
-from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import Sandbox
 
 HEADER = ROOT / "include" / "skypostal.hpp"
 MEMBERS = ROOT / "tests" / "cpp" / "members.cpp"
@@ -22,12 +22,7 @@ SYSTEM_ERROR = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
-    monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
-    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_BOX_ID", str(BOX_ID))
-    monkeypatch.setenv("SKYPOSTAL_CUSTOMER_KEY", CUSTOMER_KEY)
+pytestmark = pytest.mark.usefixtures("for_programs")
 
 
 @pytest.fixture

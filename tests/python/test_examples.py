@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from code_blocks import code_blocks
-from conftest import ROOT, CLibrary, make
+from conftest import ROOT, CLibrary, environment_of, make
 
-from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, Sandbox
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -20,29 +19,12 @@ KEPT = ("", "", "", "")
 CHANGED = ("Zoë 😀", "O'Neill", "1969-12-31", "F")
 
 
-def environment_of(sandbox: Sandbox) -> dict[str, str]:
-    return {
-        **os.environ,
-        "SKYPOSTAL_BASE_URL": sandbox.url,
-        "SKYPOSTAL_USER_CODE": str(USER_CODE),
-        "SKYPOSTAL_APP_KEY": APP_KEY,
-        "SKYPOSTAL_CUSTOMER_BOX_ID": str(BOX_ID),
-        "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
-    }
-
-
 # The program of each language, with the oldest standard that it is to compile under.
 COMPILED = {"update.c": "c89", "update.cpp": "c++98", "modern.cpp": "c++11"}
 
 
-@pytest.fixture(params=["update.py", *COMPILED])
-def run(request: pytest.FixtureRequest, sandbox: Sandbox) -> Run:
-    """Runs the example in one language against the sandbox."""
-    command = [sys.executable, str(ROOT / "examples" / "update.py")]
-    if request.param in COMPILED:
-        library: CLibrary = request.getfixturevalue("c_library")
-        source = ROOT / "examples" / request.param
-        command = [str(library.compile(source, f"-std={COMPILED[request.param]}"))]
+def runner(command: list[str], sandbox: Sandbox) -> Run:
+    """Runs a command with what the arguments change of its environment; it may show no key."""
 
     def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
         environment = {**environment_of(sandbox), **changes}
@@ -53,6 +35,17 @@ def run(request: pytest.FixtureRequest, sandbox: Sandbox) -> Run:
         return done
 
     return run
+
+
+@pytest.fixture(params=["update.py", *COMPILED])
+def run(request: pytest.FixtureRequest, sandbox: Sandbox) -> Run:
+    """Runs the example in one language against the sandbox."""
+    command = [sys.executable, str(ROOT / "examples" / "update.py")]
+    if request.param in COMPILED:
+        library: CLibrary = request.getfixturevalue("c_library")
+        source = ROOT / "examples" / request.param
+        command = [str(library.compile(source, f"-std={COMPILED[request.param]}"))]
+    return runner(command, sandbox)
 
 
 def test_an_update_prints_the_record(run: Run, sandbox: Sandbox) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import test_examples
-from conftest import ROOT, CLibrary
+from conftest import ROOT, CLibrary, environment_of
 from test_examples import (  # noqa: F401
     KEPT,
     ROWS,
     Run,
-    environment_of,
+    runner,
     test_a_failure_says_what_and_whether_the_customer_was_changed,
     test_an_empty_argument_keeps_its_field,
     test_an_unusual_record_is_printed_as_it_is,
@@ -23,7 +23,7 @@ from test_examples import (  # noqa: F401
     test_wrong_arguments_are_told,
 )
 
-from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, Sandbox
+from skypostal.sandbox import BOX_ID, Sandbox
 
 pytestmark = pytest.mark.toolchains
 
@@ -68,17 +68,7 @@ def cobol(c_library: CLibrary) -> list[str]:
 
 @pytest.fixture(params=["java", "php", "cobol"])
 def run(request: pytest.FixtureRequest, sandbox: Sandbox) -> Run:
-    command: list[str] = request.getfixturevalue(request.param)
-
-    def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        environment = {**environment_of(sandbox), **changes}
-        given = {name: value for name, value in environment.items() if value is not None}
-        done = subprocess.run([*command, *arguments], env=given, capture_output=True, text=True)
-        assert APP_KEY not in done.stdout + done.stderr
-        assert CUSTOMER_KEY not in done.stdout + done.stderr
-        return done
-
-    return run
+    return runner(request.getfixturevalue(request.param), sandbox)
 
 
 @pytest.mark.parametrize(("arguments", "changes", "code"), ROWS)

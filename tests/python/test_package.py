@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, environment_of
 from packaging.metadata import Metadata
 from trove_classifiers import classifiers
 
 import skypostal
-from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
 # What each interpreter runs; the one that runs this file runs everything.
 CORE = ["tests/python/test_client.py", "tests/python/test_errors.py"]
@@ -97,15 +97,6 @@ def install(folder: Path, *what: str | Path, python: str = sys.executable, **opt
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that has the wheel and nothing else."""
     return install(tmp_path_factory.mktemp("clean"), "--no-index", wheel)
-
-
-def environment_of(sandbox: Sandbox) -> dict[str, str]:
-    return {
-        **os.environ,
-        "SKYPOSTAL_BASE_URL": sandbox.url,
-        "SKYPOSTAL_USER_CODE": str(USER_CODE),
-        "SKYPOSTAL_APP_KEY": APP_KEY,
-    }
 
 
 def test_the_tests_run_on_the_built_wheel_and_not_on_the_source_tree(wheel: Path) -> None:

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, CLibrary
-from test_capi import FLAGS, environment
+from conftest import ROOT, CLibrary, environment_of
+from test_capi import FLAGS
 
 from skypostal.sandbox import Sandbox
 
@@ -40,7 +40,7 @@ def run(program: Path, what: str, environment: dict[str, str]) -> subprocess.Com
 
 
 def test_64_threads_share_one_client(c_library: CLibrary, patient: Sandbox) -> None:
-    done = run(c_library.compile(SOURCE, *FLAGS), "allowed", environment(patient))
+    done = run(c_library.compile(SOURCE, *FLAGS), "allowed", environment_of(patient))
     assert done.returncode == 0, done.stderr
 
 
@@ -91,14 +91,14 @@ def sanitized(sanitized_library: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.toolchains
 def test_what_the_header_allows_is_no_race(sanitized: Path, patient: Sandbox) -> None:
-    done = run(sanitized, "allowed", environment(patient))
+    done = run(sanitized, "allowed", environment_of(patient))
     assert (done.returncode, "WARNING" in done.stderr) == (0, False), done.stderr
 
 
 @pytest.mark.toolchains
 def test_nor_is_it_over_tls(sanitized: Path) -> None:
     with Sandbox(tls=True, max_requests=100_000) as secure:
-        given = {**environment(secure), "SSL_CERT_FILE": str(secure.ca_file)}
+        given = {**environment_of(secure), "SSL_CERT_FILE": str(secure.ca_file)}
         # By name, so that it is looked up.
         given["SKYPOSTAL_BASE_URL"] = secure.url.replace("127.0.0.1", "localhost")
         done = run(sanitized, "allowed", given)
@@ -107,7 +107,7 @@ def test_nor_is_it_over_tls(sanitized: Path) -> None:
 
 @pytest.mark.toolchains
 def test_what_the_header_forbids_is_seen(sanitized: Path, patient: Sandbox) -> None:
-    done = run(sanitized, "forbidden", environment(patient))
+    done = run(sanitized, "forbidden", environment_of(patient))
     assert done.returncode == 66, done.stderr
     for word in ["data race", "skypostal_update_set_customer_first_name", "set_shared"]:
         assert word in done.stderr
