@@ -164,9 +164,8 @@ impl Error {
     }
 
     pub(crate) fn refused(description: String, location: String, system_error: bool) -> Self {
-        let what = if system_error { "reported a system error" } else { "refused the update" };
         let because = if description.is_empty() { "it gave no reason" } else { &description };
-        let mut message = format!("the service {what}: {because}");
+        let mut message = format!("{}: {because}", refusal(system_error));
         if !location.is_empty() {
             message.push_str(&format!(" (at {location})"));
         }
@@ -228,8 +227,7 @@ impl Error {
     /// What went wrong, without the service's own words.
     pub(crate) fn reason(&self) -> &str {
         match self.0.kind {
-            Kind::Refused if self.0.system_error => "the service reported a system error",
-            Kind::Refused => "the service refused the update",
+            Kind::Refused => refusal(self.0.system_error),
             _ => &self.0.message,
         }
     }
@@ -282,6 +280,14 @@ impl Error {
     /// Whether the service called the refusal a system error.
     pub fn system_error(&self) -> bool {
         self.0.system_error
+    }
+}
+
+fn refusal(system_error: bool) -> &'static str {
+    if system_error {
+        "the service reported a system error"
+    } else {
+        "the service refused the update"
     }
 }
 

@@ -128,9 +128,9 @@ def _run(args: argparse.Namespace) -> int:
                 # What else is wrong is told before a key is asked for.
                 client._shown_request(**{**fields, "customer_key": "***"})
                 fields["customer_key"] = _ask()
-            url, headers, body = client._shown_request(**fields)
             if args.dry_run:
-                return _show_request(args, url, headers, body)
+                return _show_request(args, *client._shown_request(**fields))
+            url, _ = client._way()
             sending = True
             info = client.update_personal_info(**fields)
     except (skypostal.SkyPostalError, KeyboardInterrupt) as error:
