@@ -125,6 +125,10 @@ impl<'a> Progress<'a> {
         }
     }
 
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     pub(crate) fn is_handshaking(&self) -> bool {
         self.handshaking.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
     }

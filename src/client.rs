@@ -17,15 +17,17 @@ use reqwest::header::{
     ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
 use reqwest::{Url, redirect};
+use tokio::sync::futures::Notified;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::attempt::{Attempt, Progress};
+use crate::attempt::{Attempt, Progress, Tell};
 use crate::credentials::{excerpt, excerpt_line};
 use crate::engine::{self, Begun};
 use crate::error::{Delivery, Error, Kind, causes, find};
 use crate::lane::{Driver, LONGEST_IDLE, Lane, Pause, Pool};
 use crate::options::{Options, UsedProxy, check_time};
+use crate::pace::Pace;
 use crate::per_process::PerProcess;
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::retry::{self, Budget, Retries};
@@ -133,7 +135,7 @@ impl Client {
         let collect = |attempt: Attempt| lock().push(attempt);
         let mut progress = Progress::new();
         if options.on_attempt.is_some() {
-            progress.observe(&collect, &self.address, request.body.len());
+            self.observe(&mut progress, &collect, &request);
         }
         let tell = || {
             let ended = mem::take(&mut *lock());
@@ -148,7 +150,7 @@ impl Client {
         let pause = pauses.then_some(Pause { due: &due, go_on: &go_on });
         let outcome =
             self.drive(options.timeout, pause, &mut progress, async |http, deadline, progress| {
-                self.call(http, &request, deadline, progress).await
+                self.call(http, &request, deadline, None, progress).await
             });
         tell();
         outcome
@@ -179,21 +181,45 @@ impl Client {
         let work = async move {
             let mut progress = Progress::new();
             if let Some(tell) = &on_attempt {
-                progress.observe(&**tell, &client.address, request.body.len());
+                client.observe(&mut progress, &**tell, &request);
             }
-            let work = client.call_on_engine(&request, deadline, &mut progress);
-            let work = unless(timeout_at(deadline, work), cancelled);
-            let outcome = unless(work, async { drop(dropped.await) }).await.flatten();
+            let stop = either(cancelled, async { drop(dropped.await) });
+            let call = client.call_on_engine(&request, deadline, None, &mut progress);
+            let outcome = unless(timeout_at(deadline, call), stop).await;
             ended(outcome, timeout, &mut progress)
         };
         engine::spawn(async { done(engine::without_panic(work).await) }).map_err(not_prepared)?;
         Ok(begun)
     }
 
+    /// One row of a run, from its turn on, unless `stop` ends first.
+    pub(crate) async fn call_of_run(
+        &self,
+        request: &Request,
+        timeout: Duration,
+        pace: &Pace,
+        progress: &mut Progress<'_>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<PersonalInfo, Error> {
+        let outcome = unless(
+            async {
+                // The wait for its turn is not the row's time.
+                pace.turn().await;
+                let deadline = Instant::now() + self.check(Some(timeout))?;
+                let call = self.call_on_engine(request, deadline, Some(pace), progress);
+                Ok(timeout_at(deadline, call).await)
+            },
+            stop,
+        );
+        let outcome = outcome.await.transpose()?;
+        ended(outcome, timeout, progress)
+    }
+
     async fn call_on_engine(
         &self,
         request: &Request,
         deadline: Instant,
+        pace: Option<&Pace>,
         progress: &mut Progress<'_>,
     ) -> Result<PersonalInfo, Error> {
         let pool = self.pool.here();
@@ -201,7 +227,7 @@ impl Client {
         let lane = self.lane(pool, Driver::Engine)?;
         progress.enter(&lane);
         let http = lane.http().await;
-        let outcome = self.call(http, request, deadline, progress).await;
+        let outcome = self.call(http, request, deadline, pace, progress).await;
         self.keep(lane, pool, Driver::Engine, progress);
         outcome
     }
@@ -251,7 +277,7 @@ impl Client {
         let timeout = self.check(timeout)?;
         let pool = self.pool.here();
         // Made here, it hears every cancel from here on.
-        let cancelled = pool.cancel.notified();
+        let cancelled = self.cancelled();
         let lane = self.lane(pool, Driver::Caller)?;
         progress.enter(&lane);
         let outcome = lane.run(pause, async |http| {
@@ -265,8 +291,28 @@ impl Client {
         ended(outcome, timeout, progress)
     }
 
+    /// Tells of every attempt from here on.
+    pub(crate) fn observe<'a>(
+        &self,
+        progress: &mut Progress<'a>,
+        tell: Tell<'a>,
+        request: &Request,
+    ) {
+        progress.observe(tell, &self.address, request.body.len());
+    }
+
+    /// What an update is sent with where it does not say so itself.
+    pub(crate) fn credentials(&self) -> &Update {
+        &self.credentials
+    }
+
+    /// Ends when the calls in flight shall.
+    pub(crate) fn cancelled(&self) -> Notified<'_> {
+        self.pool.here().cancel.notified()
+    }
+
     /// Whether a call may begin, and how long it may take.
-    fn check(&self, timeout: Option<Duration>) -> Result<Duration, Error> {
+    pub(crate) fn check(&self, timeout: Option<Duration>) -> Result<Duration, Error> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::configuration("client", "is closed; make a new one"));
         }
@@ -355,19 +401,34 @@ impl Client {
         http: &reqwest::Client,
         request: &Request,
         deadline: Instant,
+        pace: Option<&Pace>,
         progress: &mut Progress<'_>,
     ) -> Result<PersonalInfo, Error> {
         let (max_retries, budget) = (self.max_retries, &self.budget);
         let mut retries = Retries { max_retries, budget, deadline, attempts: 0 };
         loop {
             progress.begin_attempt();
+            let began = Instant::now();
             let outcome = self.attempt(http, request, progress).await;
             let outcome = outcome.map_err(|error| progress.end_attempt(error));
-            let wait = retries.after(&outcome);
+            let pause = pace.and_then(|pace| pace.heard(began, &outcome));
+            let wait = match pause {
+                Some(pause) => retries.after_pause(pause),
+                None => retries.after(&outcome),
+            };
             progress.tell(outcome.as_ref().err(), wait);
-            match wait {
-                Some(wait) => sleep(wait).await,
-                None => return outcome,
+            let Some(wait) = wait else { return outcome };
+            match pace {
+                Some(pace) => {
+                    let turn = async {
+                        sleep(wait).await;
+                        pace.turn().await;
+                    };
+                    if timeout_at(deadline, turn).await.is_err() {
+                        return outcome;
+                    }
+                }
+                None => sleep(wait).await,
             }
         }
     }
@@ -503,7 +564,7 @@ fn ended<T>(
     }
 }
 
-fn not_prepared(problem: impl fmt::Display) -> Error {
+pub(crate) fn not_prepared(problem: impl fmt::Display) -> Error {
     let message = format!("could not prepare a connection: {problem}");
     Error::new(Kind::Connect, Delivery::NotSent, message)
 }
@@ -557,6 +618,11 @@ async fn unless<T>(work: impl Future<Output = T>, stop: impl Future<Output = ()>
         Poll::Pending => stop.as_mut().poll(context).map(|()| None),
     })
     .await
+}
+
+/// Ends with the first of the two.
+pub(crate) async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    unless(one, other).await;
 }
 
 /// The causes on one line, without the outermost, which only say that a request failed.

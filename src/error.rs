@@ -191,6 +191,15 @@ impl Error {
         error
     }
 
+    /// Says that this ends a run, after so many rows that ended like this one.
+    pub(crate) fn ending_run(&self, rows: u32) -> Self {
+        let mut error = self.clone();
+        error.0.attempts = 0;
+        error.0.message =
+            format!("stopped after {rows} rows in a row that found no connection: {self}");
+        error
+    }
+
     fn with_field(mut self, field: &'static str) -> Self {
         self.0.field = Some(field);
         self

@@ -27,7 +27,7 @@ pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// How often a caller is asked whether its call shall end.
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 /// Calls of one client that the engine drives at once; each has a connection, and so a descriptor.
-const MOST_ON_ENGINE: usize = 100;
+pub(crate) const MOST_ON_ENGINE: usize = 100;
 /// Threads of one event loop that may hang in a name look-up.
 pub(crate) const LOOKUP_THREADS: usize = 4;
 

@@ -27,12 +27,14 @@ compile_error!(
 );
 
 mod attempt;
+mod bulk;
 mod client;
 mod credentials;
 mod engine;
 mod error;
 mod lane;
 mod options;
+mod pace;
 mod per_process;
 mod personal_info;
 mod retry;
@@ -53,6 +55,7 @@ mod python;
 pub mod fuzzing;
 
 pub use attempt::Attempt;
+pub use bulk::{Many, ManyOptions, News, Outcome, UpdateMany};
 pub use client::{CallOptions, Client, Probe};
 pub use engine::Begun;
 pub use error::{Delivery, Error, Kind};

@@ -37,9 +37,19 @@ impl Retries<'_> {
             }
             Err(error) => error,
         };
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let wait = wait(error, self.attempts).filter(|wait| *wait < left)?;
+        let wait = wait(error, self.attempts).filter(|wait| self.fits(*wait))?;
         (self.attempts <= self.max_retries && self.budget.spend()).then_some(wait)
+    }
+
+    /// The same where the service asks a whole run to pause: it is the run that slows down, so this
+    /// costs no retry. Not where none are wanted at all.
+    pub(crate) fn after_pause(&mut self, pause: Duration) -> Option<Duration> {
+        self.attempts += 1;
+        (self.max_retries > 0 && self.fits(pause)).then_some(pause)
+    }
+
+    fn fits(&self, wait: Duration) -> bool {
+        wait < self.deadline.saturating_duration_since(Instant::now())
     }
 }
 
@@ -54,13 +64,16 @@ pub(crate) fn wait(error: &Error, attempts: u32) -> Option<Duration> {
     if !worth_it {
         return None;
     }
-    error.retry_after().or_else(|| {
-        let longest = FIRST_WAIT * 2u32.pow(attempts.saturating_sub(1).min(10));
-        // Full jitter: clients that failed together do not come back together. Nor do forked ones,
-        // which inherit the generator: the process's number sets them apart.
-        let mut random = fastrand::Rng::with_seed(fastrand::u64(..) ^ u64::from(process::id()));
-        Some(longest.min(LONGEST_WAIT).mul_f64(random.f64()))
-    })
+    Some(error.retry_after().unwrap_or_else(|| backoff(attempts)))
+}
+
+/// A wait that doubles, on the average, with each failure in a row.
+pub(crate) fn backoff(failures: u32) -> Duration {
+    let longest = FIRST_WAIT * 2u32.pow(failures.saturating_sub(1).min(10));
+    // Full jitter: clients that failed together do not come back together. Nor do forked ones,
+    // which inherit the generator: the process's number sets them apart.
+    let mut random = fastrand::Rng::with_seed(fastrand::u64(..) ^ u64::from(process::id()));
+    longest.min(LONGEST_WAIT).mul_f64(random.f64())
 }
 
 /// A `Retry-After` header: seconds, or a date.
