@@ -124,6 +124,8 @@ struct State {
     news: VecDeque<News>,
     /// Rows whose outcome was not yet taken.
     open: usize,
+    /// Rows that have none yet.
+    unfinished: usize,
     connect_failures: u32,
     /// Why no more rows are begun.
     stopped: Option<Error>,
@@ -187,6 +189,11 @@ impl Many {
         })
     }
 
+    /// How many rows it took.
+    pub fn rows(&self) -> u64 {
+        self.here().map_or(0, |run| run.lock().rows)
+    }
+
     /// Takes a row, whether there is room or not, and gives its number. Whatever is wrong with it is
     /// its outcome.
     ///
@@ -202,6 +209,7 @@ impl Many {
         let index = state.rows;
         state.rows += 1;
         state.open += 1;
+        state.unfinished += 1;
         match request {
             Ok(request) => state.waiting.push_back((index, request)),
             Err(error) => {
@@ -229,14 +237,21 @@ impl Many {
         Some(news)
     }
 
-    /// Waits until there is news, or nothing is under way, but no longer than this. Whether there
-    /// is nothing left to wait for.
-    pub fn wait(&self, longest: Duration) -> bool {
+    /// Waits until there is news, or nothing is under way, but no longer than this.
+    pub fn wait(&self, longest: Duration) {
+        self.wait_while(longest, |state| state.news.is_empty() && state.open > 0);
+    }
+
+    /// Waits until every row has ended, but no longer than this. Whether they have.
+    pub fn wait_for_all(&self, longest: Duration) -> bool {
+        self.wait_while(longest, |state| state.unfinished > 0)
+    }
+
+    fn wait_while(&self, longest: Duration, wait: impl Fn(&State) -> bool) -> bool {
         let Some(run) = self.here() else { return true };
-        let quiet = |state: &mut State| state.news.is_empty() && state.open > 0;
-        let state = run.heard.wait_timeout_while(run.lock(), longest, quiet);
+        let state = run.heard.wait_timeout_while(run.lock(), longest, |state| wait(state));
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
-        state.open == 0
+        !wait(&state)
     }
 
     /// Whether every row that it took has ended and was told of.
@@ -347,6 +362,7 @@ fn cancelled() -> Error {
 
 impl State {
     fn end(&mut self, index: u64, result: Result<PersonalInfo, Error>, attempts: u32) {
+        self.unfinished -= 1;
         self.news.push_back(News::Outcome(Outcome { index, result, attempts }));
     }
 
@@ -406,7 +422,7 @@ impl<I: Iterator<Item = Update>> Iterator for UpdateMany<I> {
                 Some(News::Outcome(outcome)) => return Some(Ok(outcome)),
                 Some(News::Attempt(..)) => {}
                 None if !self.many.is_empty() => {
-                    self.many.wait(Duration::from_secs(3600));
+                    self.many.wait(Duration::MAX);
                 }
                 None if mem::replace(&mut self.ended, true) => return None,
                 None => return self.many.stopped().map(Err),

@@ -1,5 +1,6 @@
 //! What can go wrong, in one vocabulary for all languages.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::iter;
@@ -89,7 +90,7 @@ struct Detail {
     delivery: Delivery,
     attempts: u32,
     message: String,
-    field: Option<&'static str>,
+    field: Option<Cow<'static, str>>,
     status: Option<u16>,
     retry_after: Option<Duration>,
     body: Option<String>,
@@ -117,7 +118,11 @@ impl Error {
         }))
     }
 
-    pub(crate) fn invalid_field(field: &'static str, problem: impl fmt::Display) -> Self {
+    pub(crate) fn invalid_field(
+        field: impl Into<Cow<'static, str>>,
+        problem: impl fmt::Display,
+    ) -> Self {
+        let field = field.into();
         Error::new(Kind::InvalidField, Delivery::NotSent, format!("{field}: {problem}"))
             .with_field(field)
     }
@@ -200,8 +205,8 @@ impl Error {
         error
     }
 
-    fn with_field(mut self, field: &'static str) -> Self {
-        self.0.field = Some(field);
+    fn with_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.0.field = Some(field.into());
         self
     }
 
@@ -257,8 +262,8 @@ impl Error {
     }
 
     /// The field that is invalid, or the option that is unusable, under its own name.
-    pub fn field(&self) -> Option<&'static str> {
-        self.0.field
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
     }
 
     /// The HTTP status, for [`Kind::Status`].
@@ -336,11 +341,7 @@ pub(crate) fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Op
 pub(crate) struct Faults(Vec<Error>);
 
 impl Faults {
-    pub(crate) fn note<T>(
-        &mut self,
-        name: &'static str,
-        outcome: Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub(crate) fn note<T>(&mut self, name: &str, outcome: Result<T, Error>) -> Result<T, Error> {
         self.0.retain(|fault| fault.field() != Some(name));
         if let Err(error) = &outcome {
             self.0.push(error.clone());

@@ -612,13 +612,13 @@ mod tests {
         assert!(options.set_user_code(0).is_err());
         assert!(options.set_app_key("").is_err());
         options.refuse("ca_file", "is not valid UTF-8");
-        let named = |options: &Options| Client::new(options).err().and_then(|e| e.field());
-        assert_eq!(named(&options), Some("user_code"));
+        let named = |options: &Options| Client::new(options).err()?.field().map(str::to_owned);
+        assert_eq!(named(&options).as_deref(), Some("user_code"));
         assert_eq!(Client::new(&options).unwrap_err().kind(), Kind::InvalidField);
         options.set_user_code(396).unwrap();
-        assert_eq!(named(&options), Some("app_key"));
+        assert_eq!(named(&options).as_deref(), Some("app_key"));
         options.set_app_key(None::<&str>).unwrap();
-        assert_eq!(named(&options), Some("ca_file"));
+        assert_eq!(named(&options).as_deref(), Some("ca_file"));
     }
 
     #[test]
@@ -778,7 +778,8 @@ mod tests {
             assert!(options.set_user_code(-1).is_err());
             assert!(options.set_app_key("").is_err());
             let _ = options.read_environment();
-            let named = options.check().err().and_then(|fault| fault.field());
+            let named = options.check().err();
+            let named = named.as_ref().and_then(Error::field);
             assert_eq!(named, Some("user_code"), "no variable stands in for a bad value");
         }),
         (&[("https_proxy", "proxy.example:1"), ("NO_PROXY", "exempt.example")], || {

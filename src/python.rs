@@ -12,17 +12,21 @@ use std::thread;
 use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use chrono::Datelike;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyMapping, PyString, PyTuple};
 
 use self::attempt::{Attempt, Observer};
 use self::mailbox::{Letter, Mailbox};
-use crate::{CallOptions, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Update, Value};
+use self::many::{Outcome, UpdateMany};
+use crate::{
+    CallOptions, ENVIRONMENT_VARIABLES, Error, Field, Kind, ManyOptions, Options, Update, Value,
+};
 
 mod attempt;
 mod mailbox;
+mod many;
 
 /// How many clients `update_personal_info` keeps, one for each configuration it met.
 const CLIENTS_KEPT: usize = 16;
@@ -33,7 +37,9 @@ const CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::{Attempt, Client, Mailbox, PersonalInfo, update_personal_info};
+    use super::{
+        Attempt, Client, Mailbox, Outcome, PersonalInfo, UpdateMany, update_personal_info,
+    };
     use super::{Bound, PyModule, PyResult, mailbox};
 
     #[pymodule_export]
@@ -245,6 +251,44 @@ impl Client {
         })
     }
 
+    /// Updates many customers, several at once.
+    #[pyo3(signature = (
+        rows, *, concurrency=8, rate=None, timeout=None, max_connect_failures=10
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn update_many(
+        &self,
+        py: Python<'_>,
+        rows: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = argument::concurrency)] concurrency: i64,
+        #[pyo3(from_py_with = argument::rate)] rate: Option<f64>,
+        #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
+        #[pyo3(from_py_with = argument::max_connect_failures)] max_connect_failures: i64,
+    ) -> PyResult<UpdateMany> {
+        let options = many_options(concurrency, rate, timeout, max_connect_failures);
+        let observer = Observer::new(py, self.on_attempt.as_ref())?;
+        UpdateMany::new(py, &self.client, observer, &options, Some(rows), None)
+    }
+
+    /// The same for an event loop, which puts the rows: `wake` is called on it when there is news.
+    #[allow(clippy::too_many_arguments)]
+    fn _begin_many(
+        &self,
+        py: Python<'_>,
+        mailbox: Py<Mailbox>,
+        wake: Py<PyAny>,
+        #[pyo3(from_py_with = argument::concurrency)] concurrency: i64,
+        #[pyo3(from_py_with = argument::rate)] rate: Option<f64>,
+        #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
+        #[pyo3(from_py_with = argument::max_connect_failures)] max_connect_failures: i64,
+    ) -> PyResult<UpdateMany> {
+        mailbox::check_not_ending(py)?;
+        let options = many_options(concurrency, rate, timeout, max_connect_failures);
+        let observer = Observer::new(py, self.on_attempt.as_ref())?;
+        let waker = Some((mailbox, wake));
+        UpdateMany::new(py, &self.client, observer, &options, None, waker)
+    }
+
     /// For the command line: what this update would POST, with the keys hidden: the address, the
     /// headers and the body.
     #[pyo3(signature = (**fields))]
@@ -274,10 +318,7 @@ impl Client {
         #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Begun> {
-        if mailbox::is_ending(py) {
-            let problem = "a call cannot be begun while the interpreter shuts down";
-            return Err(PyRuntimeError::new_err(problem));
-        }
+        mailbox::check_not_ending(py)?;
         let update = read_fields(fields)?;
         let observer = Observer::new(py, self.on_attempt.as_ref())?;
         let observer = observer.map(|observer| observer.in_this_context(py)).transpose()?;
@@ -478,6 +519,18 @@ mod argument {
         named("max_retries", value)
     }
 
+    pub(super) fn concurrency(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+        named("concurrency", value)
+    }
+
+    pub(super) fn rate(value: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+        named("rate", value)
+    }
+
+    pub(super) fn max_connect_failures(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+        named("max_connect_failures", value)
+    }
+
     pub(super) fn ca_file(value: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
         named("ca_file", value)
     }
@@ -488,6 +541,21 @@ mod argument {
 
     pub(super) fn allow_http(value: &Bound<'_, PyAny>) -> PyResult<bool> {
         named("allow_http", value)
+    }
+}
+
+/// What is out of range is 0 here, which the core refuses.
+fn many_options(
+    concurrency: i64,
+    rate: Option<f64>,
+    timeout: Option<f64>,
+    max_connect_failures: i64,
+) -> ManyOptions {
+    ManyOptions {
+        concurrency: concurrency.try_into().unwrap_or_default(),
+        rate,
+        timeout: timeout.map(seconds),
+        max_connect_failures: max_connect_failures.try_into().unwrap_or_default(),
     }
 }
 
@@ -511,26 +579,58 @@ fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
     for (name, value) in fields.into_iter().flatten() {
         let name = name.cast::<PyString>()?.to_string_lossy().into_owned();
         let Some(field) = Field::from_name(&name) else {
-            let hint = match Field::nearest(&name) {
-                Some(field) => format!(". Did you mean '{}'?", field.name()),
-                None => format!("; the fields are {}", Field::ALL.map(Field::name).join(", ")),
-            };
+            let hint = Field::hint(&name);
             return Err(PyTypeError::new_err(format!(
                 "update_personal_info() got an unexpected keyword argument '{name}'{hint}"
             )));
         };
-        if value.is_none() {
-            continue;
-        }
-        let outcome = match field {
-            Field::UserCode | Field::CustomerBoxId => update.set(field, integer(&value)),
-            Field::CustomerTaxNumber => with_number(&value, |value| update.set(field, value)),
-            Field::CustomerBirthDate => with_date(&value, |value| update.set(field, value)),
-            _ => with_text(&value, |value| update.set(field, value)),
-        };
-        outcome.map_err(|error| exception(value.py(), &error))?;
+        set_field(&mut update, field, &value).map_err(|error| exception(value.py(), &error))?;
     }
     Ok(update)
+}
+
+/// The update of a row of many, with whatever is wrong with its fields: the core tells it as the
+/// outcome of the row.
+fn read_row(row: &Bound<'_, PyAny>, number: u64) -> PyResult<Update> {
+    let wrong = |problem| PyTypeError::new_err(format!("row {number} {problem}"));
+    let mut update = Update::new();
+    let mut set = |name: Bound<'_, PyAny>, value: Bound<'_, PyAny>| -> PyResult<()> {
+        let Ok(name) = name.cast::<PyString>() else {
+            let kind = name.get_type().name()?;
+            return Err(wrong(format!("has a name that is no str but {kind}")));
+        };
+        let name = name.to_string_lossy();
+        let _ = match Field::from_name(&name) {
+            Some(field) => set_field(&mut update, field, &value),
+            None => Err(update.refuse_unknown(&name)),
+        };
+        Ok(())
+    };
+    if let Ok(row) = row.cast::<PyDict>() {
+        for (name, value) in row {
+            set(name, value)?;
+        }
+    } else if let Ok(row) = row.cast::<PyMapping>() {
+        for item in row.items()? {
+            let (name, value) = item.extract()?;
+            set(name, value)?;
+        }
+    } else {
+        let kind = row.get_type().name()?;
+        return Err(wrong(format!("is no mapping of field names to values but {kind}")));
+    }
+    Ok(update)
+}
+
+/// None counts as not given.
+fn set_field(update: &mut Update, field: Field, value: &Bound<'_, PyAny>) -> Result<(), Error> {
+    match field {
+        _ if value.is_none() => Ok(()),
+        Field::UserCode | Field::CustomerBoxId => update.set(field, integer(value)),
+        Field::CustomerTaxNumber => with_number(value, |value| update.set(field, value)),
+        Field::CustomerBirthDate => with_date(value, |value| update.set(field, value)),
+        _ => with_text(value, |value| update.set(field, value)),
+    }
 }
 
 fn integer<'a>(value: &Bound<'_, PyAny>) -> Value<'a> {

@@ -83,6 +83,14 @@ impl Field {
         (likeness(&nearest) > 0.75).then_some(nearest)
     }
 
+    /// What to say after a name that is no field's.
+    pub(crate) fn hint(name: &str) -> String {
+        match Field::nearest(name) {
+            Some(field) => format!(". Did you mean '{}'?", field.name()),
+            None => format!("; the fields are {}", Field::ALL.map(Field::name).join(", ")),
+        }
+    }
+
     /// What a good value looks like.
     fn expected(self) -> String {
         match self {
@@ -273,6 +281,15 @@ impl Update {
         *slot = None;
         *slot = self.faults.note(field.name(), field.check(value.into()))?;
         Ok(())
+    }
+
+    /// Refuses a value under a name that is no field's, such as a misspelt one: the service would
+    /// ignore it in silence (observed). Sending the update gives the same error.
+    pub fn refuse_unknown(&mut self, name: &str) -> Error {
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+        let error = Error::invalid_field(shown, format_args!("is no field{}", Field::hint(name)));
+        let _ = self.faults.note::<()>(name, Err(error.clone()));
+        error
     }
 
     fn with<'a>(mut self, field: Field, value: impl Into<Value<'a>>) -> Self {
@@ -757,15 +774,19 @@ mod tests {
 
     #[test]
     fn a_fault_stays_until_the_field_gets_a_good_value() {
-        let named = |update: &Update| body(update).err().and_then(|error| error.field());
+        let named = |update: &Update| body(update).err()?.field().map(str::to_owned);
         let mut update = update().customer_gender("X").customer_tax_number("-1");
-        assert_eq!(named(&update), Some("customer_gender"), "the first of several");
+        assert_eq!(named(&update).as_deref(), Some("customer_gender"), "the first of several");
         update.set(CustomerLastName, "fine").unwrap();
-        assert_eq!(named(&update), Some("customer_gender"), "another field changes nothing");
+        assert_eq!(
+            named(&update).as_deref(),
+            Some("customer_gender"),
+            "another field changes nothing"
+        );
         update.set(CustomerGender, "F").unwrap();
-        assert_eq!(named(&update), Some("customer_tax_number"), "the second");
+        assert_eq!(named(&update).as_deref(), Some("customer_tax_number"), "the second");
         update.set(CustomerTaxNumber, None::<&str>).unwrap();
-        assert_eq!(named(&update), None, "unset is good");
+        assert_eq!(named(&update).as_deref(), None, "unset is good");
         let body = body(&update).unwrap();
         assert!(body.contains("customer_gender") && !body.contains("customer_tax"), "{body}");
     }

@@ -12,8 +12,16 @@
 
 import os as _os
 
-from ._async import AsyncClient
-from ._native import Attempt, Client, PersonalInfo, __version__, update_personal_info
+from ._async import AsyncClient, AsyncUpdateMany
+from ._native import (
+    Attempt,
+    Client,
+    Outcome,
+    PersonalInfo,
+    UpdateMany,
+    __version__,
+    update_personal_info,
+)
 from .errors import (
     ConfigurationError,
     ConnectError,
@@ -30,12 +38,14 @@ from .errors import (
 
 __all__ = [
     "AsyncClient",
+    "AsyncUpdateMany",
     "Attempt",
     "Client",
     "ConfigurationError",
     "ConnectError",
     "ConnectionLostError",
     "InternalError",
+    "Outcome",
     "PersonalInfo",
     "RefusedError",
     "RequestTimeoutError",
@@ -43,6 +53,7 @@ __all__ = [
     "SkyPostalError",
     "StatusError",
     "TlsError",
+    "UpdateMany",
     "ValidationError",
     "__version__",
     "update_personal_info",

@@ -11,13 +11,13 @@ from ._native import Client, _Mailbox
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Any, Literal, Optional
 
     from typing_extensions import Self, Unpack
 
-    from ._native import Attempt, PersonalInfo, _Fields
+    from ._native import Attempt, Outcome, PersonalInfo, UpdateMany, _Fields
 
     _Outcome = tuple[Optional[PersonalInfo], Optional[BaseException]]
     _Settle = Callable[[Optional[PersonalInfo], Optional[BaseException]], None]
@@ -99,6 +99,26 @@ class AsyncClient:
                 del error  # it holds this frame
         return info
 
+    def update_many(
+        self,
+        rows: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
+        *,
+        concurrency: int = 8,
+        rate: float | None = None,
+        timeout: float | None = None,
+        max_connect_failures: int = 10,
+    ) -> AsyncUpdateMany:
+        """As ``Client.update_many``, for ``async for``; to be called on an event loop.
+
+        rows may be asynchronous too. While the next row is awaited no outcome is given: a source
+        that may be silent for long delays those of the rows before.
+        """
+        woken = _Woken()
+        many = self._client._begin_many(
+            woken.mailbox, woken.wake, concurrency, rate, timeout, max_connect_failures
+        )
+        return AsyncUpdateMany(many, rows, woken)
+
     async def aclose(self) -> None:
         """Closes the connections, from any event loop and any number of times.
 
@@ -130,6 +150,129 @@ class AsyncClient:
             "a skypostal.AsyncClient holds connections and cannot be pickled; make one in the "
             "process that uses it, or use a client made before a fork"
         )
+
+
+class AsyncUpdateMany:
+    """The outcomes of ``AsyncClient.update_many``, each as its row ends: an asynchronous iterator,
+    and a context manager that closes it. To be used by one task at a time.
+    """
+
+    __slots__ = ("_failure", "_many", "_next", "_over", "_woken")
+
+    def __init__(
+        self,
+        many: UpdateMany,
+        rows: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
+        woken: _Woken,
+    ) -> None:
+        """Made by ``AsyncClient.update_many`` alone."""
+        self._many = many
+        self._woken = woken
+        self._next: Callable[[], Awaitable[Mapping[str, object]]] | None = _puller(rows)
+        self._failure: BaseException | None = None
+        self._over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        """The next outcome. A task that is cancelled meanwhile ends the run: what is raised has the
+        outcomes of all rows that were taken and not told of yet, as ``outcomes``.
+        """
+        try:
+            while True:
+                await self._fill()
+                outcome = self._many._take()
+                if outcome is not None:
+                    return outcome
+                if self._many._is_empty():
+                    break
+                await self._woken.wait()
+        except BaseException as error:
+            vars(error)["outcomes"] = self._cut_short()
+            raise
+        if self._over:
+            raise StopAsyncIteration
+        self._over = True
+        if self._failure is not None:
+            try:
+                raise self._failure
+            finally:
+                self._failure = None  # it holds this frame
+        self._many._end()
+        raise StopAsyncIteration
+
+    async def _fill(self) -> None:
+        while self._next is not None and self._many._room():
+            try:
+                self._many._put(await self._next())
+            except StopAsyncIteration:
+                self._next = None
+            except Exception as error:
+                # It is raised after the outcomes of the rows that came.
+                self._next, self._failure = None, error
+
+    async def aclose(self) -> list[Outcome]:
+        """Ends the run. Gives the outcomes of the rows that were taken and not told of yet; those
+        in flight were broken off, and may have been made or not."""
+        return self._cut_short()
+
+    def _cut_short(self) -> list[Outcome]:
+        self._over, self._next, self._failure = True, None, None
+        return self._many.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        self._cut_short()
+
+
+def _puller(
+    rows: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
+) -> Callable[[], Awaitable[Mapping[str, object]]]:
+    """What gives the next row, or raises StopAsyncIteration."""
+    if hasattr(rows, "__aiter__"):
+        return rows.__aiter__().__anext__
+    left = iter(rows)
+
+    async def pull() -> Mapping[str, object]:
+        for row in left:
+            return row
+        raise StopAsyncIteration
+
+    return pull
+
+
+class _Woken:
+    """An event of the event loop that runs in this thread, set by its mailbox."""
+
+    def __init__(self) -> None:
+        if _is_trio():
+            import trio
+
+            token = trio.lowlevel.current_trio_token()
+            self.mailbox = _mailbox(token, token.run_sync_soon)
+            self._event: Any = trio.Event()
+        else:
+            import asyncio
+
+            loop = asyncio.get_running_loop()
+            self.mailbox = _mailbox(loop, loop.call_soon_threadsafe)
+            self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event = type(self._event)()
 
 
 class _Thread(_local):

@@ -1,16 +1,20 @@
 import datetime
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final, Literal, TypedDict, final
 
 from typing_extensions import Self, Unpack
 
+from .errors import SkyPostalError
+
 __all__ = [
     "Attempt",
     "Client",
+    "Outcome",
     "PersonalInfo",
+    "UpdateMany",
     "_Mailbox",
     "__version__",
     "update_personal_info",
@@ -177,6 +181,50 @@ class Client:
     ) -> _Begun:
         """For ``AsyncClient``: begins a call, whose outcome goes to ``settle``."""
 
+    def update_many(
+        self,
+        rows: Iterable[Mapping[str, object]],
+        *,
+        concurrency: int = 8,
+        rate: float | None = None,
+        timeout: float | None = None,
+        max_connect_failures: int = 10,
+    ) -> UpdateMany:
+        """Updates many customers, several at once, and gives an outcome for each as it ends.
+
+        rows: mappings of the fields' names to values, as ``update_personal_info`` has them by
+            keyword. Pulled as other rows end, on the thread that iterates: at most twice
+            concurrency of them are taken and not told of yet, so memory stays flat however many
+            there are. What is wrong with a row is the ``error`` of its outcome, an unknown name
+            too, and nothing of it is sent.
+        concurrency: how many are under way at once, each on a connection of its own, 1 to 100.
+            They are driven by one thread of this process, which all runs share.
+        rate: how many attempts a second there are at most, retries included, 0.001 to 1,000,000;
+            None for as many as the service takes.
+        timeout: seconds for each row, counted from its first attempt; the client's if None.
+        max_connect_failures: after so many rows in a row that found no connection no more are
+            sent. Those taken already end as not tried; then ``ConnectError`` is raised.
+
+        A row is retried as a single update is. Where the service answers 429 or 503 the whole run
+        pauses, for as long as ``Retry-After`` asks but at most 300 s, and goes on slower, by and by
+        up to its old rate; such a row is tried again until its timeout, unless the client's
+        ``max_retries`` is 0.
+
+        What rows itself raises, and ``TypeError`` for a row that is no mapping, is raised after the
+        outcomes of the rows before. ``ConfigurationError`` for an argument out of range.
+        """
+
+    def _begin_many(
+        self,
+        mailbox: _Mailbox,
+        wake: Callable[[], None],
+        concurrency: int,
+        rate: float | None,
+        timeout: float | None,
+        max_connect_failures: int,
+    ) -> UpdateMany:
+        """For ``AsyncClient``: begins a run whose rows are put, and which wakes the event loop."""
+
     def close(self) -> None:
         """Closes the connections, from any thread and any number of times.
 
@@ -208,6 +256,68 @@ class _Begun:
 
     def cancel(self) -> None:
         """Ends it, and with it its connection, if it has not ended."""
+
+@final
+class Outcome:
+    """How one row of many ended. Made by a run. Exactly one of ``result`` and ``error`` is None."""
+
+    __match_args__: Final = ("index", "result", "error", "attempts")
+    @property
+    def index(self) -> int:
+        """The row's position in rows, from 0."""
+
+    @property
+    def result(self) -> PersonalInfo | None:
+        """The customer's record after the update, if it was accepted."""
+
+    @property
+    def error(self) -> SkyPostalError | KeyboardInterrupt | None:
+        """Why there is none; its ``delivery`` tells whether the customer may have been changed. A
+        ``KeyboardInterrupt`` for a row that was ended with the run."""
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were begun; 0 where nothing was tried."""
+
+@final
+class UpdateMany:
+    """The outcomes of ``Client.update_many``, each as its row ends: an iterator, and a context
+    manager that closes it.
+
+    To be iterated by one thread at a time; ``ValueError`` otherwise. Ctrl-C while it waits ends the
+    run, and the ``KeyboardInterrupt`` has the outcomes of all rows that were taken and not told of
+    yet, as ``outcomes``: those in flight were broken off, with ``delivery`` ``"unknown"`` if they
+    may have arrived. Dropping it ends the run too. In a forked child it has nothing to tell.
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Outcome: ...
+    def close(self) -> list[Outcome]:
+        """Ends the run. Gives the outcomes of the rows that were taken and not told of yet, those in
+        flight among them."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def _room(self) -> int:
+        """For an event loop: how many more rows it takes."""
+
+    def _put(self, row: Mapping[str, object]) -> None:
+        """Takes a row."""
+
+    def _take(self) -> Outcome | None:
+        """An outcome, if there is one; if not, the event loop will be woken."""
+
+    def _is_empty(self) -> bool:
+        """Whether all rows were told of."""
+
+    def _end(self) -> None:
+        """Raises what ended the run early, if anything did."""
 
 @final
 class Attempt:

@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::race::OnceBox;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::attempt::Observer;
@@ -14,6 +15,8 @@ use crate::per_process::PerProcess;
 /// What happened, for one event loop to hear.
 pub(super) enum Letter {
     Attempt(Arc<Observer>, crate::Attempt),
+    /// To be called.
+    Wake(Arc<Py<PyAny>>),
     /// To be given to this callable.
     Outcome(Py<PyAny>, Result<crate::PersonalInfo, Error>),
 }
@@ -40,6 +43,7 @@ impl Mailbox {
         for letter in letters {
             let told = match letter {
                 Letter::Attempt(observer, attempt) => observer.tell(py, &attempt),
+                Letter::Wake(wake) => call_python(wake.bind(py), (), None).map(drop),
                 Letter::Outcome(settle, result) => {
                     let (info, error) = match result {
                         Ok(info) => (Some(PersonalInfo(info)), None),
@@ -109,9 +113,13 @@ fn _at_exit(py: Python<'_>) {
     with_ending(py, |ending| *ending = true);
 }
 
-/// Whether calls can no longer be begun.
-pub(super) fn is_ending(py: Python<'_>) -> bool {
-    with_ending(py, |ending| *ending)
+/// Refuses to begin a call when it is too late.
+pub(super) fn check_not_ending(py: Python<'_>) -> PyResult<()> {
+    if with_ending(py, |ending| *ending) {
+        let problem = "a call cannot be begun while the interpreter shuts down";
+        return Err(PyRuntimeError::new_err(problem));
+    }
+    Ok(())
 }
 
 fn enter_python(work: impl FnOnce(Python<'_>)) {
