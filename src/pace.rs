@@ -39,7 +39,7 @@ struct State {
     limit: Option<Limit>,
     /// When the next attempt is due.
     next: Instant,
-    paused_until: Instant,
+    paused_until: Option<Instant>,
     /// What was begun before then has nothing new to say.
     cut_at: Option<Instant>,
     /// Pauses in a row after which nothing was accepted.
@@ -96,7 +96,7 @@ impl Pace {
                 rate,
                 limit: None,
                 next: now,
-                paused_until: now,
+                paused_until: None,
                 cut_at: None,
                 pauses: 0,
                 accepted: Accepted { count: 0.0, since: now, at: now },
@@ -106,7 +106,7 @@ impl Pace {
 
     /// Waits until another attempt may begin.
     pub(crate) async fn turn(&self) {
-        if self.lock().unlimited() {
+        if self.lock().is_free() {
             return;
         }
         let _first = self.queue.lock().await;
@@ -134,7 +134,8 @@ impl Pace {
             }
             Err(error) if matches!(error.http_status(), Some(429 | 503)) => {
                 state.slow_down(began, now, error);
-                Some(state.paused_until.saturating_duration_since(now))
+                let until = state.paused_until.unwrap_or(now);
+                Some(until.saturating_duration_since(now))
             }
             Err(_) => None,
         }
@@ -147,14 +148,16 @@ impl Pace {
 }
 
 impl State {
-    fn unlimited(&self) -> bool {
-        self.rate.is_none() && self.limit.is_none()
+    /// Whether nobody has to wait, or count.
+    fn is_free(&self) -> bool {
+        self.rate.is_none() && self.limit.is_none() && self.paused_until.is_none()
     }
 
     /// Takes the next turn, or says when to ask again.
     fn take(&mut self, now: Instant) -> Option<Instant> {
-        if now < self.paused_until {
-            return Some(self.paused_until);
+        self.paused_until = self.paused_until.filter(|until| now < *until);
+        if self.paused_until.is_some() {
+            return self.paused_until;
         }
         let limit = self.limit.as_ref().and_then(|limit| limit.at(now));
         if limit.is_none() {
@@ -175,12 +178,12 @@ impl State {
     fn slow_down(&mut self, began: Instant, now: Instant, error: &Error) {
         let asked = error.retry_after().map(|wait| wait.min(LONGEST_PAUSE));
         if self.cut_at.is_none_or(|cut_at| began > cut_at) {
-            let seen = self.accepted.per_second(now).max(SLOWEST);
+            let seen = self.accepted.per_second(now);
             let current = self.limit.as_ref().and_then(|limit| limit.at(now));
-            // Right after a cut, and where nothing was accepted since, there is nothing to learn.
+            // Right after a cut there is nothing to learn, nor where nothing was accepted since.
             let tried = |limit: &Limit| now.saturating_duration_since(limit.made) >= MEMORY;
             let learned = self.pauses == 0 && self.limit.as_ref().is_some_and(tried);
-            if current.is_none() || learned {
+            if seen > 0.0 && (current.is_none() || learned) {
                 let ceiling = current.map_or(seen, |current| current.min(seen));
                 let same = |old: &Limit| (0.7..1.3).contains(&(ceiling / old.ceiling));
                 let again = self.limit.take().filter(same);
@@ -190,14 +193,14 @@ impl State {
             }
             self.pauses += 1;
             let pause = asked.unwrap_or_else(|| retry::backoff(self.pauses));
-            self.paused_until = self.paused_until.max(now + pause);
+            self.paused_until = self.paused_until.max(Some(now + pause));
             self.cut_at = Some(now);
         } else if let Some(asked) = asked {
-            self.paused_until = self.paused_until.max(now + asked);
+            self.paused_until = self.paused_until.max(Some(now + asked));
         }
         // A pause is no time of recovery.
         if let Some(limit) = &mut self.limit {
-            limit.since = self.paused_until;
+            limit.since = self.paused_until.unwrap_or(now);
         }
     }
 }

@@ -293,8 +293,8 @@ class UpdateMany:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Outcome: ...
     def close(self) -> list[Outcome]:
-        """Ends the run. Gives the outcomes of the rows that were taken and not told of yet, those in
-        flight among them."""
+        """Ends the run. Gives the outcomes of the rows that were taken and not told of yet, those
+        in flight among them."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
