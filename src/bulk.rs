@@ -339,11 +339,12 @@ impl Run {
     }
 
     fn cancel(&self) {
-        self.tell(|state| state.stop(cancelled()));
+        self.lock().stop(cancelled());
+        self.heard.notify_all();
         self.stop.notify_waiters();
     }
 
-    /// Changes the state, and says that there is news.
+    /// Changes the state on the engine's thread, and says that there is news.
     fn tell(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
         self.heard.notify_all();
