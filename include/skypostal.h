@@ -63,15 +63,15 @@
  *   remembered until the same setter gets a good one: skypostal_client_new, or the update, names
  *   the first bad one even if every status was ignored.
  * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms, NULL for texts.
- * - Threads: a client may be used by many threads at once. Options and updates belong to one thread
- *   at a time. Answers and errors never change, and any thread may read them. A thread in a call must
+ * - Threads: a client may be used by many threads at once. Options, updates and runs belong to one
+ *   thread at a time. Answers and errors never change, and any thread may read them. A thread in a call must
  *   not be ended by pthread_cancel, nor left by longjmp; skypostal_client_cancel ends the call.
  * - Fork: a client made before a fork works in the parent and in the child.
  * - Signals: no function may be called by a signal handler. SIGPIPE is blocked on the calling
  *   thread for the length of a call; one that comes from elsewhere meanwhile is taken for the
  *   call's own. A signal that is handled does not end a call; skypostal_client_cancel does.
- * - The library starts no thread but for the look-up of a host's name, installs no signal handler,
- *   and changes no locale and no environment. Running out of memory ends the process.
+ * - The library starts no thread but for the look-up of a host's name, and one for all runs of many
+ *   updates; it installs no signal handler, and changes no locale and no environment. Running out of memory ends the process.
  *
  * C++11 and later has skypostal.hpp over this header.
  *
@@ -209,6 +209,36 @@ typedef struct skypostal_client skypostal_client;
 typedef struct skypostal_error skypostal_error;
 
 /**
+ * A run of many updates, several of which are under way at once. Made by
+ * `skypostal_client_update_many`, freed by `skypostal_many_free`. To be used by one thread at a
+ * time, from its first row to its last outcome:
+ *
+ *     while (1) {
+ *         while (more && skypostal_many_room(many) > 0) {
+ *             more = read_row(file, update);
+ *             if (more)
+ *                 skypostal_many_put(many, update);
+ *         }
+ *         status = skypostal_many_next(many, &index, &info, &error);
+ *         if (index < 0)
+ *             break;
+ *         report(index, status, info, error);
+ *         skypostal_personal_info_free(info);
+ *         skypostal_error_free(error);
+ *     }
+ *
+ * The rows are sent by a thread of the library, which the first row of a process starts and which
+ * blocks all signals. Each row has the client's timeout, from its first attempt on, and its
+ * retries. Where the service answers 429 or 503 the whole run pauses, for as long as it asks but
+ * at most 300 s, and goes on slower, by and by up to its old rate; such a row is tried again until
+ * its timeout, unless the client's retries are 0. After 10 rows in a row that found no connection
+ * the run stops: no more are sent.
+ *
+ * In a forked child a run of the parent has nothing to tell; a new one can be made there.
+ */
+typedef struct skypostal_many skypostal_many;
+
+/**
  * How a client is set up. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
  * which may come as soon as the clients are made: they copy it. To be used by one thread at a
  * time.
@@ -222,8 +252,8 @@ typedef struct skypostal_options skypostal_options;
 
 /**
  * A customer's personal information after an update, as the service reported it. Given by
- * `skypostal_client_update_personal_info`, freed by `skypostal_personal_info_free`; independent of
- * the client and the update. Never changes: any thread may read it.
+ * `skypostal_client_update_personal_info` and `skypostal_many_next`, freed by
+ * `skypostal_personal_info_free`; independent of the client and the update. Never changes: any thread may read it.
  *
  * The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
  * nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
@@ -401,11 +431,71 @@ int skypostal_client_update_personal_info(const skypostal_client *client,
                                           skypostal_error **error);
 
 /**
- * Ends the calls of this client that are in flight in this process, from any thread: each returns
- * `SKYPOSTAL_CANCELLED` soon. A call that begins later is not affected, and where there is none
+ * Ends the calls and the runs of this client that are in flight in this process, from any thread:
+ * each returns `SKYPOSTAL_CANCELLED` soon. A call that begins later is not affected, and where there is none
  * nothing happens. Not for signal handlers. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
  */
-SKYPOSTAL_API int skypostal_client_cancel(const skypostal_client *client);
+SKYPOSTAL_API
+int skypostal_client_cancel(const skypostal_client *client);
+
+/**
+ * Begins a run of many updates, which has no rows yet.
+ *
+ * `concurrency`: how many rows are under way at once, each on a connection of its own: 1 to 100,
+ * or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
+ * 1000000, or 0 for as many as the service takes.
+ *
+ * Gives `*out`, yours to free with `skypostal_many_free`, or NULL and `*error`, yours to free with
+ * `skypostal_error_free`. `out` is required, `error` may be NULL.
+ *
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` for a number out of range; `SKYPOSTAL_MISUSE`.
+ */
+SKYPOSTAL_API
+int skypostal_client_update_many(const skypostal_client *client,
+                                 int concurrency,
+                                 double rate,
+                                 skypostal_many **out,
+                                 skypostal_error **error);
+
+/**
+ * Frees a run, and ends it: rows in flight are broken off, and may have been made or not. Where
+ * that matters, put no more rows and take every outcome before. NULL is ignored.
+ */
+SKYPOSTAL_API void skypostal_many_free(skypostal_many *many);
+
+/**
+ * How many more rows keep the run busy: at most twice as many as may be under way are put and not
+ * told of yet. 0 once it has stopped, and for NULL or a foreign handle. Never waits.
+ */
+SKYPOSTAL_API int skypostal_many_room(const skypostal_many *many);
+
+/**
+ * Puts a row, the next number from 0 on, whether there is room or not, and never waits. The update
+ * is copied: it may be changed and put again at once. What is wrong with it is told by
+ * `skypostal_many_next`, and nothing of it is sent.
+ *
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the run has stopped, the status that
+ * `skypostal_many_next` will end with: the row was not put then.
+ */
+SKYPOSTAL_API int skypostal_many_put(skypostal_many *many, const skypostal_update *update);
+
+/**
+ * Waits for the next row to end. Rows end in any order.
+ *
+ * Gives its number in `*index`, and `*out` or `*error`, yours to free; returns the row's status.
+ * When every row that was put has been told of, `*index` is -1, and the status is `SKYPOSTAL_OK`;
+ * or it tells why the run stopped: `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT`
+ * where the service cannot be reached, `SKYPOSTAL_CONFIGURATION` where the client is closed or the
+ * run is another process's, `SKYPOSTAL_CANCELLED` after `skypostal_client_cancel`. Then rows that
+ * were not tried have ended with that status too, and with `SKYPOSTAL_DELIVERY_NOT_SENT`.
+ *
+ * `index` is required, `out` and `error` may be NULL.
+ */
+SKYPOSTAL_API
+int skypostal_many_next(skypostal_many *many,
+                        int64_t *index,
+                        skypostal_personal_info **out,
+                        skypostal_error **error);
 
 /**
  * A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.

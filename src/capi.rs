@@ -15,7 +15,10 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Client, Delivery, Error, Field, Kind, Options, PersonalInfo, Update, Value};
+use crate::{
+    Client, Delivery, Error, Field, Kind, Many, ManyOptions, News, Options, PersonalInfo, Update,
+    Value,
+};
 
 /// Success.
 pub const SKYPOSTAL_OK: c_int = 0;
@@ -92,9 +95,39 @@ pub struct skypostal_update {
     _opaque: [u8; 0],
 }
 
+/// A run of many updates, several of which are under way at once. Made by
+/// `skypostal_client_update_many`, freed by `skypostal_many_free`. To be used by one thread at a
+/// time, from its first row to its last outcome:
+///
+///     while (1) {
+///         while (more && skypostal_many_room(many) > 0) {
+///             more = read_row(file, update);
+///             if (more)
+///                 skypostal_many_put(many, update);
+///         }
+///         status = skypostal_many_next(many, &index, &info, &error);
+///         if (index < 0)
+///             break;
+///         report(index, status, info, error);
+///         skypostal_personal_info_free(info);
+///         skypostal_error_free(error);
+///     }
+///
+/// The rows are sent by a thread of the library, which the first row of a process starts and which
+/// blocks all signals. Each row has the client's timeout, from its first attempt on, and its
+/// retries. Where the service answers 429 or 503 the whole run pauses, for as long as it asks but
+/// at most 300 s, and goes on slower, by and by up to its old rate; such a row is tried again until
+/// its timeout, unless the client's retries are 0. After 10 rows in a row that found no connection
+/// the run stops: no more are sent.
+///
+/// In a forked child a run of the parent has nothing to tell; a new one can be made there.
+pub struct skypostal_many {
+    _opaque: [u8; 0],
+}
+
 /// A customer's personal information after an update, as the service reported it. Given by
-/// `skypostal_client_update_personal_info`, freed by `skypostal_personal_info_free`; independent of
-/// the client and the update. Never changes: any thread may read it.
+/// `skypostal_client_update_personal_info` and `skypostal_many_next`, freed by
+/// `skypostal_personal_info_free`; independent of the client and the update. Never changes: any thread may read it.
 ///
 /// The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
 /// nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
@@ -155,6 +188,12 @@ impl Handle for skypostal_error {
     type Content = ErrorTexts;
     const TAG: u64 = 0x736b_7970_6f73_0005;
     const NAME: &'static str = "error";
+}
+
+impl Handle for skypostal_many {
+    type Content = Many;
+    const TAG: u64 = 0x736b_7970_6f73_0006;
+    const NAME: &'static str = "many";
 }
 
 /// The texts of an answer, ended by NUL as C wants them.
@@ -708,7 +747,7 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
         }
         let client = Arc::clone(unsafe { get(client) }?);
         let update = unsafe { get(update) }?;
-        let _no_sigpipe = SigpipeBlocked::new();
+        let _no_sigpipe = SignalsBlocked::sigpipe();
         let info = client.update_personal_info(update)?;
         if !out.is_null() {
             unsafe { *out = give(info.into()) };
@@ -718,8 +757,8 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
     unsafe { attempt(error, work) }
 }
 
-/// Ends the calls of this client that are in flight in this process, from any thread: each returns
-/// `SKYPOSTAL_CANCELLED` soon. A call that begins later is not affected, and where there is none
+/// Ends the calls and the runs of this client that are in flight in this process, from any thread:
+/// each returns `SKYPOSTAL_CANCELLED` soon. A call that begins later is not affected, and where there is none
 /// nothing happens. Not for signal handlers. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client) -> c_int {
@@ -728,6 +767,120 @@ pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client
         Ok(())
     };
     unsafe { attempt(ptr::null_mut(), work) }
+}
+
+/// Begins a run of many updates, which has no rows yet.
+///
+/// `concurrency`: how many rows are under way at once, each on a connection of its own: 1 to 100,
+/// or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
+/// 1000000, or 0 for as many as the service takes.
+///
+/// Gives `*out`, yours to free with `skypostal_many_free`, or NULL and `*error`, yours to free with
+/// `skypostal_error_free`. `out` is required, `error` may be NULL.
+///
+/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` for a number out of range; `SKYPOSTAL_MISUSE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_client_update_many(
+    client: *const skypostal_client,
+    concurrency: c_int,
+    rate: f64,
+    out: *mut *mut skypostal_many,
+    error: *mut *mut skypostal_error,
+) -> c_int {
+    let work = || {
+        if out.is_null() {
+            return Err(Failure::Misuse("out", "is NULL"));
+        }
+        unsafe { *out = ptr::null_mut() };
+        let client = unsafe { get(client) }?;
+        let mut options = ManyOptions::default();
+        if concurrency != 0 {
+            options.concurrency = concurrency.try_into().unwrap_or(0);
+        }
+        options.rate = (rate != 0.0).then_some(rate);
+        unsafe { *out = give(client.begin_many(&options, false, None)?) };
+        Ok(())
+    };
+    unsafe { attempt(error, work) }
+}
+
+/// Frees a run, and ends it: rows in flight are broken off, and may have been made or not. Where
+/// that matters, put no more rows and take every outcome before. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_many_free(many: *mut skypostal_many) {
+    unsafe { free(many) }
+}
+
+/// How many more rows keep the run busy: at most twice as many as may be under way are put and not
+/// told of yet. 0 once it has stopped, and for NULL or a foreign handle. Never waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_many_room(many: *const skypostal_many) -> c_int {
+    unsafe { get(many) }.map_or(0, |many| many.room().try_into().unwrap_or(c_int::MAX))
+}
+
+/// Puts a row, the next number from 0 on, whether there is room or not, and never waits. The update
+/// is copied: it may be changed and put again at once. What is wrong with it is told by
+/// `skypostal_many_next`, and nothing of it is sent.
+///
+/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the run has stopped, the status that
+/// `skypostal_many_next` will end with: the row was not put then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_many_put(
+    many: *mut skypostal_many,
+    update: *const skypostal_update,
+) -> c_int {
+    let work = || {
+        let (many, update) = unsafe { (get(many.cast_const())?, get(update)?) };
+        // The thread that the first row starts has this one's mask for good.
+        let _no_signals = SignalsBlocked::all();
+        many.put(update)?;
+        Ok(())
+    };
+    unsafe { attempt(ptr::null_mut(), work) }
+}
+
+/// Waits for the next row to end. Rows end in any order.
+///
+/// Gives its number in `*index`, and `*out` or `*error`, yours to free; returns the row's status.
+/// When every row that was put has been told of, `*index` is -1, and the status is `SKYPOSTAL_OK`;
+/// or it tells why the run stopped: `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT`
+/// where the service cannot be reached, `SKYPOSTAL_CONFIGURATION` where the client is closed or the
+/// run is another process's, `SKYPOSTAL_CANCELLED` after `skypostal_client_cancel`. Then rows that
+/// were not tried have ended with that status too, and with `SKYPOSTAL_DELIVERY_NOT_SENT`.
+///
+/// `index` is required, `out` and `error` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_many_next(
+    many: *mut skypostal_many,
+    index: *mut i64,
+    out: *mut *mut skypostal_personal_info,
+    error: *mut *mut skypostal_error,
+) -> c_int {
+    let work = || {
+        if !out.is_null() {
+            unsafe { *out = ptr::null_mut() };
+        }
+        if index.is_null() {
+            return Err(Failure::Misuse("index", "is NULL"));
+        }
+        unsafe { *index = -1 };
+        let many = unsafe { get(many.cast_const()) }?;
+        let outcome = loop {
+            match many.take() {
+                Some(News::Outcome(outcome)) => break outcome,
+                Some(News::Attempt(..)) => {}
+                None if many.is_empty() => return many.stopped().map_or(Ok(()), |e| Err(e.into())),
+                None => many.wait(Duration::MAX),
+            }
+        };
+        unsafe { *index = i64::try_from(outcome.index).unwrap_or(i64::MAX) };
+        let info = outcome.result?;
+        if !out.is_null() {
+            unsafe { *out = give(info.into()) };
+        }
+        Ok(())
+    };
+    unsafe { attempt(error, work) }
 }
 
 /// A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.
@@ -1003,45 +1156,59 @@ pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> 
     unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.body))
 }
 
-/// Keeps a connection that the service closed early from ending a host that has not ignored
-/// SIGPIPE: the signal is blocked on this thread, and taken if it came.
-struct SigpipeBlocked {
+/// Keeps signals from this thread, and from those that it starts meanwhile.
+struct SignalsBlocked {
     before: libc::sigset_t,
 }
 
-impl SigpipeBlocked {
-    fn new() -> Self {
-        let mut before = MaybeUninit::uninit();
-        let before = unsafe {
-            libc::pthread_sigmask(libc::SIG_BLOCK, &Self::sigpipe(), before.as_mut_ptr());
-            before.assume_init()
-        };
-        SigpipeBlocked { before }
+impl SignalsBlocked {
+    /// A connection that the service closed early must not end a host that has not ignored SIGPIPE:
+    /// it is blocked, and taken if it came.
+    fn sigpipe() -> Self {
+        Self::new(&only_sigpipe())
     }
 
-    fn sigpipe() -> libc::sigset_t {
-        let mut set = MaybeUninit::uninit();
-        unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
-            set.assume_init()
-        }
+    /// The host's handlers do not expect to run on a thread of ours.
+    fn all() -> Self {
+        let mut all = MaybeUninit::uninit();
+        let all = unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            all.assume_init()
+        };
+        Self::new(&all)
+    }
+
+    fn new(blocked: &libc::sigset_t) -> Self {
+        let mut before = MaybeUninit::uninit();
+        let before = unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, blocked, before.as_mut_ptr());
+            before.assume_init()
+        };
+        SignalsBlocked { before }
     }
 }
 
-impl Drop for SigpipeBlocked {
+fn only_sigpipe() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        set.assume_init()
+    }
+}
+
+impl Drop for SignalsBlocked {
     fn drop(&mut self) {
         unsafe {
             // A host that blocks the signal itself sees it as it would without us.
-            if libc::sigismember(&self.before, libc::SIGPIPE) == 1 {
-                return;
-            }
-            // Without waiting: one that was sent to the process may be taken by any of its threads.
-            // Apple's systems cannot, and let no socket of ours raise it.
-            #[cfg(not(target_vendor = "apple"))]
-            {
-                let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-                libc::sigtimedwait(&Self::sigpipe(), ptr::null_mut(), &now);
+            if libc::sigismember(&self.before, libc::SIGPIPE) == 0 {
+                // Without waiting: one that was sent to the process may be taken by any of its
+                // threads. Apple's systems cannot, and let no socket of ours raise it.
+                #[cfg(not(target_vendor = "apple"))]
+                {
+                    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+                    libc::sigtimedwait(&only_sigpipe(), ptr::null_mut(), &now);
+                }
             }
             libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut());
         }

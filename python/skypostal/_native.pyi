@@ -272,12 +272,15 @@ class Outcome:
 
     @property
     def error(self) -> SkyPostalError | KeyboardInterrupt | None:
-        """Why there is none; its ``delivery`` tells whether the customer may have been changed. A
-        ``KeyboardInterrupt`` for a row that was ended with the run."""
+        """Why there is none. A ``KeyboardInterrupt`` for a row that was ended with the run."""
 
     @property
     def attempts(self) -> int:
         """How many attempts were begun; 0 where nothing was tried."""
+
+    @property
+    def delivery(self) -> Literal["not_sent", "rejected", "unknown"] | None:
+        """The error's answer to "was the customer changed?"; None if the update was accepted."""
 
 @final
 class UpdateMany:

@@ -28,15 +28,18 @@ pub(super) struct Outcome {
     error: Option<Py<PyAny>>,
     /// How many attempts were begun.
     attempts: u32,
+    /// Whether the customer may have been changed; None if the update was accepted.
+    delivery: Option<&'static str>,
 }
 
 impl Outcome {
     fn new(py: Python<'_>, outcome: crate::Outcome) -> PyResult<Self> {
+        let delivery = outcome.result.as_ref().err().map(|error| error.delivery().as_str());
         let (result, error) = match outcome.result {
             Ok(info) => (Some(Py::new(py, PersonalInfo(info))?), None),
             Err(error) => (None, Some(exception(py, &error).into_value(py).into_any())),
         };
-        Ok(Outcome { index: outcome.index, result, error, attempts: outcome.attempts })
+        Ok(Outcome { index: outcome.index, result, error, attempts: outcome.attempts, delivery })
     }
 }
 
