@@ -253,13 +253,16 @@ def _puller(
 class _Woken:
     """An event of the event loop that runs in this thread, set by its mailbox."""
 
+    mailbox: _Mailbox
+    _event: Any
+
     def __init__(self) -> None:
         if _is_trio():
             import trio
 
             token = trio.lowlevel.current_trio_token()
             self.mailbox = _mailbox(token, token.run_sync_soon)
-            self._event: Any = trio.Event()
+            self._event = trio.Event()
         else:
             import asyncio
 
