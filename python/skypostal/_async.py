@@ -271,9 +271,11 @@ class _Woken:
             self._event = asyncio.Event()
 
     def wake(self) -> None:
+        """Called by the mailbox."""
         self._event.set()
 
     async def wait(self) -> None:
+        """Until it was woken, once."""
         await self._event.wait()
         self._event = type(self._event)()
 
