@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from skypostal import __version__
-from skypostal._cli import common, completion, doctor, sandbox, update
+from skypostal._cli import bulk, common, completion, doctor, sandbox, update
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def _run(arguments: list[str]) -> int:
     version = f"skypostal {__version__}"
     parser.add_argument("-V", "--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (update, doctor, sandbox, completion):
+    for module in (update, bulk, doctor, sandbox, completion):
         module.add_command(commands)
     completion.of(parser, commands)
 

@@ -9,10 +9,26 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import skypostal
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
 
 INTERRUPTED = 130
+
+_KINDS: dict[type[BaseException], str] = {
+    skypostal.ValidationError: "invalid_field",
+    skypostal.ConfigurationError: "configuration",
+    skypostal.ConnectError: "connect",
+    skypostal.TlsError: "tls",
+    skypostal.ConnectionLostError: "lost",
+    skypostal.RequestTimeoutError: "timeout",
+    skypostal.StatusError: "status",
+    skypostal.RefusedError: "refused",
+    skypostal.ResponseError: "response",
+    skypostal.InternalError: "internal",
+    KeyboardInterrupt: "cancelled",
+}
 
 _NO_KEYS = (
     "keys are not taken as arguments, which everyone on this machine can read: set"
@@ -169,6 +185,16 @@ def connection(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
+def kind_of(error: BaseException) -> str:
+    """What went wrong, in a word; never renamed."""
+    return _KINDS.get(type(error), "internal")
+
+
+def cause(error: BaseException) -> str:
+    """The message without what it says of delivery and attempts."""
+    return str(error).rpartition(" (delivery ")[0] or str(error)
+
+
 def add_json(group: argparse._ArgumentGroup) -> None:
     """The choice between output for people and for programs."""
     group.add_argument(
@@ -186,7 +212,7 @@ def wants_json(args: argparse.Namespace) -> bool:
 def report_usage(problem: UsageError, arguments: list[str]) -> int:
     """Says what is wrong with the arguments, which could not be read."""
     say_error(f"{problem.program}: {problem} (see {problem.program} --help)")
-    speaks_json = problem.program.rpartition(" ")[2] in ("update", "doctor")
+    speaks_json = problem.program.rpartition(" ")[2] in ("update", "bulk", "doctor")
     asked = "--json" in arguments or ("--no-json" not in arguments and not sys.stdout.isatty())
     if speaks_json and asked:
         details = {"kind": "usage", "message": str(problem), "delivery": "not_sent", "attempts": 0}

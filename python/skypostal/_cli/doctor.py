@@ -17,6 +17,7 @@ from .common import (  # fmt: skip
     INTERRUPTED,
     add_connection,
     add_json,
+    cause,
     connection,
     nearest,
     printable,
@@ -271,15 +272,15 @@ def _answer(client: skypostal.Client, way: Way, ca_file: str) -> Iterator[Check]
         probe = client._probe()
     except skypostal.TlsError as error:
         yield Check("connection", "ok", "open")
-        yield Check("tls", "problem", _cause(error), _tls_advice(str(error)))
+        yield Check("tls", "problem", cause(error), _tls_advice(str(error)))
         return
     except skypostal.ConnectError as error:
-        yield Check("connection", "problem", _cause(error), _connection_advice(str(error), way))
+        yield Check("connection", "problem", cause(error), _connection_advice(str(error), way))
         return
     except skypostal.SkyPostalError as error:
         yield Check("connection", "ok", "open")
         advice = "something on the way, or the service, accepts connections and does not answer"
-        yield Check("service", "problem", _cause(error), f"{advice}; try again later")
+        yield Check("service", "problem", cause(error), f"{advice}; try again later")
         return
     yield Check("connection", "ok", "open")
     if probe["tls"]:
@@ -288,11 +289,6 @@ def _answer(client: skypostal.Client, way: Way, ca_file: str) -> Iterator[Check]
         yield Check("tls", "ok", "none: plain http://")
     yield _service(probe["status"], probe["elapsed"])
     yield _clock(probe["date"], time.time())
-
-
-def _cause(error: skypostal.SkyPostalError) -> str:
-    """The message without what it says of an update, which there is none of."""
-    return str(error).rpartition(" (delivery ")[0] or str(error)
 
 
 def _ca_file(args: argparse.Namespace) -> str:

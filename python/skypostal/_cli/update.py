@@ -16,6 +16,7 @@ from .common import (
     add_json,
     connection,
     integer,
+    kind_of,
     printable,
     say_error,
     to_json,
@@ -62,20 +63,6 @@ _CHANGED = {
     "not_sent": "The customer is as before: nothing was sent.",
     "rejected": "The customer is as before: the service did not make the change.",
     "unknown": "The customer may have been changed. Run the same command again: it does no harm.",
-}
-
-_KINDS: dict[type[BaseException], str] = {
-    skypostal.ValidationError: "invalid_field",
-    skypostal.ConfigurationError: "configuration",
-    skypostal.ConnectError: "connect",
-    skypostal.TlsError: "tls",
-    skypostal.ConnectionLostError: "lost",
-    skypostal.RequestTimeoutError: "timeout",
-    skypostal.StatusError: "status",
-    skypostal.RefusedError: "refused",
-    skypostal.ResponseError: "response",
-    skypostal.InternalError: "internal",
-    KeyboardInterrupt: "cancelled",
 }
 
 _DOCTOR = "`skypostal doctor` looks for the cause, changing nothing."
@@ -218,7 +205,7 @@ def _plain(value: object) -> str:
 
 def _report(args: argparse.Namespace, error: Any) -> int:
     """Says what went wrong, whether the customer was changed, and what to do."""
-    kind = _KINDS.get(type(error), "internal")
+    kind = kind_of(error)
     message = "interrupted" if kind == "cancelled" else str(error)
     advice = _advice(error, kind)
     if kind == "cancelled" and sys.stderr.isatty():

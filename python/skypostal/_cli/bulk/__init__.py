@@ -1,0 +1,121 @@
+"""`skypostal bulk`: changes the customers of a table, and goes on after a crash.
+
+Here are its options. `run` is what happens, `table` reads and writes, `check` looks before anything
+is sent, `journal` remembers, `progress` shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from typing import TYPE_CHECKING
+
+from ..common import UsageError, add_connection, add_json, integer
+
+if TYPE_CHECKING:
+    from ..common import Commands
+
+_EPILOG = """\
+The first row names the columns, as the service names its fields; customer_box_id
+and customer_key are needed. An empty cell is not sent. All is checked before
+anything is sent. What becomes of each row is in a journal before it is told, so
+that --resume goes on after a crash. The application key comes from
+SKYPOSTAL_APP_KEY, or from a column app_key.
+
+exit status:
+  0    every customer is updated; with --check-only: every row could be sent
+  1    a bug of skypostal
+  2    nothing was sent: correct the command, the table or the configuration
+  3    some rows are bad or were refused: correct them, in the report
+  4    broken off, as the service is not reached: later the same with --resume
+  5    some rows failed: later give the report as the table
+  6    the journal or the report cannot be written, or the table was changed
+       meanwhile: mend it, then --resume
+  130  ended by Ctrl-C, 143 by SIGTERM: go on with --resume
+
+example:
+  skypostal bulk customers.csv --map first=customer_first_name --out report.csv
+"""
+
+
+def add_command(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "bulk",
+        help="change the customers of a table",
+        description="Changes the customers of a table, CSV or Parquet, each row one update.",
+        epilog=_EPILOG,
+        usage="%(prog)s FILE --out REPORT [option ...]",
+    )
+    parser.set_defaults(run=_run, parser=parser)
+
+    group = parser.add_argument_group("the table")
+    group.add_argument("table", metavar="FILE", help="a table, or an earlier report")
+    parser.option("--map", group=group, metavar="COLUMN=FIELD", action="append", default=[],
+                  help="the column is that field; may be repeated")  # fmt: skip
+    parser.option("--ignore", group=group, metavar="COLUMN", action="append", default=[],
+                  help="the column is no field, though it looks like one")  # fmt: skip
+    parser.option("--delimiter", group=group, metavar="C", type=_delimiter,
+                  help="between cells; or tab (default: as the first line has it)")  # fmt: skip
+    parser.option("--encoding", group=group, metavar="NAME", type=_encoding, default="utf-8",
+                  help="such as cp1252 (default: utf-8)")  # fmt: skip
+    parser.option("--user_code", group=group, metavar="N", type=integer,
+                  help="given by SkyPostal (default: SKYPOSTAL_USER_CODE)")  # fmt: skip
+
+    group = parser.add_argument_group("the run")
+    parser.option("--out", group=group, metavar="FILE",
+                  help="where the report goes, as CSV, or Parquet if the name ends so")  # fmt: skip
+    parser.option("--check-only", group=group, action="store_true",
+                  help="send nothing; with --out, write what the check found")  # fmt: skip
+    parser.option("--skip-bad", group=group, action="store_true",
+                  help="send the good rows though there are bad ones")  # fmt: skip
+    parser.option("--resume", group=group, action="store_true",
+                  help="go on with a run that was broken off")  # fmt: skip
+    parser.option("--journal", group=group, metavar="FILE",
+                  help="default: the report's name with .journal")  # fmt: skip
+    parser.option("--concurrency", group=group, metavar="N", type=_concurrency, default=8,
+                  help="how many updates at once, up to 100 (default: 8)")  # fmt: skip
+    parser.option("--rate", group=group, metavar="N", type=_rate,
+                  help="at most so many requests a second (default: no limit)")  # fmt: skip
+
+    add_connection(parser)
+    group = parser.add_argument_group("output")
+    parser.option("--quiet", group=group, action="store_true", help="no progress, no remarks")
+    add_json(group)
+
+
+def _delimiter(text: str) -> str:
+    text = "\t" if text in ("tab", "\\t") else text
+    if len(text) != 1 or text in '"\r\n\0' or text.isalnum():
+        raise argparse.ArgumentTypeError("is not one character that can stand between cells")
+    return text
+
+
+def _encoding(text: str) -> str:
+    from .table import is_usable
+
+    if not is_usable(text):
+        raise argparse.ArgumentTypeError(f"{text} is not known here, or no extension of ASCII")
+    return text
+
+
+def _concurrency(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
+        raise argparse.ArgumentTypeError("is not an integer from 1 to 100")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError("is not a number greater than 0")
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.out is None and not args.check_only:
+        raise UsageError(args.parser.prog, "--out is needed: where the report goes")
+    if args.check_only and (args.resume or args.journal):
+        raise UsageError(args.parser.prog, "--check-only keeps no journal: leave out the other")
+    from .run import run
+
+    return run(args)
