@@ -16,21 +16,22 @@ if TYPE_CHECKING:
     from ..common import Commands
 
 _EPILOG = """\
-The first row names the columns, as the service names its fields; customer_box_id
-and customer_key are needed. An empty cell is not sent. All is checked before
-anything is sent. What becomes of each row is in a journal before it is told, so
-that --resume goes on after a crash. The application key comes from
-SKYPOSTAL_APP_KEY, or from a column app_key.
+The first row names the columns, as the service names its fields;
+customer_box_id and customer_key are needed. An empty cell is not sent. All is
+checked before anything is sent. What becomes of each row is in a journal
+before it is told, so that --resume goes on after a crash. The application key
+comes from SKYPOSTAL_APP_KEY, or from a column app_key.
 
 exit status:
   0    every customer is updated; with --check-only: every row could be sent
   1    a bug of skypostal
   2    nothing was sent: correct the command, the table or the configuration
-  3    some rows are bad or were refused: correct them, in the report
-  4    broken off, as the service is not reached: later the same with --resume
-  5    some rows failed: later give the report as the table
-  6    the journal or the report cannot be written, or the table was changed
-       meanwhile: mend it, then --resume
+  3    some rows are bad or were refused: correct them in the report, and give
+       that as the table
+  4    broken off, as the service is not reached: go on later with --resume
+  5    some rows failed: give the report as the table, later
+  6    broken off, as the journal or the report cannot be written, or the table
+       was changed meanwhile: mend it, then go on with --resume
   130  ended by Ctrl-C, 143 by SIGTERM: go on with --resume
 
 example:
