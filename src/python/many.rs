@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyStopIteration, PyValueError};
+use pyo3::exceptions::{PyException, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
@@ -107,21 +107,24 @@ impl UpdateMany {
         Ok(UpdateMany { many, observer, asleep, rows: Mutex::new(rows) })
     }
 
-    /// Puts rows as long as there is room.
-    fn fill(&self, py: Python<'_>, rows: &mut Rows) {
+    /// Puts rows as long as there is room. What is no `Exception`, such as a Ctrl-C while the next
+    /// row is made, ends the run at once.
+    fn fill(&self, py: Python<'_>, rows: &mut Rows) -> PyResult<()> {
         while self.many.room() > 0 {
-            let Rows::Left(left) = rows else { return };
+            let Rows::Left(left) = rows else { break };
             let mut left = left.bind(py).clone();
             let end = match left.next() {
                 Some(Ok(row)) => match self.put(&row) {
                     Ok(()) => continue,
                     Err(error) => Some(error),
                 },
-                Some(Err(error)) => Some(error),
+                Some(Err(error)) if error.is_instance_of::<PyException>(py) => Some(error),
+                Some(Err(error)) => return Err(error),
                 None => None,
             };
             *rows = Rows::Gone(end);
         }
+        Ok(())
     }
 
     /// What there is to tell, or nothing at the moment. Tells of attempts on the way.
@@ -192,8 +195,8 @@ impl UpdateMany {
     fn __next__(&self, py: Python<'_>) -> PyResult<Outcome> {
         let mut rows = self.lock()?;
         loop {
-            self.fill(py, &mut rows);
-            let outcome = self.take(py).and_then(|outcome| {
+            let outcome = self.fill(py, &mut rows).and_then(|()| self.take(py));
+            let outcome = outcome.and_then(|outcome| {
                 if outcome.is_none() && !self.many.is_empty() {
                     py.detach(|| self.many.wait(BETWEEN_SIGNALS));
                     py.check_signals()?;

@@ -75,14 +75,14 @@ def assert_no_secret(output: str) -> None:
 
 
 class Terminal:
-    """A program at a terminal of 80 columns."""
+    """A program at a terminal, of 80 columns if nothing else is said."""
 
-    def __init__(self, *command: str, **environment: str) -> None:
+    def __init__(self, *command: str, columns: int = 80, **environment: str) -> None:
         self.seen = ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execvpe(command[0], command, environment)
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
     def wait_for(self, text: str) -> None:
         deadline = time.monotonic() + 20
@@ -794,7 +794,7 @@ def test_the_command_is_the_module(sandbox: Sandbox) -> None:
         assert (done.returncode, done.stdout) == (0, f"skypostal {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["", "update", "doctor", "sandbox", "completion"])
+@pytest.mark.parametrize("command", ["", "update", "bulk", "doctor", "sandbox", "completion"])
 def test_help_fits_a_terminal(command: str) -> None:
     done = run(*command.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -806,7 +806,7 @@ def test_no_command_and_a_wrong_one_say_which_there_are() -> None:
     done = run()
     assert done.returncode == 2 and re.search("  update  +change a customer", done.stderr)
     assert "did you mean update?" in run("updaet").stderr
-    assert "there are update, doctor, sandbox, completion" in run("frobnicate").stderr
+    assert "there are update, bulk, doctor, sandbox, completion" in run("frobnicate").stderr
     assert "unknown option --frobnicate" in run("--frobnicate", "update").stderr
 
 
@@ -852,7 +852,7 @@ def test_bash_completes(tmp_path: Path) -> None:
     )
     assert (done.stdout.splitlines(), done.stderr) == (
         [
-            "update doctor sandbox completion",
+            "update bulk doctor sandbox completion",
             "--customer_box_id --customer_first_name --customer_last_name"
             " --customer_identity_number --customer_tax_number --customer_birth_date"
             " --customer_gender",
@@ -883,7 +883,7 @@ def test_zsh_completes(tmp_path: Path) -> None:
 def test_fish_completes(tmp_path: Path) -> None:
     (tmp_path / "skypostal.fish").write_text(run("completion", "fish").stdout)
     for typed, completed in [
-        ("skypostal ", {"update", "doctor", "sandbox", "completion"}),
+        ("skypostal ", {"update", "bulk", "doctor", "sandbox", "completion"}),
         ("skypostal update --customer_gen", {"--customer_gender"}),
         ("skypostal update --customer_gender ", {"M", "F"}),
     ]:
