@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import itertools
 import json
 import os
 import random
@@ -400,15 +401,15 @@ def test_every_bad_row_is_listed_before_anything_is_sent(bulk: Bulk, sandbox: Sa
         for said, (line, problem) in zip(listed, FOUND):
             assert said.startswith(f"{bulk.table}:{line}: {problem}")
     assert not sandbox.requests and os.listdir(bulk.folder) == ["customers.csv"]
-    assert "10 of 11 rows are bad\nNothing was sent. --skip-bad sends the others" in bulk().stderr
+    assert "11 of 12 rows are bad\nNothing was sent. --skip-bad sends the others" in bulk().stderr
 
 
 def test_the_good_rows_are_sent_if_asked(bulk: Bulk, sandbox: Sandbox) -> None:
     bulk.table.write_bytes(BAD_LINES.replace(b"10,k", f"10,{key_of(10)}".encode()))
     assert bulk("--skip-bad").returncode == 3
     assert sent(sandbox) == [10]
-    words = ["bad"] * 11
-    words[9] = "updated"
+    words = ["bad"] * 12
+    words[10] = "updated"
     assert statuses(bulk.out) == words
     # What could not be told apart is as it was, and so is refused again.
     assert '"6,k,""A""na,F"' in bulk.out.read_text()
@@ -449,6 +450,7 @@ def test_a_check_of_good_rows_sends_nothing(bulk: Bulk, sandbox: Sandbox) -> Non
         (b"PK\x03\x04....", "is a spreadsheet or another archive; save it as CSV"),
         (b"customer_box_id,customer_key\r1,k\r" * 99999, "carriage returns alone"),
     ],
+    ids=itertools.count(),
 )
 def test_a_file_that_is_no_table_is_refused(bulk: Bulk, content: bytes | None, says: str) -> None:
     if content is not None:
@@ -509,22 +511,24 @@ def test_2_for_missing_credentials_is_told_once(bulk: Bulk) -> None:
 
 def test_memory_stays_flat(bulk: Bulk) -> None:
     code = """if True:
-        import re, sys
+        import resource, sys
         from skypostal.__main__ import main
         assert main(sys.argv[1:]) == 0
-        print(re.search("VmHWM: *([0-9]+)", open("/proc/self/status").read())[1], file=sys.stderr)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
     """
 
     def peak(rows: int) -> int:
         boxes = list(range(1, rows + 1))
         random.Random(rows).shuffle(boxes)
         write(bulk.table, rows_of(boxes))
-        command = [sys.executable, "-c", code, "bulk", str(bulk.table), "--check-only", "--quiet"]
+        # By way of a shell, because what forks counts until the fork becomes another program.
+        command = ["sh", "-c", '"$@"; exit', "sh", sys.executable, "-c", code,
+                   "bulk", str(bulk.table), "--check-only", "--quiet"]  # fmt: skip
         done = subprocess.run(command, env=environment(bulk.url), capture_output=True, text=True)
         return int(done.stderr)
 
     small, large = peak(10_000), peak(150_000)
-    assert large < small * 1.2, (small, large)
+    assert 10_000 < small and large < small * 1.2, (small, large)
 
 
 # The journal
@@ -759,7 +763,7 @@ def test_an_unreachable_service_ends_the_run(tmp_path: Path) -> None:
         bulk = Bulk(tmp_path, server.url)
         write(bulk.table, rows_of(range(1, 201)))
         done = bulk("--max-retries", "0", "--concurrency", "4")
-        assert_ended(done, 4, "skypostal bulk: the service is not reached: no connection to",
+        assert_ended(done, 4, "skypostal bulk: stopped after 10 rows in a row that found no connection: ",
                      "Done: 0 of 200 rows. Go on by the same command with --resume.")  # fmt: skip
         told = json.loads(done.stdout)
         assert told["failed"] <= 20 and told["left"] == 200 - told["failed"]
@@ -803,16 +807,16 @@ def test_6_when_the_report_does_not_fit_on_the_disk(bulk: Bulk, sandbox: Sandbox
 
 def test_a_table_that_is_changed_meanwhile_is_noticed(bulk: Bulk, sandbox: Sandbox) -> None:
     write(bulk.table, rows_of(range(1, 21)))
-    content = bulk.table.read_text()
+    content = bulk.table.read_bytes()
     sandbox.delay(1, times=8)
     process = bulk.start()
     wait_until(lambda: len(sandbox.requests) == 8)
-    with bulk.table.open("r+") as file:
-        file.write(content.replace("Ana 20", "Eva 20"))
+    with bulk.table.open("r+b") as file:
+        file.write(content.replace(b"Ana 20", b"Eva 20"))
     _, err = process.communicate(timeout=20)
     assert process.returncode == 6
     assert f"{bulk.table}: was changed during the run; put it back as it was\n" in err
-    bulk.table.write_text(content)
+    bulk.table.write_bytes(content)
     assert bulk("--resume").returncode == 0 and statuses(bulk.out) == ["updated"] * 20
 
 
@@ -884,7 +888,7 @@ def test_a_kill_while_the_report_is_written_leaves_no_half_report(bulk: Bulk) ->
     process.communicate()
     assert not bulk.out.exists() and bulk.journal.exists()
     assert bulk("--resume").returncode == 0
-    assert bulk.out.read_bytes() == bulk.table.read_bytes().replace(b"\r\n", b"\n")
+    assert bulk.out.read_bytes() == bulk.table.read_bytes()
     assert sorted(os.listdir(bulk.folder)) == ["customers.csv", "report.csv"]
 
 

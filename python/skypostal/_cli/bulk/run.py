@@ -81,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 except (skypostal.ConfigurationError, skypostal.ValidationError) as error:
                     raise _Ended(CORRECT_IT, str(error)) from None
                 except skypostal.ConnectError as error:
-                    message = f"the service is not reached: {cause(error)}"
-                    raise _Ended(UNREACHABLE, message) from None
+                    raise _Ended(UNREACHABLE, cause(error)) from None
                 except (TableError, JournalError, sqlite3.Error) as error:
                     raise _Ended(UNWRITTEN if this.has_begun else CORRECT_IT, str(error)) from None
                 except KeyboardInterrupt:

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import os
+import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
@@ -295,7 +296,10 @@ class Report:
 
     def discard(self) -> None:
         """Leaves nothing behind."""
-        with contextlib.suppress(OSError):  # what is left in its buffer may not fit
+        # What is left in the buffers may not fit on the disk.
+        with contextlib.suppress(Exception):
+            self._writer.abandon()
+        with contextlib.suppress(OSError):
             self._file.close()
         os.unlink(self._part)
 
@@ -318,6 +322,8 @@ class _CsvWriter:
     def close(self) -> None:
         self._text.detach()
 
+    abandon = close
+
 
 def _text(cell: Any) -> str:
     if cell is None:
@@ -326,6 +332,8 @@ def _text(cell: Any) -> str:
         return format(cell, "f")
     if isinstance(cell, datetime.date):
         return cell.isoformat()
+    if hasattr(cell, "as_py"):  # what Python has no room for: see _values
+        return str(cell.cast("string"))
     return str(cell)
 
 
@@ -344,14 +352,21 @@ class _ParquetWriter:
         self._rows: list[list[Any]] = []
 
     def write(self, reported: Sequence[Any], cells: list[Any], is_odd: bool) -> None:
+        status, delivery, attempts, *rest = reported
+        if isinstance(attempts, str):  # as a report in CSV has it
+            attempts = int(attempts) if re.fullmatch("[0-9]{1,9}", attempts) else None
         width = len(self._schema) - len(reported)
         # Cells that belong to no column are left out, so that the row stays refused.
-        self._rows.append([*reported, *([None] * width if is_odd else cells)])
+        known = [status, delivery, attempts, *rest]
+        self._rows.append([*known, *([None] * width if is_odd else cells)])
         if len(self._rows) == ROWS_AT_ONCE:
             self._flush()
 
     def close(self) -> None:
         self._flush()
+        self._writer.close()
+
+    def abandon(self) -> None:
         self._writer.close()
 
     def _flush(self) -> None:
