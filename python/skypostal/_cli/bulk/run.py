@@ -149,10 +149,9 @@ class _Run:
         if not any(name in self.columns.at for name in CHANGES):
             self._remark("no column changes anything: the updates will leave all as it is")
         # What is missing of every row alike is told once.
-        given = {"user_code": 1, "app_key": "-", "customer_box_id": 1, "customer_key": "-"}
-        self.client._shown_request(**{
-            name: value for name, value in given.items() if name in self.columns.at
-        })  # fmt: skip
+        given: dict[str, Any] = {"user_code": 1, "app_key": "-"}
+        given = {name: value for name, value in given.items() if name in self.columns.at}
+        self.client._shown_request(customer_box_id=1, customer_key="-", **given)
 
     def _look_at_place(self) -> None:
         """What would keep the report from being written is told before anything is sent."""
@@ -406,7 +405,7 @@ class _Sender:
 
 def _known(outcome: skypostal.Outcome, may_be_updated: bool) -> Known:
     """What the journal and the report say of it. An open answer of an earlier run stays open."""
-    error = outcome.error
+    error: Any = outcome.error
     if error is None:
         return Known(UPDATED, "", outcome.attempts, "", "")
     kind = kind_of(error)
