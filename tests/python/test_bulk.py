@@ -547,7 +547,7 @@ def test_a_row_is_in_the_journal_before_its_request(tmp_path: Path) -> None:
     seen: list[tuple[dict[int, str], int]] = []
 
     def look(_: object) -> None:
-        seen.append(journal_of(bulk.journal))
+        seen.append(journal_of(tmp_path / "report.csv.journal"))
 
     script = [read, look, *GOOD[1:]]
     with serving(*[script] * 8) as server:
@@ -833,16 +833,15 @@ def test_50_kills_lose_nothing_and_repeat_nothing_that_was_accepted(
     write(bulk.table, rows_of(boxes))
     for _ in range(80):
         sandbox.delay(0, times=chance.randrange(1, 4))
-        chance.choice(
-            [
-                lambda: sandbox.drop_connection(applied=True),
-                lambda: sandbox.drop_connection(),
-                lambda: sandbox.fail_next(status=503, retry_after=0),
-                lambda: sandbox.fail_next(status=500, applied=True),
-                lambda: sandbox.delay(0.3),
-                lambda: sandbox.refuse_next(),
-            ]
-        )()
+        faults: list[Callable[[], None]] = [
+            lambda: sandbox.drop_connection(applied=True),
+            lambda: sandbox.drop_connection(),
+            lambda: sandbox.fail_next(status=503, retry_after=0),
+            lambda: sandbox.fail_next(status=500, applied=True),
+            lambda: sandbox.delay(0.3),
+            lambda: sandbox.refuse_next(),
+        ]
+        chance.choice(faults)()
     kept: list[tuple[int, set[int]]] = []
     for _ in range(50):
         resume = ["--resume"] if has_begun(bulk) else []
@@ -911,7 +910,8 @@ def test_progress_at_a_terminal_is_one_line(bulk: Bulk, sandbox: Sandbox) -> Non
 def test_progress_fits_a_terminal(bulk: Bulk, sandbox: Sandbox, columns: int) -> None:
     write(bulk.table, rows_of(range(1, 21)))
     sandbox.delay(0.3, times=20)
-    terminal = Terminal(*COMMAND, *bulk.arguments(), **environment(bulk.url), columns=columns)
+    given = environment(bulk.url, COLUMNS=str(columns))
+    terminal = Terminal(*COMMAND, *bulk.arguments(), **given)
     drawn = terminal.end()[1].rpartition("\r")[0]
     lines = [line for line in drawn.split("\r") if line.strip()]
     assert lines and max(map(len, lines)) <= columns - 1
@@ -978,7 +978,7 @@ def test_parquet_in_and_out(bulk: Bulk, sandbox: Sandbox) -> None:
 
 def test_bad_rows_of_parquet(bulk: Bulk, sandbox: Sandbox) -> None:
     bulk.table = bulk.folder / "customers.parquet"
-    columns = {name: ["k", "k"] for name in HEADER}
+    columns: dict[str, list[object]] = {name: ["k", "k"] for name in HEADER}
     columns |= {"customer_box_id": [1, 1], "customer_tax_number": [1.5, 2]}
     parquet.write_table(pa.table(columns), bulk.table)
     done = bulk.check()
@@ -1037,7 +1037,7 @@ def test_the_guide_shows_what_happens(sandbox: Sandbox, tmp_path: Path) -> None:
             before = len(sandbox.requests)
             killed = script.replace("skypostal", "exec skypostal")
             process = subprocess.Popen(["bash", "-c", killed], env=given)
-            wait_until(lambda seen=before: len(sandbox.requests) > seen)
+            wait_until(lambda: len(sandbox.requests) > before)  # noqa: B023
             process.kill()
             process.wait()
             sandbox.clear_faults()

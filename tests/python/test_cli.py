@@ -75,14 +75,15 @@ def assert_no_secret(output: str) -> None:
 
 
 class Terminal:
-    """A program at a terminal, of 80 columns if nothing else is said."""
+    """A program at a terminal, of 80 columns unless its environment says otherwise."""
 
-    def __init__(self, *command: str, columns: int = 80, **environment: str) -> None:
+    def __init__(self, *command: str, **environment: str) -> None:
         self.seen = ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execvpe(command[0], command, environment)
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        size = struct.pack("HHHH", 24, int(environment.get("COLUMNS", 80)), 0, 0)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
 
     def wait_for(self, text: str) -> None:
         deadline = time.monotonic() + 20

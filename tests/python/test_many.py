@@ -255,6 +255,19 @@ except KeyboardInterrupt as interrupt:
     assert told[8:] == [f"{index} not_sent 0" for index in range(8, 16)]
 
 
+def test_ctrl_c_while_a_row_is_made_ends_a_run_at_once(silent: str) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from [WHO, WHO]
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        next(client_of(silent).update_many(rows()))
+    assert time.monotonic() - began < 1
+    outcomes: list[Outcome] = caught.value.outcomes  # type: ignore[attr-defined]
+    assert sorted(outcome.index for outcome in outcomes) == [0, 1]
+
+
 def test_hooks_and_logs_hear_of_each_attempt(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
