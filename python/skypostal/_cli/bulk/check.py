@@ -88,8 +88,8 @@ class Columns:
         stems = {_stem(field): field for field in FIELDS}
         for near in difflib.get_close_matches(_stem(name), stems, 1, 0.75):
             self.problems.append(
-                f"column {name!r}: is no field; is it {stems[near]}?"
-                f" Then --map {_quoted(f'{name}={stems[near]}')}; if not, --ignore {_quoted(name)}"
+                f"column {name!r}: is no field; say --map {_quoted(f'{name}={stems[near]}')}"
+                f" or --ignore {_quoted(name)}"
             )
 
     def fields(self, cells: Sequence[Any]) -> dict[str, Any]:

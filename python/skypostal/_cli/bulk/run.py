@@ -6,7 +6,6 @@ import argparse
 import collections
 import contextlib
 import os
-import shlex
 import signal
 import sqlite3
 import threading
@@ -306,11 +305,9 @@ class _Run:
                 if count and name != "rows"]  # fmt: skip
         write(f"{self._of_rows()}{': ' if said else ''}{', '.join(said)}.\n")
         if self.args.out is not None:
-            write(f"The report is in {printable(self.args.out)}.\n")
-        again = counts[REFUSED_ROW] + counts[FAILED] + counts[BAD]
-        if again and not self.args.check_only:
-            name = shlex.quote(printable(self.args.out))
-            write(f"To try what is not updated again: skypostal bulk {name} --out ANOTHER\n")
+            again = counts[REFUSED_ROW] + counts[FAILED] + counts[BAD]
+            how = " Given as the table, with the same options, it tries the others again."
+            write(f"The report is in {printable(self.args.out)}.{how if again else ''}\n")
 
     def tell_end(self, ended: _Ended) -> int:
         """Says why the run is over before its end, what of it is done, and how to go on."""
