@@ -107,13 +107,13 @@ def _concurrency(text: str) -> int:
 
 def _rate(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
+        if 0.001 <= float(text) <= 1_000_000:
             return float(text)
-    raise argparse.ArgumentTypeError("is not a number greater than 0")
+    raise argparse.ArgumentTypeError("is not a number from 0.001 to 1000000")
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.out is None and not args.check_only:
+    if not args.out and not args.check_only:
         raise UsageError(args.parser.prog, "--out is needed: where the report goes")
     if args.check_only and (args.resume or args.journal):
         raise UsageError(args.parser.prog, "--check-only keeps no journal: leave out the other")

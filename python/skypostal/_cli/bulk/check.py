@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -88,8 +89,8 @@ class Columns:
         stems = {_stem(field): field for field in FIELDS}
         for near in difflib.get_close_matches(_stem(name), stems, 1, 0.75):
             self.problems.append(
-                f"column {name!r}: is no field; say --map {_quoted(f'{name}={stems[near]}')}"
-                f" or --ignore {_quoted(name)}"
+                f"column {name!r}: is no field; say --map {shlex.quote(f'{name}={stems[near]}')}"
+                f" or --ignore {shlex.quote(name)}"
             )
 
     def fields(self, cells: Sequence[Any]) -> dict[str, Any]:
@@ -120,12 +121,6 @@ def _stem(name: str) -> str:
 def _near(word: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(word, names, 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
 
 
 class Check:

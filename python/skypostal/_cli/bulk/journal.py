@@ -59,7 +59,9 @@ class Journal:
         self.written = 0
         """How many outcomes this run has put there."""
         self._lock = _locked(path)
-        self._reader = sqlite3.connect(path, isolation_level=None)
+        # Not as it was given: ":memory:" is none to SQLite.
+        self._file = os.path.abspath(path)
+        self._reader = sqlite3.connect(self._file, isolation_level=None)
         try:
             self._read()
         except BaseException as problem:
@@ -110,7 +112,10 @@ class Journal:
     def known(self, first: int, last: int) -> dict[int, Known]:
         """What is on the disk of these rows."""
         query = "SELECT * FROM outcomes WHERE row BETWEEN ? AND ?"
-        rows = self._reader.execute(query, (first, last)).fetchall()
+        try:
+            rows = self._reader.execute(query, (first, last)).fetchall()
+        except sqlite3.Error as problem:
+            raise JournalError(f"{self.path}: cannot be read: {problem}") from None
         return {row: Known(*known) for row, *known in rows}
 
     def begin(self, rows: int) -> None:

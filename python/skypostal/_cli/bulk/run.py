@@ -81,8 +81,11 @@ def run(args: argparse.Namespace) -> int:
                     raise _Ended(CORRECT_IT, str(error)) from None
                 except skypostal.ConnectError as error:
                     raise _Ended(UNREACHABLE, cause(error)) from None
-                except (TableError, JournalError, sqlite3.Error) as error:
+                except (TableError, JournalError) as error:
                     raise _Ended(UNWRITTEN if this.has_begun else CORRECT_IT, str(error)) from None
+                except sqlite3.Error as error:
+                    message = f"the check's temporary database: {error}; see TMPDIR"
+                    raise _Ended(UNWRITTEN if this.has_begun else CORRECT_IT, message) from None
                 except KeyboardInterrupt:
                     raise _Ended(128 + signals.number, "interrupted") from None
         except _Ended as ended:
@@ -249,9 +252,7 @@ class _Run:
 
     def _look_for_change(self) -> None:
         if self.table.digest != self.check.digest:
-            raise TableError(
-                f"{self.args.table}: was changed during the run; put it back as it was"
-            )
+            raise _changed(self.table)
 
     # Afterwards
 
@@ -337,6 +338,10 @@ class _Run:
             say_error(f"{self.args.parser.prog}: {printable(text)}")
 
 
+def _changed(table: Table) -> TableError:
+    return TableError(f"{table.path}: was changed during the run; put it back as it was")
+
+
 class _Sender:
     """Hands the rows that are to be sent to the library, and its outcomes to the journal."""
 
@@ -376,6 +381,8 @@ class _Sender:
         """Reads on, and has it on the disk that what was read may be sent."""
         for first, rows in self._blocks:
             last = first + len(rows) - 1
+            if last >= self._check.rows:  # what was not checked
+                raise _changed(self._table)
             problems = self._check.problems(first, last)
             known = self._journal.known(first, last)
             for number, row in enumerate(rows, first):

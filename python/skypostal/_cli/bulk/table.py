@@ -72,9 +72,13 @@ def open_table(path: str, *, encoding: str, delimiter: str | None, known: Collec
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise TableError(f"{path}: is not a regular file, and it is read more than once")
         file = open(path, "rb")  # noqa: SIM115
-        if path.endswith(".parquet"):
-            return ParquetTable(path, file)
-        return CsvTable(path, file, encoding, delimiter, known)
+        try:
+            if path.endswith(".parquet"):
+                return ParquetTable(path, file)
+            return CsvTable(path, file, encoding, delimiter, known)
+        except BaseException:
+            file.close()
+            raise
     except OSError as problem:
         raise TableError(f"{path}: {problem.strerror or problem}") from None
 
@@ -301,7 +305,8 @@ class Report:
             self._writer.abandon()
         with contextlib.suppress(OSError):
             self._file.close()
-        os.unlink(self._part)
+        with contextlib.suppress(OSError):
+            os.unlink(self._part)
 
 
 class _CsvWriter:
