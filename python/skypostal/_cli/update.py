@@ -50,7 +50,8 @@ example:
   skypostal update --customer_box_id 811111 --customer_first_name "New Name"
 """
 
-_FIELDS = {
+# What may be changed: the form of the value, and what it is.
+CHANGES = {
     "customer_first_name": ("TEXT", "the new first name"),
     "customer_last_name": ("TEXT", "the new last name"),
     "customer_identity_number": ("TEXT", "the new identity number"),
@@ -88,7 +89,7 @@ def add_command(commands: Commands) -> None:
     group = parser.add_argument_group("whom to change, and what, as the service names it")
     parser.option("--customer_box_id", group=group, metavar="N", type=integer,
                   help="the customer's box (required)")  # fmt: skip
-    for name, (metavar, meaning) in _FIELDS.items():
+    for name, (metavar, meaning) in CHANGES.items():
         parser.option(f"--{name}", group=group, metavar=metavar, help=meaning)
 
     group = parser.add_argument_group("credentials")
@@ -106,7 +107,7 @@ def add_command(commands: Commands) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    fields: dict[str, Any] = {name: getattr(args, name) for name in ("customer_box_id", *_FIELDS)}
+    fields: dict[str, Any] = {name: getattr(args, name) for name in ("customer_box_id", *CHANGES)}
     sending = False
     try:
         with skypostal.Client(user_code=args.user_code, **connection(args)) as client:
@@ -125,7 +126,7 @@ def _run(args: argparse.Namespace) -> int:
         vars(error).setdefault("delivery", "unknown" if sending else "not_sent")
         vars(error).setdefault("attempts", int(sending))
         return _report(args, error)
-    given = [name for name in _FIELDS if fields[name] is not None]
+    given = [name for name in CHANGES if fields[name] is not None]
     try:
         return UPDATED if _show_record(args, url, info, given) else UNWRITTEN
     except KeyboardInterrupt:  # while nobody reads from a pipe

@@ -12,16 +12,9 @@ from typing import Any
 import skypostal
 
 from ..common import integer
+from ..update import CHANGES
 from .table import REPORTED, Row, Table
 
-CHANGES = (
-    "customer_first_name",
-    "customer_last_name",
-    "customer_identity_number",
-    "customer_tax_number",
-    "customer_birth_date",
-    "customer_gender",
-)
 REQUIRED = ("customer_box_id", "customer_key")
 FIELDS = ("user_code", "app_key", *REQUIRED, *CHANGES)
 SECRETS = ("app_key", "customer_key")

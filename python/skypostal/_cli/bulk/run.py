@@ -24,7 +24,8 @@ from ..common import (
     wants_json,
     write,
 )
-from .check import CHANGES, FIELDS, UPDATED, Check, Columns, blocks
+from ..update import CHANGES
+from .check import FIELDS, UPDATED, Check, Columns, blocks
 from .journal import Journal, JournalError, Known
 from .progress import Progress, State
 from .table import REPORTED, Report, Row, Table, TableError, import_parquet, open_table
