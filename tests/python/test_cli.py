@@ -842,6 +842,9 @@ try skypostal update --customer_
 try skypostal update --customer_gender ""
 try skypostal doctor --environment ""
 try skypostal update --key-file ca
+try skypostal bulk ca
+try skypostal bulk card.key --out ca
+try skypostal bulk --conc
 """
 
 
@@ -859,7 +862,8 @@ def test_bash_completes(tmp_path: Path) -> None:
             " --customer_gender",
             "M F",
             "test production",
-            "card.key",
+            *["card.key"] * 3,
+            "--concurrency",
         ],
         "",
     )
