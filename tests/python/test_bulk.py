@@ -559,14 +559,18 @@ def test_a_row_is_in_the_journal_before_its_request(tmp_path: Path) -> None:
         assert row < begun <= row + 4 and set(outcomes) <= set(range(row))
 
 
-def test_the_journal_survives_a_loss_of_power(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["journal", ":memory:"])
+def test_the_journal_survives_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """As far as the disk does what it is told: each commit waits for it."""
-    journal = Journal(str(tmp_path / "journal"))
-    journal.start({})
-    ask = journal._writer.execute
-    assert ask("PRAGMA synchronous").fetchone() == (2,)
-    assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
-    journal.close()
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(Journal(name)) as journal:
+        journal.start({})
+        ask = journal._writer.execute
+        assert ask("PRAGMA synchronous").fetchone() == (2,)
+        assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert journal_of(tmp_path / name) == ({}, 0)
 
 
 @pytest.fixture

@@ -94,9 +94,11 @@ class Journal:
     def start(self, settings: dict[str, Any]) -> None:
         """Begins to write, for a run of these settings unless it is about one already."""
         try:
-            self._writer = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer = sqlite3.connect(
+                self._file, isolation_level=None, check_same_thread=False
+            )
             self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute("PRAGMA journal_mode = WAL")
             if self.settings is None:
                 self._writer.executescript(f"BEGIN; {_TABLES}")
                 self._writer.execute("INSERT INTO run VALUES (?, 0)", (json.dumps(settings),))
