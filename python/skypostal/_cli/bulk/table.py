@@ -17,6 +17,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
+from importlib import import_module
 from typing import Any, NamedTuple
 
 # What a report says of each row, before the row's own cells: one that has too many or too few of
@@ -240,11 +241,10 @@ class ParquetTable(Table):
 
 def import_parquet(path: str) -> Any:
     try:
-        import pyarrow.parquet
+        return import_module("pyarrow.parquet")
     except ImportError:
         problem = f"{path}: Parquet needs pyarrow: pip install 'skypostal[parquet]'"
         raise TableError(problem) from None
-    return pyarrow.parquet
 
 
 def _values(column: Any) -> list[Any]:
@@ -344,16 +344,14 @@ def _text(cell: Any) -> str:
 
 class _ParquetWriter:
     def __init__(self, file: Any, table: Table, names: list[str]) -> None:
-        import_parquet(table.path)
-        import pyarrow
-
+        parquet, pyarrow = import_parquet(table.path), import_module("pyarrow")
         self._pyarrow, self._path = pyarrow, table.path
         types = {name: pyarrow.string() for name in names}
         types["skypostal_attempts"] = pyarrow.int32()
         if isinstance(table, ParquetTable):
             types.update((field.name, field.type) for field in table.schema)
         self._schema = pyarrow.schema([(name, types[name]) for name in names])
-        self._writer = pyarrow.parquet.ParquetWriter(file, self._schema)
+        self._writer = parquet.ParquetWriter(file, self._schema)
         self._rows: list[list[Any]] = []
 
     def write(self, reported: Sequence[Any], cells: list[Any], is_odd: bool) -> None:
