@@ -1,9 +1,9 @@
 """What is measured from Python: ours, and each peer in its own best form.
 
-    python python_peers.py NAME URL
+    python python_peers.py NAME BASE_URL PATH
 
-makes one call and says what it cost; then it reads lines `CALLS THREADS`, makes that many calls, and
-answers with one line of JSON. SSL_CERT_FILE names the trusted certificates, the same for all.
+makes one call and says so; then it reads lines `CALLS THREADS`, makes that many calls, and answers each
+with a line of JSON, as the workers in C and Rust do. SSL_CERT_FILE names the trusted certificates, the same for all.
 
 All peers encode and decode with the same code, python_json.py. Each keeps its connection alive and
 prepares beforehand what does not change. Each has a time-out of 30 s, as ours has, and where it can be
@@ -11,12 +11,9 @@ said, follows no redirects, reads no proxy variables and keeps no cookies: this 
 and ours does none of it. Nothing is imported before a program of that peer would import it.
 """
 
+import os
+import sys
 import time
-
-BEGUN = time.perf_counter_ns(), time.process_time_ns()
-
-import os  # noqa: E402
-import sys  # noqa: E402
 
 CREDENTIALS = {"user_code": 396, "app_key": "1656d700707ad9a77f737e5df3db088a"}
 FIELDS = {
@@ -32,10 +29,10 @@ TIMEOUT = 30
 CONNECTIONS = 16  # as many as there are threads at most
 
 
-def skypostal(url):
+def skypostal(base_url, path):
     import skypostal
 
-    client = skypostal.Client(**CREDENTIALS, base_url=base(url), timeout=TIMEOUT)
+    client = skypostal.Client(**CREDENTIALS, base_url=base_url, timeout=TIMEOUT)
 
     def call():
         return values(client.update_personal_info(**FIELDS))
@@ -43,10 +40,10 @@ def skypostal(url):
     return call
 
 
-def skypostal_async(url):
+def skypostal_async(base_url, path):
     import skypostal
 
-    client = skypostal.AsyncClient(**CREDENTIALS, base_url=base(url), timeout=TIMEOUT)
+    client = skypostal.AsyncClient(**CREDENTIALS, base_url=base_url, timeout=TIMEOUT)
 
     async def call():
         return values(await client.update_personal_info(**FIELDS))
@@ -67,13 +64,13 @@ def values(info):
     )
 
 
-def http_client(url):
+def http_client(base_url, path):
     import http.client
     import ssl
 
     from python_json import HEADERS, decode, encode
 
-    scheme, host, path = split(url)
+    scheme, host = base_url.split("://")
     if scheme == "https":
         connection = http.client.HTTPSConnection(
             host, timeout=TIMEOUT, context=ssl.create_default_context()
@@ -91,17 +88,16 @@ def http_client(url):
     return call
 
 
-def urllib3(url):
+def urllib3(base_url, path):
     """The pool of one host, which PoolManager would look up for each call."""
     import ssl
 
     import urllib3
     from python_json import HEADERS, decode, encode
 
-    scheme, host, path = split(url)
-    tls = {"ssl_context": ssl.create_default_context()} if scheme == "https" else {}
+    tls = {"ssl_context": ssl.create_default_context()} if base_url.startswith("https") else {}
     pool = urllib3.connection_from_url(
-        base(url), maxsize=CONNECTIONS, timeout=TIMEOUT, retries=False, headers=HEADERS, **tls
+        base_url, maxsize=CONNECTIONS, timeout=TIMEOUT, retries=False, headers=HEADERS, **tls
     )
 
     def call():
@@ -112,7 +108,7 @@ def urllib3(url):
     return call
 
 
-def requests(url):
+def requests(base_url, path):
     """A prepared request whose body alone is made anew: a third faster than Session.post."""
     import requests
     from python_json import HEADERS, decode, encode
@@ -122,7 +118,7 @@ def requests(url):
     session.trust_env = False
     for scheme in ["http://", "https://"]:
         session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
-    prepared = session.prepare_request(requests.Request("POST", url, HEADERS))
+    prepared = session.prepare_request(requests.Request("POST", base_url + path, HEADERS))
 
     def call():
         # Two threads may not share it, and each copy is cheap.
@@ -135,7 +131,7 @@ def requests(url):
     return call
 
 
-def httpx(url):
+def httpx(base_url, path):
     """A request of its own, sent: Client.post would merge the client's defaults into each."""
     import ssl
 
@@ -143,7 +139,7 @@ def httpx(url):
     from python_json import HEADERS, decode, encode
 
     client = httpx.Client(trust_env=False, verify=ssl.create_default_context())
-    target = httpx.URL(url)
+    target = httpx.URL(base_url + path)
     extensions = {"timeout": httpx.Timeout(TIMEOUT).as_dict()}
 
     def call():
@@ -157,7 +153,7 @@ def httpx(url):
     return call
 
 
-def aiohttp(url):
+def aiohttp(base_url, path):
     """Awaited one after the other in one running loop, which is asyncio's own."""
     import ssl
 
@@ -165,7 +161,7 @@ def aiohttp(url):
     import yarl
     from python_json import HEADERS, decode, encode
 
-    target = yarl.URL(url)
+    target = yarl.URL(base_url + path)
     session = None
 
     async def call():
@@ -186,11 +182,11 @@ def aiohttp(url):
     return call
 
 
-def pycurl(url):
+def pycurl(base_url, path):
     """One handle that is used again; perform_rb gives the body without a callback into Python."""
     from python_json import decode, encode
 
-    handle, posted, code = curl_handle(url)
+    handle, posted, code = curl_handle(base_url, path)
 
     def call():
         handle.setopt(posted, encode(REQUEST))
@@ -201,7 +197,7 @@ def pycurl(url):
     return call
 
 
-def pycurl_msgspec(url):
+def pycurl_msgspec(base_url, path):
     """The fastest peer with a JSON library that is faster than Python's own and keeps every digit. It
     reads the declared members alone, and refuses half a surrogate pair, which the service was seen to
     send."""
@@ -228,7 +224,7 @@ def pycurl_msgspec(url):
 
     encode = msgspec.json.Encoder().encode
     decode = msgspec.json.Decoder(list[Info]).decode
-    handle, posted, code = curl_handle(url)
+    handle, posted, code = curl_handle(base_url, path)
 
     def call():
         handle.setopt(posted, encode(REQUEST))
@@ -243,11 +239,11 @@ def pycurl_msgspec(url):
     return call
 
 
-def curl_handle(url):
+def curl_handle(base_url, path):
     import pycurl
 
     handle = pycurl.Curl()
-    handle.setopt(pycurl.URL, url)
+    handle.setopt(pycurl.URL, base_url + path)
     handle.setopt(pycurl.CAINFO, os.environ["SSL_CERT_FILE"])
     handle.setopt(pycurl.TIMEOUT, TIMEOUT)
     handle.setopt(pycurl.NOSIGNAL, 1)
@@ -258,13 +254,14 @@ def curl_handle(url):
     return handle, pycurl.POSTFIELDS, pycurl.RESPONSE_CODE
 
 
-def pyreqwest(url):
+def pyreqwest(base_url, path):
     """The blocking client. Its own JSON reads a tax number through a float, so it gets ours."""
     from datetime import timedelta
 
     from pyreqwest.client import SyncClientBuilder
     from python_json import HEADERS, decode, encode
 
+    url = base_url + path
     client = pyreqwest_options(SyncClientBuilder(), timedelta, HEADERS).build()
 
     def call():
@@ -275,12 +272,13 @@ def pyreqwest(url):
     return call
 
 
-def pyreqwest_async(url):
+def pyreqwest_async(base_url, path):
     from datetime import timedelta
 
     from pyreqwest.client import ClientBuilder
     from python_json import HEADERS, decode, encode
 
+    url = base_url + path
     client = pyreqwest_options(ClientBuilder(), timedelta, HEADERS).build()
 
     async def call():
@@ -301,10 +299,11 @@ def pyreqwest_options(builder, timedelta, headers):
     )
 
 
-def primp(url):
+def primp(base_url, path):
     import primp
     from python_json import HEADERS, decode, encode
 
+    url = base_url + path
     client = primp.Client(
         headers=HEADERS,
         timeout=TIMEOUT,
@@ -338,18 +337,7 @@ PEERS = {
     "primp": primp,
 }
 # What cannot be shared by threads, or is faster if it is not.
-ONE_PER_THREAD = {"http.client", "requests", "pycurl", "pycurl + msgspec"}
-
-
-def split(url):
-    scheme, _, rest = url.partition("://")
-    host, _, path = rest.partition("/")
-    return scheme, host, "/" + path
-
-
-def base(url):
-    scheme, host, _ = split(url)
-    return f"{scheme}://{host}"
+ONE_PER_THREAD = {"http.client", "requests", "httpx", "pycurl", "pycurl + msgspec"}
 
 
 def check(status):
@@ -357,7 +345,12 @@ def check(status):
         raise RuntimeError(f"HTTP status {status}")
 
 
-def calls_of(call, count):
+def check(status):
+    if status != 200:
+        raise RuntimeError(f"HTTP status {status}")
+
+
+def calls(call, count):
     """The nanoseconds of each call."""
     times = []
     clock = time.perf_counter_ns
@@ -368,7 +361,7 @@ def calls_of(call, count):
     return times
 
 
-async def async_calls_of(call, count):
+async def async_calls(call, count):
     times = []
     clock = time.perf_counter_ns
     for _ in range(count):
@@ -378,80 +371,74 @@ async def async_calls_of(call, count):
     return times
 
 
-def main(name, url):
-    call = PEERS[name](url)
-    if call.__code__.co_flags & 0x80:  # a coroutine function
-        import asyncio
-
-        loop = asyncio.new_event_loop()
-        info = loop.run_until_complete(call())
-
-        def run(count, threads):
-            begun = time.perf_counter_ns()
-            times = loop.run_until_complete(async_calls_of(call, count))
-            return times, time.perf_counter_ns() - begun
-    else:
-        info = call()
-
-        def run(count, threads):
-            if threads == 1:
-                begun = time.perf_counter_ns()
-                times = calls_of(call, count)
-                return times, time.perf_counter_ns() - begun
-            return in_threads(
-                lambda: PEERS[name](url) if name in ONE_PER_THREAD else call, count, threads
-            )
-
-    first = time.perf_counter_ns() - BEGUN[0], time.process_time_ns() - BEGUN[1]
-    import json
-    import resource
-    from datetime import date
-
-    expected = (51736835, "New Name", "New Last", "123456789", 0, date(1980, 8, 19), "M")
-    if info != expected:
-        raise RuntimeError(f"{name} read {info}")
-    print(json.dumps({"first_ns": first[0], "first_cpu_ns": first[1], "rss": rss()}), flush=True)
-    for line in sys.stdin:
-        count, threads = map(int, line.split())
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        times, wall = run(count, threads)
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        answer = {
-            "ns": times,
-            "wall_ns": wall,
-            "user_s": after.ru_utime - before.ru_utime,
-            "system_s": after.ru_stime - before.ru_stime,
-            "rss": rss(),
-        }
-        print(json.dumps(answer), flush=True)
-
-
-def in_threads(call_of_thread, count, threads):
+def in_threads(session, count, threads):
+    """What to run to make the calls in threads that are there already, each with its connection."""
     import threading
 
     begin = threading.Barrier(threads + 1)
     times = []
 
     def work():
-        call = call_of_thread()
-        call()  # connects
+        call = session()
+        calls(call, 20)
+        begin.wait()  # all are ready
         begin.wait()
-        times.extend(calls_of(call, count // threads))
+        times.extend(calls(call, count // threads))
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:
         worker.start()
     begin.wait()
-    begun = time.perf_counter_ns()
-    for worker in workers:
-        worker.join()
-    return times, time.perf_counter_ns() - begun
+
+    def run():
+        begin.wait()
+        for worker in workers:
+            worker.join()
+        return times
+
+    return run
 
 
-def rss():
-    """The resident memory in bytes."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def main(name, base_url, path):
+    call = PEERS[name](base_url, path)
+    info = call()
+    loop = None
+    if not isinstance(info, tuple):
+        import asyncio
+
+        loop = asyncio.new_event_loop()
+        info = loop.run_until_complete(info)
+    print("ready", flush=True)
+
+    import datetime
+    import functools
+    import json
+    import resource
+
+    day = datetime.date(1980, 8, 19)
+    if info != (51736835, "New Name", "New Last", "123456789", 0, day, "M"):
+        raise RuntimeError(f"{name} read {info}")
+    for line in sys.stdin:
+        count, threads = map(int, line.split())
+        if loop is not None:
+            run = functools.partial(loop.run_until_complete, async_calls(call, count))
+        elif threads == 1:
+            run = functools.partial(calls, call, count)
+        else:
+            own = functools.partial(PEERS[name], base_url, path)
+            run = in_threads(own if name in ONE_PER_THREAD else lambda: call, count, threads)
+        before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter_ns()
+        times = run()
+        wall, after = time.perf_counter_ns() - begun, resource.getrusage(resource.RUSAGE_SELF)
+        measured = {
+            "wall_ns": wall,
+            "user_s": after.ru_utime - before.ru_utime,
+            "system_s": after.ru_stime - before.ru_stime,
+            "ns": times,
+        }
+        print(json.dumps(measured), flush=True)
+    # Not every session of the peers can be closed from here, and some would complain.
+    os._exit(0)
 
 
 if __name__ == "__main__":
