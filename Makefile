@@ -8,6 +8,8 @@
 # make tsan   64 threads under ThreadSanitizer, which is part of make test-toolchains
 # make test-native-tls  the TLS, proxy and fault tests with the feature native-tls; needs OpenSSL's headers
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
+# make bench  this library beside its peers, for docs/benchmarks.md; needs benches/debian-packages.txt.
+#             A short run, which leaves docs/ alone: make bench ROUNDS=1 CALLS=200 LANGUAGES=Python,C
 # make header write include/skypostal.h anew from src/capi.rs
 # make c-library  the C library, into build
 # make install    the C library and all that belongs to it, below PREFIX; staged below DESTDIR
@@ -37,7 +39,7 @@ SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
 .PHONY: demo test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls header clean \
-	tools test-tools c-library install uninstall
+	tools test-tools c-library install uninstall bench
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -46,8 +48,8 @@ test: test-tools $(VENV)/tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features capi,python -- -D warnings
 	$(CARGO) test --locked --features capi
-	$(VENV)/bin/ruff format --check python tests examples docs/site.py
-	$(VENV)/bin/ruff check python tests examples docs/site.py
+	$(VENV)/bin/ruff format --check python tests examples benches docs/site.py
+	$(VENV)/bin/ruff check python tests examples benches docs/site.py
 	$(VENV)/bin/python -m pytest
 
 docs: $(VENV)/tests
@@ -76,6 +78,41 @@ test-native-tls: test-tools
 fuzz:
 	for target in answer update capi; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
+
+BENCH := build/bench
+LANGUAGES := Python,C,Rust
+C_PEERS := $(addprefix $(BENCH)/c/,skypostal libcurl-yyjson libcurl-cjson socket)
+bench: tools $(BENCH)/venv/installed $(C_PEERS) $(if $(findstring Rust,$(LANGUAGES)),$(BENCH)/rust/built)
+	$(BENCH)/venv/bin/python benches/bench.py --languages $(LANGUAGES) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CALLS),--calls $(CALLS))
+
+$(BENCH)/venv/installed: benches/requirements.txt build/wheels/built
+	$(PYTHON) -m venv $(BENCH)/venv
+	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check -r benches/requirements.txt
+	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
+		build/wheels/*.whl
+	@touch $@
+
+# Debian 12 has no package of yyjson; the source of its Python module holds the library's two files.
+$(BENCH)/yyjson/yyjson.c:
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+		--dest $(@D) yyjson==4.0.6
+	tar -xzf $(@D)/yyjson-4.0.6.tar.gz -C $(@D) --touch --strip-components 2 --wildcards '*/yyjson.[ch]'
+
+$(BENCH)/c/skypostal: FROM = -Iinclude benches/c/skypostal.c -Lbuild -lskypostal -Wl,-rpath,'$$ORIGIN/../..'
+$(BENCH)/c/libcurl-yyjson: FROM = -DYYJSON -I$(BENCH)/yyjson benches/c/libcurl.c $(BENCH)/yyjson/yyjson.c \
+	$$(pkg-config --cflags --libs libcurl)
+$(BENCH)/c/libcurl-cjson: FROM = benches/c/libcurl.c $$(pkg-config --cflags --libs libcurl libcjson)
+$(BENCH)/c/socket: FROM = benches/c/socket.c
+$(C_PEERS): $(wildcard benches/c/*) $(BENCH)/yyjson/yyjson.c build/$(SO).$(VERSION)
+	@for tool in nginx pkg-config; do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || { \
+		echo "make bench needs $$tool: see benches/debian-packages.txt" >&2; exit 1; }; done
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -Wall -Wextra -Werror -pthread benches/c/worker.c $(FROM) -o $@
+
+$(BENCH)/rust/built: $(SOURCES) benches/rust/Cargo.toml benches/rust/Cargo.lock $(wildcard benches/rust/src/*)
+	$(CARGO) build --locked --release --manifest-path benches/rust/Cargo.toml --target-dir $(@D)
+	@touch $@
 
 header:
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header

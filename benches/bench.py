@@ -1,11 +1,11 @@
 """`make bench`: measures this library beside what people would use in its place.
 
-    python bench.py [--rounds N] [--calls N]
+    python bench.py [--rounds N] [--calls N] [--languages Python,C,Rust]
 
-Every program is a process of its own that makes the same call of one local nginx. They take turns: each
-round goes once through all of them, in an order of its own, and what is compared is what the same round
-gave. The results go to build/bench/results.json, and with at least five rounds to docs/ as well: the
-tables of benchmarks.md, benchmarks.svg and benchmarks.json.
+Every program is a process of its own that makes the same call to one local nginx. They take turns:
+each round goes once through all of them, in an order of its own, and what is compared is what the
+same round gave. The results go to build/bench/results.json, and with at least five rounds and all
+languages to docs/ as well: the tables of benchmarks.md, benchmarks.svg and benchmarks.json.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import os
 import platform
 import random
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ HERE = ROOT / "benches"
 BUILD = ROOT / "build" / "bench"
 PATH = "/wcf-services/service-customer.svc/customer/customer-update-personal-info"
 PEERS_PY, BULK_PY = HERE / "python_peers.py", HERE / "python_bulk.py"
+NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") or "nginx"
 ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
 
 PYTHON = [
@@ -104,13 +106,16 @@ class Server:
         }.items():
             text = text.replace(f"@{name}@", str(value))
         (BUILD / "nginx.conf").write_text(text)
-        self.urls = {"http": f"http://127.0.0.1:{ports[0]}", "https": f"https://127.0.0.1:{ports[1]}"}
-        self.process = subprocess.Popen(["nginx", "-p", str(BUILD), "-c", str(BUILD / "nginx.conf")])
+        self.urls = {
+            "http": f"http://127.0.0.1:{ports[0]}",
+            "https": f"https://127.0.0.1:{ports[1]}",
+        }
+        self.process = subprocess.Popen([NGINX, "-p", str(BUILD), "-c", str(BUILD / "nginx.conf")])
         self.check(ports[0])
 
     def check(self, port: int) -> None:
         """A connection is kept whether head and body come together or apart."""
-        for attempt in range(100):
+        for _ in range(100):
             with contextlib.suppress(ConnectionRefusedError):
                 connection = socket.create_connection(("127.0.0.1", port), timeout=5)
                 break
@@ -230,7 +235,7 @@ def say(text: str) -> None:
 
 
 def one_call(server: Server, peers: list[tuple[str, str]], rounds: int, calls: int) -> list[dict]:
-    """Where the kernel puts each process, and with all on one core, where no core has to be woken."""
+    """Where the kernel puts each process, and with all on one core, so that none is woken."""
     rows = []
     cores = os.sched_getaffinity(0)
     for scheme in ["http", "https"]:
@@ -313,7 +318,9 @@ def imports(names: list[str], rounds: int) -> list[dict]:
     for round in range(-1, rounds):
         for name in shuffled(list(modules), round):
             code = [sys.executable, "-c", IMPORT, modules[name]]
-            done = subprocess.run(code, capture_output=True, text=True, check=True, env=environment())
+            done = subprocess.run(
+                code, capture_output=True, text=True, check=True, env=environment()
+            )
             taken, memory = done.stdout.split()
             if round >= 0:  # the one before read the files into memory
                 measured[name].append({"ms": float(taken) * 1e3, "memory": int(memory)})
@@ -436,7 +443,10 @@ def versions() -> dict[str, str]:
         return (done.stdout + done.stderr).strip()
 
     lock = (HERE / "rust" / "Cargo.lock").read_text()
-    crate = {name: re.search(rf'name = "{name}"\nversion = "(.*)"', lock)[1] for name in ["reqwest", "ureq"]}
+    crate = {
+        name: re.search(rf'name = "{name}"\nversion = "(.*)"', lock)[1]
+        for name in ["reqwest", "ureq"]
+    }
     yyjson = re.search(r'YYJSON_VERSION_STRING "(.*)"', (BUILD / "yyjson" / "yyjson.h").read_text())
     names = ["skypostal", *(n for n in MODULES if n not in ("skypostal", "http.client"))]
     return {
@@ -448,7 +458,7 @@ def versions() -> dict[str, str]:
         "yyjson": yyjson[1],
         "reqwest (Rust)": crate["reqwest"],
         "ureq": crate["ureq"],
-        "nginx": told("nginx", "-v").rpartition("/")[2],
+        "nginx": told(NGINX, "-v").rpartition("/")[2],
         "rustc": told("rustc", "--version").split()[1],
         "cc": told("cc", "-dumpfullversion"),
     }
@@ -488,7 +498,7 @@ def main() -> None:
     finally:
         server.stop()
     results["machine"]["load_after"] = os.getloadavg()[0]
-    (BUILD / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (BUILD / "results.json").write_text(report.dumped(results))
     print(report.tables(results))
     if rounds >= 5 and set(languages) == set(everything):
         report.write(results, ROOT / "docs")

@@ -11,8 +11,8 @@ from typing import Any
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
-# Made once: json.dumps and json.loads would make them anew for each call, as they are not the defaults.
-# Decimal keeps every digit of a tax number, which faster JSON libraries do not.
+# Made once: json.dumps and json.loads would make them for each call, as they are not the defaults.
+# Decimal keeps every digit of a tax number.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder(parse_float=Decimal).decode
 _date = re.compile(r"/Date\((-?\d+)(?:([+-])(\d\d)(\d\d))?\)/").fullmatch

@@ -2,13 +2,14 @@
 
     python python_peers.py NAME BASE_URL PATH
 
-makes one call and says so; then it reads lines `CALLS THREADS`, makes that many calls, and answers each
-with a line of JSON, as the workers in C and Rust do. SSL_CERT_FILE names the trusted certificates, the same for all.
+makes one call and says so; then it reads lines `CALLS THREADS`, makes that many calls, and answers
+each with a line of JSON, as the programs in C and Rust do. SSL_CERT_FILE names the certificates that
+all trust.
 
 All peers encode and decode with the same code, python_json.py. Each keeps its connection alive and
-prepares beforehand what does not change. Each has a time-out of 30 s, as ours has, and where it can be
-said, follows no redirects, reads no proxy variables and keeps no cookies: this call needs none of it,
-and ours does none of it. Nothing is imported before a program of that peer would import it.
+prepares beforehand what does not change. Each has a time-out of 30 s, as ours has, and where it can
+be said, follows no redirects, reads no proxy variables and keeps no cookies: this call needs none of
+it, and ours does none of it. Nothing is imported before a program of that peer would import it.
 """
 
 import os
@@ -198,9 +199,11 @@ def pycurl(base_url, path):
 
 
 def pycurl_msgspec(base_url, path):
-    """The fastest peer with a JSON library that is faster than Python's own and keeps every digit. It
-    reads the declared members alone, and refuses half a surrogate pair, which the service was seen to
-    send."""
+    """The fastest peer with a JSON library that is faster than Python's own and keeps every digit.
+
+    It reads the declared members alone, and refuses half a surrogate pair, which the service was
+    seen to send.
+    """
     from decimal import Decimal
     from typing import Optional
 
@@ -338,11 +341,6 @@ PEERS = {
 }
 # What cannot be shared by threads, or is faster if it is not.
 ONE_PER_THREAD = {"http.client", "requests", "httpx", "pycurl", "pycurl + msgspec"}
-
-
-def check(status):
-    if status != 200:
-        raise RuntimeError(f"HTTP status {status}")
 
 
 def check(status):

@@ -1,4 +1,4 @@
-"""What `make bench` measured, as tables, as a chart, and as the part of docs/benchmarks.md that holds them.
+"""What `make bench` measured, as tables and as a chart, and where docs/ holds them.
 
     python report.py RESULTS.json
 
@@ -20,7 +20,9 @@ OURS = "skypostal"
 
 def spread(values: list[float], digits: int = 0) -> str:
     """The median, and the least and the greatest of the rounds."""
-    texts = [f"{value:,.{digits}f}" for value in [statistics.median(values), min(values), max(values)]]
+    texts = [
+        f"{value:,.{digits}f}" for value in [statistics.median(values), min(values), max(values)]
+    ]
     return texts[0] if len(values) == 1 else "{} ({}–{})".format(*texts)
 
 
@@ -131,7 +133,9 @@ def memory(results: dict[str, Any]) -> str:
 
 
 def sizes(results: dict[str, Any]) -> str:
-    return table(["", "MiB"], [[row["name"], f"{row['bytes'] / 2**20:.2f}"] for row in results["sizes"]])
+    return table(
+        ["", "MiB"], [[row["name"], f"{row['bytes'] / 2**20:.2f}"] for row in results["sizes"]]
+    )
 
 
 def bulk(results: dict[str, Any]) -> str:
@@ -178,7 +182,9 @@ def targets(results: dict[str, Any]) -> str:
 
     lines: list[list[str]] = []
 
-    def line(what: str, values: list[float], limit: float, digits: int = 2, least: bool = False) -> None:
+    def line(
+        what: str, values: list[float], limit: float, digits: int = 2, least: bool = False
+    ) -> None:
         value = statistics.median(values)
         met = value >= limit if least else value <= limit
         bound = f"{'≥' if least else '≤'} {limit:.{digits}f}"
@@ -203,12 +209,14 @@ def targets(results: dict[str, Any]) -> str:
     line("16 threads: ours ÷ requests' best", ratios(rate(OURS), best), 3, least=True)
     line("16 threads: ours ÷ pyreqwest", ratios(rate(OURS), rate("pyreqwest")), 1, least=True)
     for scheme in ["http", "https"]:
-        rows = [r for r in results["first_call"] if r["scheme"] == scheme and r["language"] == "Python"]
+        rows = [
+            r for r in results["first_call"] if r["scheme"] == scheme and r["language"] == "Python"
+        ]
         ours = find(rows, name=OURS)
         others = [r for r in rows if not r["name"].startswith((OURS, "http.client", "pycurl"))]
         nearest = min(others, key=lambda row: statistics.median(row["ms"]))
-        title = f"first call by {scheme}://: ours ÷ {nearest['name']}, the nearest but http.client and pycurl"
-        line(title, ratios(ours["ms"], nearest["ms"]), 1)
+        title = f"first call by `{scheme}://`: ours ÷ {nearest['name']}, the nearest"
+        line(title + " but http.client and pycurl", ratios(ours["ms"], nearest["ms"]), 1)
     line("import, ms", find(results["imports"], name=OURS)["ms"], 15, 1)
     line("wheel, MiB", [results["sizes"][0]["bytes"] / 2**20], 3)
     rows = [row for row in results["bulk"] if "rows_per_s" in row]
@@ -222,18 +230,58 @@ def targets(results: dict[str, Any]) -> str:
     return table(["", "target", "measured", ""], lines)
 
 
+def losses(results: dict[str, Any]) -> str:
+    """Each peer that does better than ours in something, by how much."""
+    lines: list[str] = []
+
+    def compare(
+        what: str, rows: list[dict[str, Any]], value: Callable[[dict[str, Any]], list[float]]
+    ):
+        """Whose value is less than ours of the same language."""
+        for row in rows:
+            language = {"language": row["language"]} if "language" in row else {}
+            ours = find(rows, name=OURS, **language)
+            parts = ratios(value(row), value(ours))
+            if row["name"] not in (OURS, "nothing") and statistics.median(parts) < 0.995:
+                name = f"{row['name']} ({row['language']})" if language else row["name"]
+                lines.append(f"- {what}: {name} takes {spread(parts, 2)} of ours")
+
+    for scheme in ["http", "https"]:
+        for placement, where in [("free", ""), ("one core", " on one core")]:
+            about = {"scheme": scheme, "placement": placement}
+            rows = [row for row in results["one_call"] if about.items() <= row.items()]
+            compare(f"time of one call by `{scheme}://`{where}", rows, lambda row: row["p50_us"])
+            compare(f"CPU of one call by `{scheme}://`{where}", rows, cpu)
+    compare("CPU of a call in 16 threads", results["threads"], cpu)
+    per_call = [{**row, "s": [1 / n for n in row["calls_per_s"]]} for row in results["threads"]]
+    compare("time of a call in 16 threads", per_call, lambda row: row["s"])
+    for scheme in ["http", "https"]:
+        rows = [row for row in results["first_call"] if row["scheme"] == scheme]
+        compare(f"time to the first answer by `{scheme}://`", rows, lambda row: row["ms"])
+    compare("time of the import", results["imports"], lambda row: row["ms"])
+    rows = [row for row in results["bulk"] if "rows_per_s" in row]
+    per_row = [{**row, "s": [1 / n for n in row["rows_per_s"]]} for row in rows]
+    compare("time of a row of many", per_row, lambda row: row["s"])
+    compare("CPU of a row of many", rows, cpu)
+    compare("peak memory of many", rows, lambda row: row["peak_memory"])
+    compare("memory after many calls", results["memory"], lambda row: [row["after"]])
+    return "\n".join(lines) or "In nothing that is measured here."
+
+
 def tables(results: dict[str, Any]) -> str:
     """All of them, in Markdown."""
     machine, versions = results["machine"], results["versions"]
     languages = list(dict.fromkeys(row["language"] for row in results["one_call"]))
+    virtual = " (virtual)" if machine["virtual"] else ""
     about = (
-        f"Measured on {results['date']}: {machine['processor']}{' (virtual)' if machine['virtual'] else ''}, "
+        f"Measured on {results['date']}: {machine['processor']}{virtual}, "
         f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Linux "
         f"{machine['kernel']}; load average before {machine['load_before']:.2f}, after "
         f"{machine['load_after']:.2f}. {results['rounds']} rounds of {results['calls']:,} calls."
     )
     peers = "Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()) + "."
-    parts = [about, peers, "## Targets", targets(results)]
+    parts = [about, peers, "## Targets", "Set before anything was measured.", targets(results)]
+    parts += ["## Where it loses", losses(results)]
     for language in languages:
         parts += [f"## One call from {language}", one_call(results, language)]
     parts += ["## 16 threads", threads(results)]
@@ -253,8 +301,8 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 .paper { fill: #ffffff; } .theirs { fill: #9aa5b1; } .ours { fill: #d9622b; }
 .spread { stroke: #24292f; stroke-width: 1; }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3; } .paper { fill: #161b22; } .theirs { fill: #57606a; } .ours { fill: #f0883e; }
-  .spread { stroke: #e6edf3; }
+  text { fill: #e6edf3; } .spread { stroke: #e6edf3; }
+  .paper { fill: #161b22; } .theirs { fill: #57606a; } .ours { fill: #f0883e; }
 }
 """
 PANEL, LABEL, BAR, ROW, HEAD = 440, 150, 190, 20, 34
@@ -271,9 +319,8 @@ def panel(title: str, bars: list[tuple[str, list[float]]], digits: int, x: int, 
         low, high = (left + min(end * scale, BAR * 1.05) for end in (min(values), max(values)))
         kind = "ours" if name.startswith(OURS) else "theirs"
         parts.append(f'<text x="{left - 6}" y="{top + 12}" text-anchor="end">{escape(name)}</text>')
-        parts.append(
-            f'<rect class="{kind}" x="{left}" y="{top + 2}" width="{value * scale:.1f}" height="13"/>'
-        )
+        width = round(value * scale, 1)
+        parts.append(f'<rect class="{kind}" x="{left}" y="{top + 2}" width="{width}" height="13"/>')
         middle = top + 8.5
         parts.append(
             f'<path class="spread" d="M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 3}v6'
@@ -337,12 +384,24 @@ def chart(results: dict[str, Any]) -> str:
     )
 
 
+def dumped(results: dict[str, Any]) -> str:
+    """JSON with a line for each row."""
+    parts = []
+    for name, value in results.items():
+        if isinstance(value, list):
+            text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        else:
+            text = json.dumps(value)
+        parts.append(f" {json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
 def write(results: dict[str, Any], docs: Path) -> None:
     page = docs / "benchmarks.md"
     above, marker, _ = page.read_text().partition(BEGIN)
     page.write_text(f"{above}{marker or BEGIN}\n\n{tables(results)}\n")
     (docs / "benchmarks.svg").write_text(chart(results))
-    (docs / "benchmarks.json").write_text(json.dumps(results, indent=1) + "\n")
+    (docs / "benchmarks.json").write_text(dumped(results))
 
 
 if __name__ == "__main__":

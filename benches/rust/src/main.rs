@@ -84,7 +84,8 @@ fn decode(status: u16, body: &[u8]) -> Result<Info, Box<dyn Error>> {
     let answers: Vec<Answer> = serde_json::from_slice(body)?;
     let answer = answers.into_iter().next().ok_or("no answer")?;
     let error = answer.error;
-    if status != 200 || !answer._verify || error.system_error || !error.error_description.is_empty() {
+    if status != 200 || !answer._verify || error.system_error || !error.error_description.is_empty()
+    {
         return Err(error.error_description.into());
     }
     Ok(Info {
