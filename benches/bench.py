@@ -70,7 +70,7 @@ MODULES = {
     "primp": "primp",
 }
 THREADS = 16
-CALLS = 1500  # of each peer in each round
+CALLS = 1000  # of each peer in each round
 MANY = 100_000  # calls for the memory, and rows; fewer if CALLS are fewer
 # How many rows of 100,000 a peer does where a run would take too long otherwise.
 BULK = {"skypostal": 1, "pycurl multi": 1, "pyreqwest": 1, "aiohttp": 0.2, "httpx": 0.05}
@@ -466,7 +466,7 @@ def versions() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="see the top of benches/bench.py")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--calls", type=int, default=CALLS, help="of each peer in each round")
     parser.add_argument("--languages", default="Python,C,Rust")
     options = parser.parse_args()

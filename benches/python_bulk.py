@@ -2,9 +2,9 @@
 
     python python_bulk.py NAME BASE_URL PATH ROWS
 
-takes that many rows from a generator, has 64 of them under way at once, and writes one line of JSON:
-what it cost, and the most memory that it took. All peers encode and decode with the same code,
-python_json.py.
+takes that many rows from a generator, has 64 of them under way at once, and writes one line of
+JSON: what it cost, and the most memory that it took. All peers encode and decode with the same
+code, python_json.py.
 """
 
 from __future__ import annotations

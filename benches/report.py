@@ -231,8 +231,8 @@ def targets(results: dict[str, Any]) -> str:
 
 
 def losses(results: dict[str, Any]) -> str:
-    """Each peer that does better than ours in something, by how much."""
-    lines: list[str] = []
+    """Each peer that does better than ours in something, by how much; the limit is no peer."""
+    lines: list[list[str]] = []
 
     def compare(
         what: str, rows: list[dict[str, Any]], value: Callable[[dict[str, Any]], list[float]]
@@ -242,9 +242,9 @@ def losses(results: dict[str, Any]) -> str:
             language = {"language": row["language"]} if "language" in row else {}
             ours = find(rows, name=OURS, **language)
             parts = ratios(value(row), value(ours))
-            if row["name"] not in (OURS, "nothing") and statistics.median(parts) < 0.995:
+            if row["name"] not in ("nothing", "socket") and statistics.median(parts) < 0.995:
                 name = f"{row['name']} ({row['language']})" if language else row["name"]
-                lines.append(f"- {what}: {name} takes {spread(parts, 2)} of ours")
+                lines.append([what, name, spread(parts, 2)])
 
     for scheme in ["http", "https"]:
         for placement, where in [("free", ""), ("one core", " on one core")]:
@@ -265,7 +265,7 @@ def losses(results: dict[str, Any]) -> str:
     compare("CPU of a row of many", rows, cpu)
     compare("peak memory of many", rows, lambda row: row["peak_memory"])
     compare("memory after many calls", results["memory"], lambda row: [row["after"]])
-    return "\n".join(lines) or "In nothing that is measured here."
+    return table(["", "better", "it ÷ ours"], lines) if lines else "In nothing measured here."
 
 
 def tables(results: dict[str, Any]) -> str:
