@@ -223,7 +223,8 @@ def pin(processes: list[int], cores: set[int]) -> None:
     """Each thread of the processes runs on these cores alone."""
     for process in processes:
         for thread in os.listdir(f"/proc/{process}/task"):
-            os.sched_setaffinity(int(thread), cores)
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread), cores)
 
 
 def shuffled(items: list, round: int) -> list:
@@ -437,6 +438,9 @@ def machine() -> dict[str, object]:
     }
 
 
+PYCURL = "import pycurl; print(pycurl.version_info()[1])"
+
+
 def versions() -> dict[str, str]:
     def told(*command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -452,6 +456,7 @@ def versions() -> dict[str, str]:
     return {
         **{name: importlib.metadata.version(name) for name in [*names, "msgspec", "uvloop"]},
         "commit": told("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+        "libcurl of pycurl": told(sys.executable, "-c", PYCURL),
         "Python": platform.python_version(),
         "libcurl": told("pkg-config", "--modversion", "libcurl"),
         "cJSON": told("pkg-config", "--modversion", "libcjson"),

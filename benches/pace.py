@@ -40,7 +40,9 @@ class Service(asyncio.Protocol):
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
         if separator and len(body) >= length:
             self.received = b""
-            status, page = (b"200 OK", ANSWER) if self.accepts() else (b"429 Too Many Requests", b"")
+            status, page = (
+                (b"200 OK", ANSWER) if self.accepts() else (b"429 Too Many Requests", b"")
+            )
             answer = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(page), page)
             # A service takes its time; so eight connections bring about 1,500 requests a second.
             asyncio.get_running_loop().call_later(0.005, self.transport.write, answer)
@@ -116,11 +118,17 @@ def draw(accepted: Counter[int], refused: Counter[int]) -> str:
     ]
     for rate in range(0, int(most), 500):
         parts.append(f'<line x1="{left}" x2="{width - 10}" y1="{y(rate):.1f}" y2="{y(rate):.1f}"/>')
-        parts.append(f'<text x="{left - 8}" y="{y(rate) + 4:.1f}" text-anchor="end">{rate}/s</text>')
+        parts.append(
+            f'<text x="{left - 8}" y="{y(rate) + 4:.1f}" text-anchor="end">{rate}/s</text>'
+        )
     for second in range(0, SECONDS + 1, 10):
-        parts.append(f'<text x="{x(second):.1f}" y="{height - 22}" text-anchor="middle">{second} s</text>')
+        parts.append(
+            f'<text x="{x(second):.1f}" y="{height - 22}" text-anchor="middle">{second} s</text>'
+        )
     for second, name in PHASES:
-        parts.append(f'<line x1="{x(second):.1f}" x2="{x(second):.1f}" y1="{top}" y2="{y(0):.1f}"/>')
+        parts.append(
+            f'<line x1="{x(second):.1f}" x2="{x(second):.1f}" y1="{top}" y2="{y(0):.1f}"/>'
+        )
         parts.append(f'<text x="{x(second) + 4:.1f}" y="{top - 8}">{name}</text>')
     parts += [line(accepted, "accepted"), line(refused, "refused")]
     parts.append(f'<text x="{left}" y="{height - 4}">green: accepted; red: answered 429</text>')
