@@ -18,11 +18,17 @@ BEGIN = "<!-- From here on `make bench` writes. -->"
 OURS = "skypostal"
 
 
+def ends(values: list[float]) -> tuple[float, float]:
+    """Between them lies the middle half of the rounds."""
+    if len(values) == 1:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
 def spread(values: list[float], digits: int = 0) -> str:
-    """The median, and the least and the greatest of the rounds."""
-    texts = [
-        f"{value:,.{digits}f}" for value in [statistics.median(values), min(values), max(values)]
-    ]
+    """The median, and the middle half of the rounds."""
+    texts = [f"{value:,.{digits}f}" for value in [statistics.median(values), *ends(values)]]
     return texts[0] if len(values) == 1 else "{} ({}–{})".format(*texts)
 
 
@@ -316,7 +322,7 @@ def panel(title: str, bars: list[tuple[str, list[float]]], digits: int, x: int, 
     for at, (name, values) in enumerate(bars):
         top = y + HEAD + at * ROW
         value, left = statistics.median(values), x + LABEL
-        low, high = (left + min(end * scale, BAR * 1.05) for end in (min(values), max(values)))
+        low, high = (left + min(end * scale, BAR * 1.05) for end in ends(values))
         kind = "ours" if name.startswith(OURS) else "theirs"
         parts.append(f'<text x="{left - 6}" y="{top + 12}" text-anchor="end">{escape(name)}</text>')
         width = round(value * scale, 1)
