@@ -46,6 +46,11 @@ def cpu(row: dict[str, Any]) -> list[float]:
     return [user + system for user, system in zip(row["user_us"], row["system_us"])]
 
 
+def p50(row: dict[str, Any]) -> list[float]:
+    values: list[float] = row["p50_us"]
+    return values
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """In Markdown, with columns that are straight in a terminal, too."""
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
@@ -62,10 +67,10 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def one_call(results: dict[str, Any], language: str) -> str:
     columns: list[tuple[str, dict[str, str], Callable[[dict[str, Any]], list[float]]]] = [
-        ("`http://`, µs", {"scheme": "http", "placement": "free"}, lambda row: row["p50_us"]),
-        ("`https://`, µs", {"scheme": "https", "placement": "free"}, lambda row: row["p50_us"]),
-        ("on one core, µs", {"scheme": "http", "placement": "one core"}, lambda row: row["p50_us"]),
-        ("CPU on one core, µs", {"scheme": "http", "placement": "one core"}, cpu),
+        ("`http://`, µs", {"scheme": "http", "placement": "one core"}, p50),
+        ("CPU, µs", {"scheme": "http", "placement": "one core"}, cpu),
+        ("`https://`, µs", {"scheme": "https", "placement": "one core"}, p50),
+        ("free, `http://`, µs", {"scheme": "http", "placement": "free"}, p50),
     ]
     rows = [row for row in results["one_call"] if row["language"] == language]
     names = list(dict.fromkeys(row["name"] for row in rows))
@@ -174,7 +179,7 @@ def bulk_memory(results: dict[str, Any]) -> str:
 def targets(results: dict[str, Any]) -> str:
     """What was set out for before anything was measured, and what came of it."""
 
-    def p50(language: str, name: str, placement: str) -> list[float]:
+    def time_of(language: str, name: str, placement: str) -> list[float]:
         about = {"language": language, "name": name, "scheme": "http", "placement": placement}
         return find(results["one_call"], **about)["p50_us"]
 
@@ -184,7 +189,7 @@ def targets(results: dict[str, Any]) -> str:
     def fastest(placement: str) -> str:
         peers = {row["name"] for row in results["one_call"] if row["language"] == "Python"}
         peers = {name for name in peers if not name.startswith(OURS)}
-        return min(peers, key=lambda name: statistics.median(p50("Python", name, placement)))
+        return min(peers, key=lambda name: statistics.median(time_of("Python", name, placement)))
 
     lines: list[list[str]] = []
 
@@ -197,19 +202,21 @@ def targets(results: dict[str, Any]) -> str:
         lines.append([what, bound, spread(values, digits), "met" if met else "**missed**"])
 
     languages = {row["language"] for row in results["one_call"]}
-    for placement in ["free", "one core"]:
-        where = "" if placement == "free" else ", on one core"
-        ours = {language: p50(language, OURS, placement) for language in languages}
+    for placement in ["one core", "free"]:
+        where = "" if placement == "one core" else ", free"
+        ours = {language: time_of(language, OURS, placement) for language in languages}
         if "C" in ours:
-            its = p50("C", "libcurl + yyjson", placement)
+            its = time_of("C", "libcurl + yyjson", placement)
             line(f"C: ours ÷ libcurl + yyjson{where}", ratios(ours["C"], its), 1)
         best = fastest(placement)
         peers = [(best, 0.8), ("requests", 1 / 15), ("httpx", 1 / 10), ("aiohttp", 1 / 3)]
         for at, (name, limit) in enumerate(peers):
             title = f"Python: ours ÷ {name}" + (", the fastest peer" if at == 0 else "")
-            line(title + where, ratios(ours["Python"], p50("Python", name, placement)), limit, 3)
+            line(
+                title + where, ratios(ours["Python"], time_of("Python", name, placement)), limit, 3
+            )
         if "Rust" in ours:
-            its = p50("Rust", "reqwest::blocking", placement)
+            its = time_of("Rust", "reqwest::blocking", placement)
             line(f"Rust: ours ÷ reqwest::blocking{where}", ratios(ours["Rust"], its), 0.5)
     best = [max(pair) for pair in zip(rate("requests"), rate("requests, one session"))]
     line("16 threads: ours ÷ requests' best", ratios(rate(OURS), best), 3, least=True)
@@ -219,7 +226,8 @@ def targets(results: dict[str, Any]) -> str:
             r for r in results["first_call"] if r["scheme"] == scheme and r["language"] == "Python"
         ]
         ours = find(rows, name=OURS)
-        others = [r for r in rows if not r["name"].startswith((OURS, "http.client", "pycurl"))]
+        not_meant = (OURS, "http.client", "pycurl", "nothing")
+        others = [r for r in rows if not r["name"].startswith(not_meant)]
         nearest = min(others, key=lambda row: statistics.median(row["ms"]))
         title = f"first call by `{scheme}://`: ours ÷ {nearest['name']}, the nearest"
         line(title + " but http.client and pycurl", ratios(ours["ms"], nearest["ms"]), 1)
@@ -253,10 +261,10 @@ def losses(results: dict[str, Any]) -> str:
                 lines.append([what, name, spread(parts, 2)])
 
     for scheme in ["http", "https"]:
-        for placement, where in [("free", ""), ("one core", " on one core")]:
+        for placement, where in [("one core", ""), ("free", ", free")]:
             about = {"scheme": scheme, "placement": placement}
             rows = [row for row in results["one_call"] if about.items() <= row.items()]
-            compare(f"time of one call by `{scheme}://`{where}", rows, lambda row: row["p50_us"])
+            compare(f"time of one call by `{scheme}://`{where}", rows, p50)
             compare(f"CPU of one call by `{scheme}://`{where}", rows, cpu)
     compare("CPU of a call in 16 threads", results["threads"], cpu)
     per_call = [{**row, "s": [1 / n for n in row["calls_per_s"]]} for row in results["threads"]]
@@ -338,7 +346,7 @@ def panel(title: str, bars: list[tuple[str, list[float]]], digits: int, x: int, 
 
 def chart(results: dict[str, Any]) -> str:
     def calls(language: str) -> list[tuple[str, list[float]]]:
-        about = {"language": language, "scheme": "http", "placement": "free"}
+        about = {"language": language, "scheme": "http", "placement": "one core"}
         rows = [row for row in results["one_call"] if about.items() <= row.items()]
         return [(row["name"], row["p50_us"]) for row in rows]
 
