@@ -94,8 +94,8 @@ $(BENCH)/venv/installed: benches/requirements.txt build/wheels/built
 	@touch $@
 
 # Debian 12 has no package of yyjson; the source of its Python module holds the library's two files.
-$(BENCH)/yyjson/yyjson.c:
-	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+$(BENCH)/yyjson/yyjson.c: | $(BENCH)/venv/installed
+	$(BENCH)/venv/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
 		--dest $(@D) yyjson==4.0.6
 	tar -xzf $(@D)/yyjson-4.0.6.tar.gz -C $(@D) --touch --strip-components 2 --wildcards '*/yyjson.[ch]'
 
