@@ -91,7 +91,11 @@ impl PersonalInfo {
     /// The tax number, an int or a Decimal with every digit that the service sent.
     #[getter]
     fn customer_tax_number<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.0.customer_tax_number.as_ref().map(|text| convert(py, "number", text)).transpose()
+        let Some(text) = &self.0.customer_tax_number else { return Ok(None) };
+        match text.parse::<i64>() {
+            Ok(number) => Ok(Some(number.into_pyobject(py)?.into_any())),
+            Err(_) => convert(py, "number", text).map(Some),
+        }
     }
 
     /// The birth date, a day of the service's calendar.
@@ -653,6 +657,9 @@ fn with_text<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> 
 }
 
 fn with_number<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
+    if value.is_instance_of::<PyString>() {
+        return with_text(value, take);
+    }
     match convert(value.py(), "plain_number", value) {
         Ok(text) => with_text(&text, take),
         Err(_) => take(Value::Unusable("is not a str, int or Decimal")),
