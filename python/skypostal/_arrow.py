@@ -169,11 +169,11 @@ def _report(
         row: dict[str, Any] = {"customer_box_id": box}
         outcome = ended.get(index)
         if outcome is None:
-            error: Any = stop
+            error = stop
             row.update(attempts=0, delivery="unknown" if index < pulled else "not_sent")
         else:
             error = outcome.error
-            row.update(attempts=outcome.attempts, delivery=error and error.delivery)
+            row.update(attempts=outcome.attempts, delivery=outcome.delivery)
             if outcome.result is not None:
                 row.update(outcome.result.to_dict())
                 row[_TAX] = _digits(row[_TAX])
