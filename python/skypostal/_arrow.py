@@ -5,6 +5,7 @@ Both are imported by the first call alone. What differs between them is in a cla
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -57,6 +58,7 @@ _REPORT = {
 
 # The index of a pandas data frame, which has no name.
 _NAMELESS = "__index_level_"
+_FIRST_DAY = datetime.date(1970, 1, 1)
 _ROWS_AT_ONCE = 1000
 
 
@@ -79,9 +81,11 @@ def update_batch(client: Client, batch: Any, keep: Any, options: tuple[Any, ...]
 
     pulled = 0
 
-    def rows() -> Iterator[dict[str, object]]:
+    def rows() -> Iterator[dict[str, Any]]:
         nonlocal pulled
         for pulled, row in enumerate(table.rows(sent), 1):  # noqa: B007
+            if isinstance(row.get(_BIRTH), int):
+                row[_BIRTH] = _day(row[_BIRTH])
             yield row
 
     ended: dict[int, Outcome] = {}
@@ -185,6 +189,14 @@ def _report(
     return report
 
 
+def _day(days: int) -> datetime.date | str:
+    """The day so long after 1970. Arrow has days that Python has not, which the core refuses."""
+    try:
+        return _FIRST_DAY + datetime.timedelta(days)
+    except OverflowError:
+        return f"{days} days"
+
+
 def _digits(number: int | Decimal | None) -> str | None:
     # A huge exponent would be written out as that many zeros.
     if isinstance(number, Decimal) and -100 < number.adjusted() < 100:
@@ -253,12 +265,11 @@ class _PyArrow:
                 return name
         return "other"
 
-    def rows(self, names: list[str]) -> Iterator[dict[str, object]]:
+    def rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
         columns = self.table.select(names)
         for at, field in enumerate(columns.schema):
             if self._kind(field.type) == "date":
-                # Arrow has days that Python has not; the core says what is wrong with them.
-                days = columns[at].cast(self.arrow.string())
+                days = columns[at].cast(self.arrow.int32())
                 columns = columns.set_column(at, field.name, days)
         for start in range(0, len(columns), _ROWS_AT_ONCE):
             yield from columns.slice(start, _ROWS_AT_ONCE).to_pylist()
@@ -310,12 +321,11 @@ class _Polars:
             return "text"
         return {polars.Date: "date", polars.Null: "null"}.get(kind, "other")
 
-    def rows(self, names: list[str]) -> Iterator[dict[str, object]]:
+    def rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
         columns = self.table.select(names)
         if columns.schema.get(_BIRTH) == self.polars.Date:
-            # As above.
-            columns = columns.with_columns(self.polars.col(_BIRTH).cast(self.polars.String))
-        rows: Iterator[dict[str, object]] = columns.iter_rows(named=True)
+            columns = columns.with_columns(self.polars.col(_BIRTH).cast(self.polars.Int32))
+        rows: Iterator[dict[str, Any]] = columns.iter_rows(named=True)
         return rows
 
     def boxes(self) -> list[int | None]:

@@ -100,12 +100,16 @@ def update_personal_info(
     """
 
 class _ArrowArray(Protocol):
-    def __arrow_c_array__(
-        self, requested_schema: object | None = None
-    ) -> tuple[object, object]: ...
+    """A table in one piece, as Arrow's PyCapsule interface has it."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """The capsules of its schema and of its columns."""
 
 class _ArrowStream(Protocol):
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    """A table in any number of pieces."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The capsule of its stream."""
 
 def update_batch(
     batch: _ArrowArray | _ArrowStream,

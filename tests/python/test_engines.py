@@ -73,7 +73,7 @@ def start(program: CodeBlock, folder: Path, sandbox: Sandbox) -> subprocess.Pope
 
 def finish(running: subprocess.Popen[bytes], folder: Path) -> None:
     try:
-        code = running.wait(90)
+        code = running.wait(180)
     finally:
         running.kill()
         running.wait()
@@ -94,7 +94,7 @@ def check(sandbox: Sandbox, folder: Path) -> None:
 
 def wait_until_all_hang(sandbox: Sandbox, answered: int, running: subprocess.Popen[bytes]) -> int:
     """Waits until no more requests come; how many there were."""
-    before, deadline = -1, time.monotonic() + 60
+    before, deadline = -1, time.monotonic() + 120
     while True:
         now = len(sandbox.requests)
         if now > answered and now == before:
