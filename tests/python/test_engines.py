@@ -1,15 +1,19 @@
-"""The programs of the guide to engines, each with a worker killed in mid-run where it has workers.
+"""The programs of the guide to engines, each with a worker killed in mid-run
+and its rate looked at, where it has workers.
 
 Those for Ray Data and Spark are run by `make test-engines`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -29,6 +33,7 @@ FILES, ROWS = 12, 20
 IDS = range(1, FILES * ROWS + 1)
 # More than all workers have under way, so that each is in mid-call.
 HUNG = 32
+RATE = 60
 
 
 @pytest.fixture
@@ -50,7 +55,8 @@ def folder(sandbox: Sandbox, tmp_path: Path) -> Path:
 
 
 def start(program: CodeBlock, folder: Path, sandbox: Sandbox) -> subprocess.Popen[bytes]:
-    (folder / program.title).write_text(program.code.replace("the customer's key", CUSTOMER_KEY))
+    code = program.code.replace("the customer's key", CUSTOMER_KEY)
+    (folder / program.title).write_text(code.replace("AT_ONCE = 200,", f"AT_ONCE = {RATE},"))
     environment = {
         **environment_of(sandbox),
         # The first Python of PATH is this one: Spark starts its workers with that.
@@ -92,13 +98,13 @@ def check(sandbox: Sandbox, folder: Path) -> None:
     assert types == {"id": pa.int64(), **{f.name: f.type for f in skypostal.arrow_schema()}}
 
 
-def wait_until_all_hang(sandbox: Sandbox, answered: int, running: subprocess.Popen[bytes]) -> int:
-    """Waits until no more requests come; how many there were."""
+def wait_until_all_hang(sandbox: Sandbox, answered: int, running: subprocess.Popen[bytes]) -> None:
+    """Waits until no more requests come."""
     before, deadline = -1, time.monotonic() + 120
     while True:
         now = len(sandbox.requests)
         if now > answered and now == before:
-            return now
+            return
         assert running.poll() is None and time.monotonic() < deadline
         before = now
         time.sleep(0.5)
@@ -115,16 +121,42 @@ def kill_a_worker(sandbox: Sandbox) -> None:
     os.kill(min(workers - {os.getpid(), None}), signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def rate_is_kept(sandbox: Sandbox) -> Iterator[None]:
+    """Looks all the time how many requests there were, and whether in any 2 s there were more than
+    the workers may make together. Of a task the first is made at once, whatever came before."""
+    seen: list[tuple[float, int]] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.05):
+            seen.append((time.monotonic(), len(sandbox.requests)))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        looking.join()
+    fastest = 0.0
+    for then, before in seen:
+        later = [(now - then, count - before) for now, count in seen if now - then >= 2]
+        fastest = max(fastest, later[0][1] / later[0][0] if later else 0)
+    assert RATE / 4 < fastest < RATE * 1.15, fastest
+
+
 def run_with_a_worker_killed(title: str, sandbox: Sandbox, folder: Path) -> None:
     answered = len(IDS) // 4
     sandbox.delay(0.005, times=answered)
     sandbox.delay(4, times=HUNG)
     running = start(PROGRAMS[title], folder, sandbox)
-    try:
-        wait_until_all_hang(sandbox, answered, running)
-        kill_a_worker(sandbox)
-    finally:
-        finish(running, folder)
+    with rate_is_kept(sandbox):
+        try:
+            wait_until_all_hang(sandbox, answered, running)
+            kill_a_worker(sandbox)
+        finally:
+            finish(running, folder)
     check(sandbox, folder)
     # What the dead worker had under way was sent again.
     assert len(sandbox.requests) > len(IDS)
