@@ -29,11 +29,11 @@ from skypostal.sandbox import CUSTOMER_KEY, Sandbox
 
 GUIDE = ROOT / "docs" / "engines.md"
 PROGRAMS = {block.title: block for block in code_blocks(GUIDE, "python")}
-FILES, ROWS = 12, 20
+FILES, ROWS = 9, 20
 IDS = range(1, FILES * ROWS + 1)
 # More than all workers have under way, so that each is in mid-call.
 HUNG = 32
-RATE = 60
+RATE = 80
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def rate_is_kept(sandbox: Sandbox) -> Iterator[None]:
 def run_with_a_worker_killed(title: str, sandbox: Sandbox, folder: Path) -> None:
     answered = len(IDS) // 4
     sandbox.delay(0.005, times=answered)
-    sandbox.delay(4, times=HUNG)
+    sandbox.delay(3, times=HUNG)
     running = start(PROGRAMS[title], folder, sandbox)
     with rate_is_kept(sandbox):
         try:
