@@ -37,8 +37,8 @@ SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines header clean \
-	tools test-tools c-library install uninstall
+.PHONY: demo test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
+	header clean tools test-tools c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update

@@ -468,8 +468,8 @@ impl Begun {
     }
 }
 
-/// The clients that functions of the module share, each with the environment that it was made from. Locked
-/// only by whoever holds the GIL, so that no fork leaves it locked.
+/// The clients that functions of the module share, each with the environment that it was made from.
+/// Locked only by whoever holds the GIL, so that no fork leaves it locked.
 type Environment = ([Option<OsString>; ENVIRONMENT_VARIABLES.len()], Option<OsString>);
 static CLIENTS: Mutex<Vec<(Environment, Py<Client>)>> = Mutex::new(Vec::new());
 

@@ -31,9 +31,9 @@ GUIDE = ROOT / "docs" / "engines.md"
 PROGRAMS = {block.title: block for block in code_blocks(GUIDE, "python")}
 FILES, ROWS = 9, 20
 IDS = range(1, FILES * ROWS + 1)
-# More than all workers have under way, so that each is in mid-call.
-HUNG = 32
-RATE = 80
+# As many as all workers of Dask have under way, so that each is in mid-call.
+HUNG = 24
+RATE = 90
 
 
 @pytest.fixture
