@@ -171,6 +171,6 @@ _KINDS: dict[type[BaseException], str] = {
 
 
 def _kind_of(error: BaseException) -> str:
-    """What kind of thing went wrong, in one word: as ``Attempt.error`` has it, and the two that
-    keep an attempt from being made."""
+    """What kind of thing went wrong, in one word that is never renamed: as ``Attempt.error`` has
+    it, and the two that keep an attempt from being made."""
     return _KINDS.get(type(error), "internal")
