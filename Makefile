@@ -6,6 +6,7 @@
 # make memcheck  the C tests under valgrind, which it needs
 # make test-toolchains  the tests that need more tools: see tests/debian-packages.txt
 # make tsan   64 threads under ThreadSanitizer, which is part of make test-toolchains
+# make test-engines  update_batch on Ray Data and Spark, which needs Java
 # make test-native-tls  the TLS, proxy and fault tests with the feature native-tls; needs OpenSSL's headers
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
 # make bench  this library beside its peers, for docs/benchmarks.md; needs benches/debian-packages.txt.
@@ -38,8 +39,8 @@ SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls header clean \
-	tools test-tools c-library install uninstall bench
+.PHONY: demo test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
+	bench header clean tools test-tools c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -74,6 +75,14 @@ test-native-tls: test-tools
 		--config-settings=build-args="--features python,native-tls"
 	TEST_NATIVE_TLS=1 build/native-tls/bin/python -m pytest \
 		tests/python/test_tls.py tests/python/test_proxy.py tests/python/test_faults.py -k "not -c and not -rust"
+
+test-engines: tools build/wheels/built
+	@command -v java >/dev/null || $(call missing,Java for Spark)
+	$(PYTHON) -m venv build/engines
+	build/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines-requirements.txt
+	build/engines/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
+		build/wheels/*.whl
+	build/engines/bin/python -m pytest -m engines tests/python/test_engines.py
 
 fuzz:
 	for target in answer update capi; do \

@@ -28,7 +28,7 @@ mod attempt;
 mod mailbox;
 mod many;
 
-/// How many clients `update_personal_info` keeps, one for each configuration it met.
+/// How many clients the functions of the module keep, one for each configuration they met.
 const CLIENTS_KEPT: usize = 16;
 
 /// Where Python programs that use requests name the certificates of their company.
@@ -38,7 +38,8 @@ const CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
 mod _native {
     #[pymodule_export]
     use super::{
-        Attempt, Client, Mailbox, Outcome, PersonalInfo, UpdateMany, update_personal_info,
+        Attempt, Client, Mailbox, Outcome, PersonalInfo, UpdateMany, arrow_schema, update_batch,
+        update_personal_info,
     };
     use super::{Bound, PyModule, PyResult, mailbox};
 
@@ -274,6 +275,24 @@ impl Client {
         UpdateMany::new(py, &self.client, observer, &options, Some(rows), None)
     }
 
+    /// Updates the customers of an Arrow table, and gives a table of what became of them.
+    #[pyo3(signature = (
+        batch, *, keep=None, concurrency=8, rate=None, timeout=None, max_connect_failures=10
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn update_batch<'py>(
+        this: &Bound<'py, Self>,
+        batch: &Bound<'py, PyAny>,
+        keep: Option<&Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = argument::concurrency)] concurrency: i64,
+        #[pyo3(from_py_with = argument::rate)] rate: Option<f64>,
+        #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
+        #[pyo3(from_py_with = argument::max_connect_failures)] max_connect_failures: i64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = (concurrency, rate, timeout, max_connect_failures);
+        arrow(this.py(), "update_batch", (this, batch, keep, options))
+    }
+
     /// The same for an event loop, which puts the rows: `wake` is called on it when there is news.
     #[allow(clippy::too_many_arguments)]
     fn _begin_many(
@@ -453,8 +472,8 @@ impl Begun {
     }
 }
 
-/// The clients of `update_personal_info`, each with the environment that it was made from. Locked
-/// only by whoever holds the GIL, so that no fork leaves it locked.
+/// The clients that functions of the module share, each with the environment that it was made from.
+/// Locked only by whoever holds the GIL, so that no fork leaves it locked.
 type Environment = ([Option<OsString>; ENVIRONMENT_VARIABLES.len()], Option<OsString>);
 static CLIENTS: Mutex<Vec<(Environment, Py<Client>)>> = Mutex::new(Vec::new());
 
@@ -473,23 +492,61 @@ fn update_personal_info(
     #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
     fields: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<PersonalInfo> {
+    client_of_environment(py)?.get().update_personal_info(py, timeout, fields)
+}
+
+/// Updates the customers of an Arrow table with a cached client, and gives a table of what became of
+/// them.
+#[pyfunction]
+#[pyo3(signature = (
+    batch, *, keep=None, concurrency=8, rate=None, timeout=None, max_connect_failures=10
+))]
+#[allow(clippy::too_many_arguments)]
+fn update_batch<'py>(
+    py: Python<'py>,
+    batch: &Bound<'py, PyAny>,
+    keep: Option<&Bound<'py, PyAny>>,
+    #[pyo3(from_py_with = argument::concurrency)] concurrency: i64,
+    #[pyo3(from_py_with = argument::rate)] rate: Option<f64>,
+    #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
+    #[pyo3(from_py_with = argument::max_connect_failures)] max_connect_failures: i64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let client = client_of_environment(py)?;
+    let client = client.bind(py);
+    Client::update_batch(client, batch, keep, concurrency, rate, timeout, max_connect_failures)
+}
+
+/// The columns of what `update_batch` gives.
+#[pyfunction]
+fn arrow_schema(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    arrow(py, "arrow_schema", ())
+}
+
+/// Calls a function of `skypostal._arrow`, which imports what few programs need.
+fn arrow<'py>(
+    py: Python<'py>,
+    function: &str,
+    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    call_python(&py.import("skypostal._arrow")?.getattr(function)?, arguments, None)
+}
+
+/// The client of this process that was made from the environment as it is.
+fn client_of_environment(py: Python<'_>) -> PyResult<Py<Client>> {
     let environment = (ENVIRONMENT_VARIABLES.map(env::var_os), env::var_os(CA_BUNDLE));
     let known = {
         let clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = clients.iter().find(|(known, _)| *known == environment);
         known.map(|(_, client)| client.clone_ref(py))
     };
-    let client = match known {
-        Some(client) => client,
-        None => {
-            let client: Py<Client> = py.get_type::<Client>().call0()?.cast_into()?.unbind();
-            let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-            clients.truncate(CLIENTS_KEPT - 1);
-            clients.insert(0, (environment, client.clone_ref(py)));
-            client
-        }
-    };
-    client.get().update_personal_info(py, timeout, fields)
+    if let Some(client) = known {
+        return Ok(client);
+    }
+    let client: Py<Client> = py.get_type::<Client>().call0()?.cast_into()?.unbind();
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    clients.truncate(CLIENTS_KEPT - 1);
+    clients.insert(0, (environment, client.clone_ref(py)));
+    Ok(client)
 }
 
 /// Arguments by name, because an error of pyo3's names one in a note alone, from Python 3.11 on.

@@ -20,6 +20,8 @@ from ._native import (
     PersonalInfo,
     UpdateMany,
     __version__,
+    arrow_schema,
+    update_batch,
     update_personal_info,
 )
 from .errors import (
@@ -56,6 +58,8 @@ __all__ = [
     "UpdateMany",
     "ValidationError",
     "__version__",
+    "arrow_schema",
+    "update_batch",
     "update_personal_info",
 ]
 

@@ -3,7 +3,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Final, Literal, TypedDict, final
+from typing import Any, Final, Literal, Protocol, TypedDict, final
 
 from typing_extensions import Self, Unpack
 
@@ -17,6 +17,8 @@ __all__ = [
     "UpdateMany",
     "_Mailbox",
     "__version__",
+    "arrow_schema",
+    "update_batch",
     "update_personal_info",
 ]
 
@@ -96,6 +98,72 @@ def update_personal_info(
     ``ConnectionLostError``, ``RequestTimeoutError``, ``StatusError``, ``RefusedError`` (observed:
     with status 200 too), ``ResponseError``. And ``TypeError`` for a name that is no field.
     """
+
+class _ArrowArray(Protocol):
+    """A table in one piece, as Arrow's PyCapsule interface has it."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """The capsules of its schema and of its columns."""
+
+class _ArrowStream(Protocol):
+    """A table in any number of pieces."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The capsule of its stream."""
+
+def update_batch(
+    batch: _ArrowArray | _ArrowStream,
+    *,
+    keep: Iterable[str] | None = None,
+    concurrency: int = 8,
+    rate: float | None = None,
+    timeout: float | None = None,
+    max_connect_failures: int = 10,
+) -> Any:
+    """Updates each customer of a table, and gives a table that says what became of each: in the
+    same order, a row for a row.
+
+    batch: what has the Arrow PyCapsule interface, whole in memory: a ``RecordBatch`` or ``Table``
+        of pyarrow, a data frame of polars or of pandas (2.2 or newer, a nameless index is left
+        out), a relation of DuckDB and so on. Its columns are named as the fields, and null is not
+        given. ``user_code`` and ``customer_box_id`` are integers, the tax number is text, integers
+        or decimals, the birth date text or dates, all others are text; dictionaries of them will
+        do. A customer should be in it once: it is open which of two rows comes first.
+    keep: columns, such as an identifier of yours, which are not sent and stand in front of the
+        report as they are. Any other column that is no field is refused.
+    concurrency, rate, timeout, max_connect_failures: as in ``Client.update_many``.
+
+    A client is kept for each process, as for ``update_personal_info``, so that a worker of Dask,
+    Ray or Spark may call this as it is.
+
+    Reads and writes by pyarrow if it is there, else by polars; by polars too where it is given a
+    data frame of it. Gives a ``polars.DataFrame`` then, a ``pyarrow.Table`` for one, and a
+    ``pyarrow.RecordBatch`` for everything else. ``arrow_schema`` has its columns:
+
+    - ``customer_box_id``, as it was given;
+    - ``ok``: whether the update was accepted;
+    - ``delivery``: where it was not, ``"not_sent"``, ``"rejected"`` or ``"unknown"``, as
+      ``SkyPostalError`` has it;
+    - ``attempts``: how many were begun;
+    - ``error``: what kind of thing went wrong, as ``Attempt.error`` has it, or ``"invalid_field"``
+      or ``"configuration"``; ``message``: the same in one line;
+    - the record after the update, as in ``PersonalInfo``, with the tax number as text.
+
+    It holds no key. A row that fails raises nothing. If the service cannot be reached, all rows
+    that were not tried say ``"not_sent"``, and nothing is raised either, so that an engine does not
+    run the whole partition again. Ctrl-C raises ``KeyboardInterrupt``, whose ``report`` is the
+    table as far as it came.
+
+    Raises, before anything is sent: ``ValidationError`` for a column that is no field, that has
+    another type, or is missing; ``ConfigurationError`` for a missing ``user_code`` or ``app_key``
+    or an argument out of range; ``ValueError`` for a table that cannot be read and a wrong
+    ``keep``; ``TypeError`` for what is no table; ``ModuleNotFoundError`` where neither
+    ``skypostal[pyarrow]`` nor ``skypostal[polars]`` is installed.
+    """
+
+def arrow_schema() -> Any:
+    """The columns of what ``update_batch`` gives, behind those that it keeps: a ``pyarrow.Schema``,
+    or a ``polars.Schema`` where pyarrow is not there. Engines ask for it. Sends nothing."""
 
 @final
 class Client:
@@ -213,6 +281,18 @@ class Client:
         What rows itself raises, and ``TypeError`` for a row that is no mapping, is raised after the
         outcomes of the rows before. ``ConfigurationError`` for an argument out of range.
         """
+
+    def update_batch(
+        self,
+        batch: _ArrowArray | _ArrowStream,
+        *,
+        keep: Iterable[str] | None = None,
+        concurrency: int = 8,
+        rate: float | None = None,
+        timeout: float | None = None,
+        max_connect_failures: int = 10,
+    ) -> Any:
+        """As ``skypostal.update_batch``, with this client's options."""
 
     def _begin_many(
         self,

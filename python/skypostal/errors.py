@@ -153,3 +153,24 @@ class ResponseError(SkyPostalError):
 
 class InternalError(SkyPostalError):
     """A bug of this library; please report it."""
+
+
+_KINDS: dict[type[BaseException], str] = {
+    ValidationError: "invalid_field",
+    ConfigurationError: "configuration",
+    ConnectError: "connect",
+    TlsError: "tls",
+    ConnectionLostError: "lost",
+    RequestTimeoutError: "timeout",
+    StatusError: "status",
+    RefusedError: "refused",
+    ResponseError: "response",
+    InternalError: "internal",
+    KeyboardInterrupt: "cancelled",
+}
+
+
+def _kind_of(error: BaseException) -> str:
+    """What kind of thing went wrong, in one word that is never renamed: as ``Attempt.error`` has
+    it, and the two that keep an attempt from being made."""
+    return _KINDS.get(type(error), "internal")

@@ -40,6 +40,13 @@ def hook(attempt: skypostal.Attempt) -> None:
     if attempt.error == "timeout":
         print(attempt.host, attempt.status, again)
 
+class Table:
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        return 1, 2
+
+report = client.update_batch(Table(), keep=["id"], rate=200)
+print(report.num_rows, skypostal.update_batch(Table()), skypostal.arrow_schema().names)
+
 async def update() -> str:
     async with skypostal.AsyncClient(environment="production", on_attempt=hook) as client:
         info = await client.update_personal_info(customer_gender="F", timeout=5)
@@ -68,6 +75,9 @@ MISTAKES = [
     "skypostal.AsyncClient(396)",
     "skypostal.AsyncClient().aclose().result()",
     "skypostal.Client(on_attempt=lambda: None)",
+    "skypostal.update_batch([{'customer_box_id': 1}])",
+    "skypostal.Client().update_batch(None, keep=['id'])",
+    "skypostal.Client().update_batch(1, rates=2)",
     "skypostal.Client(on_attempt=lambda attempt: attempt.host.status)",
     "skypostal.Client(on_attempt=lambda attempt: attempt.error == 'maybe')",
 ]

@@ -9,26 +9,10 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import skypostal
-
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
 
 INTERRUPTED = 130
-
-_KINDS: dict[type[BaseException], str] = {
-    skypostal.ValidationError: "invalid_field",
-    skypostal.ConfigurationError: "configuration",
-    skypostal.ConnectError: "connect",
-    skypostal.TlsError: "tls",
-    skypostal.ConnectionLostError: "lost",
-    skypostal.RequestTimeoutError: "timeout",
-    skypostal.StatusError: "status",
-    skypostal.RefusedError: "refused",
-    skypostal.ResponseError: "response",
-    skypostal.InternalError: "internal",
-    KeyboardInterrupt: "cancelled",
-}
 
 _NO_KEYS = (
     "keys are not taken as arguments, which everyone on this machine can read: set"
@@ -183,11 +167,6 @@ def connection(args: argparse.Namespace) -> dict[str, Any]:
     names = ("environment", "base_url", "timeout", "connect_timeout", "max_retries", "proxy",
              "ca_file", "trust_env", "allow_http")  # fmt: skip
     return {name: getattr(args, name) for name in names}
-
-
-def kind_of(error: BaseException) -> str:
-    """What went wrong, in a word; never renamed."""
-    return _KINDS.get(type(error), "internal")
 
 
 def cause(error: BaseException) -> str:

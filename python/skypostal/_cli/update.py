@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import skypostal
 
+from ..errors import _kind_of
 from .common import (
     INTERRUPTED,
     UsageError,
@@ -16,7 +17,6 @@ from .common import (
     add_json,
     connection,
     integer,
-    kind_of,
     printable,
     say_error,
     to_json,
@@ -206,7 +206,7 @@ def _plain(value: object) -> str:
 
 def _report(args: argparse.Namespace, error: Any) -> int:
     """Says what went wrong, whether the customer was changed, and what to do."""
-    kind = kind_of(error)
+    kind = _kind_of(error)
     message = "interrupted" if kind == "cancelled" else str(error)
     advice = _advice(error, kind)
     if kind == "cancelled" and sys.stderr.isatty():

@@ -14,10 +14,10 @@ from typing import Any
 
 import skypostal
 
+from ...errors import _kind_of
 from ..common import (
     cause,
     connection,
-    kind_of,
     printable,
     say_error,
     to_json,
@@ -413,7 +413,7 @@ def _known(outcome: skypostal.Outcome, may_be_updated: bool) -> Known:
     error: Any = outcome.error
     if error is None:
         return Known(UPDATED, "", outcome.attempts, "", "")
-    kind = kind_of(error)
+    kind = _kind_of(error)
     message = "interrupted" if kind == "cancelled" else printable(cause(error))
     delivery = "unknown" if may_be_updated else error.delivery
     return Known(_status(error, kind), delivery, outcome.attempts, kind, message)

@@ -1,0 +1,343 @@
+"""Tables of customers: Arrow in and Arrow out, by pyarrow or by polars.
+
+Both are imported by the first call alone. What differs between them is in a class for each.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import SkyPostalError, ValidationError, _kind_of
+
+if TYPE_CHECKING:
+    from ._native import Client, Outcome
+
+_KEYS = ("app_key", "customer_key")
+_REQUIRED = ("customer_box_id", "customer_key")
+_INTEGERS = ("user_code", "customer_box_id")
+_TAX, _BIRTH = "customer_tax_number", "customer_birth_date"
+_TEXTS = (
+    *_KEYS,
+    "customer_first_name",
+    "customer_last_name",
+    "customer_identity_number",
+    "customer_gender",
+)
+
+# What a column of each field may hold: the first is what to cast another one to.
+_TAKES = {
+    **dict.fromkeys(_INTEGERS, ("int64", "integer")),
+    **dict.fromkeys(_TEXTS, ("string", "text")),
+    _TAX: ("string", "text", "integer", "decimal"),
+    _BIRTH: ("date32", "text", "date"),
+}
+
+_RECORD = {
+    "cust_id": "int64",
+    "customer_first_name": "string",
+    "customer_last_name": "string",
+    "customer_identity_number": "string",
+    _TAX: "string",  # as a number it would lose digits, or gain some
+    _BIRTH: "date",
+    "customer_gender": "string",
+}
+_REPORT = {
+    "customer_box_id": "int64",
+    "ok": "bool",
+    "delivery": "string",
+    "attempts": "int32",
+    "error": "string",
+    "message": "string",
+    **_RECORD,
+}
+
+# The index of a pandas data frame, which has no name.
+_NAMELESS = "__index_level_"
+_FIRST_DAY = datetime.date(1970, 1, 1)
+_ROWS_AT_ONCE = 1000
+
+
+def arrow_schema() -> Any:
+    return _library(None).schema(_REPORT)
+
+
+def update_batch(client: Client, batch: Any, keep: Any, options: tuple[Any, ...]) -> Any:
+    concurrency, rate, timeout, max_connect_failures = options
+    if not hasattr(batch, "__arrow_c_stream__") and not hasattr(batch, "__arrow_c_array__"):
+        raise TypeError(
+            f"update_batch() takes a table with the Arrow PyCapsule interface, such as a"
+            f" pyarrow.RecordBatch or a data frame of polars or pandas, not {type(batch).__name__}"
+        )
+    table = _library(batch)
+    table.read(batch)
+    columns = table.columns()
+    kept = _check_kept(keep, [name for name, _, _ in columns])
+    sent = _check_columns(client, [column for column in columns if column[0] not in kept])
+
+    pulled = 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal pulled
+        for pulled, row in enumerate(table.rows(sent), 1):  # noqa: B007
+            if isinstance(row.get(_BIRTH), int):
+                row[_BIRTH] = _day(row[_BIRTH])
+            yield row
+
+    ended: dict[int, Outcome] = {}
+    run = client.update_many(
+        rows(),
+        concurrency=concurrency,
+        rate=rate,
+        timeout=timeout,
+        max_connect_failures=max_connect_failures,
+    )
+    try:
+        for outcome in run:
+            ended[outcome.index] = outcome
+    except SkyPostalError as error:
+        # The service cannot be reached: what was not tried says so.
+        report = _report(table.boxes(), ended, error)
+    except BaseException as interrupt:
+        for outcome in [*getattr(interrupt, "outcomes", ()), *run.close()]:
+            ended[outcome.index] = outcome
+        report = _report(table.boxes(), ended, interrupt, pulled)
+        vars(interrupt)["report"] = table.write(kept, report)
+        raise
+    else:
+        report = _report(table.boxes(), ended)
+    return table.write(kept, report)
+
+
+def _check_kept(keep: Any, names: list[str]) -> list[str]:
+    kept = list(dict.fromkeys([keep] if isinstance(keep, str) else keep or ()))
+    for name in kept:
+        if name in _KEYS:
+            raise ValueError(f"keep: {name} is secret, and not for the report")
+        if name in _TAKES or name in _REPORT:
+            raise ValueError(f"keep: {name} is a field, or a column that the report has anyway")
+        if name not in names:
+            raise ValueError(f"keep: the table has no column {name!r}")
+    return kept
+
+
+def _check_columns(client: Client, columns: list[tuple[str, str, str]]) -> list[str]:
+    """The columns to send. Whatever is wrong with one is told here, before anything is sent."""
+    names = [name for name, _, _ in columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationError(f"{name}: stands above more than one column", field=name)
+    for name in _REQUIRED:
+        if name not in names:
+            raise ValidationError(f"{name}: is required; the table has no such column", field=name)
+    # So that a missing credential is no failure of each row.
+    given = {"user_code": 1, "app_key": "given"}
+    client._shown_request(
+        customer_box_id=1,
+        customer_key="given",
+        **{name: value for name, value in given.items() if name in names},  # type: ignore[arg-type]
+    )
+    sent = []
+    for name, kind, shown in columns:
+        if name.startswith(_NAMELESS):
+            continue
+        if name not in _TAKES:
+            # The core knows which field is nearest; a row with an unknown name is not sent.
+            (outcome,) = client.update_many([{name: None}])
+            raise ValidationError(
+                f"{outcome.error} (leave out any other column, or give it as keep)", field=name
+            )
+        cast, *kinds = _TAKES[name]
+        if kind not in (*kinds, "null"):
+            why = ", as it may have lost digits" if kind == "float" else ""
+            raise ValidationError(
+                f"{name}: is a column of {shown}; cast it to {cast}{why}", field=name
+            )
+        sent.append(name)
+    return sent
+
+
+def _report(
+    boxes: Iterable[int | None],
+    ended: dict[int, Outcome],
+    stop: BaseException | None = None,
+    pulled: int = 0,
+) -> dict[str, list[Any]]:
+    """The report's columns. Of rows without an outcome none was sent but those pulled, perhaps."""
+    report: dict[str, list[Any]] = {name: [] for name in _REPORT}
+    for index, box in enumerate(boxes):
+        row: dict[str, Any] = {"customer_box_id": box}
+        outcome = ended.get(index)
+        if outcome is None:
+            error = stop
+            row.update(attempts=0, delivery="unknown" if index < pulled else "not_sent")
+        else:
+            error = outcome.error
+            row.update(attempts=outcome.attempts, delivery=outcome.delivery)
+            if outcome.result is not None:
+                row.update(outcome.result.to_dict())
+                row[_TAX] = _digits(row[_TAX])
+        row["ok"] = error is None
+        if error is not None:
+            row.update(error=_kind_of(error), message=str(error) or "interrupted")
+        for name, values in report.items():
+            values.append(row.get(name))
+    return report
+
+
+def _day(days: int) -> datetime.date | str:
+    """The day so long after 1970. Arrow has days that Python has not, which the core refuses."""
+    try:
+        return _FIRST_DAY + datetime.timedelta(days)
+    except OverflowError:
+        return f"{days} days"
+
+
+def _digits(number: int | Decimal | None) -> str | None:
+    # A huge exponent would be written out as that many zeros.
+    if isinstance(number, Decimal) and -100 < number.adjusted() < 100:
+        return format(number, "f")
+    return None if number is None else str(number)
+
+
+def _library(batch: Any) -> Any:
+    """What reads and writes: polars for its own data frames, else pyarrow if it is there."""
+    polars = sys.modules.get("polars")
+    if polars is not None and isinstance(batch, polars.DataFrame):
+        return _Polars()
+    for library in (_PyArrow, _Polars):
+        try:
+            return library()
+        except ModuleNotFoundError as error:
+            missing = error
+    raise ModuleNotFoundError(
+        "Arrow tables need: pip install 'skypostal[pyarrow]', or 'skypostal[polars]'",
+        name=missing.name,
+    ) from missing
+
+
+def _unreadable(error: Exception, how: str) -> ValueError:
+    # Such a text may hold a value, and so a key.
+    return ValueError(
+        f"the table cannot be read ({type(error).__name__}); {how} of it alone says why"
+    )
+
+
+class _PyArrow:
+    def __init__(self) -> None:
+        self.arrow: Any = import_module("pyarrow")
+
+    def schema(self, types: dict[str, str]) -> Any:
+        arrow = self.arrow
+        known = {"bool": arrow.bool_(), "date": arrow.date32(), "string": arrow.string()}
+        known.update(int32=arrow.int32(), int64=arrow.int64())
+        return arrow.schema([(name, known[kind]) for name, kind in types.items()])
+
+    def read(self, batch: Any) -> None:
+        self.was_table = isinstance(batch, self.arrow.Table)
+        try:
+            self.table = self.arrow.table(batch)
+            self.table.validate(full=True)
+        except (self.arrow.ArrowException, TypeError) as error:
+            raise _unreadable(error, "pyarrow.table()") from None
+
+    def columns(self) -> list[tuple[str, str, str]]:
+        schema = self.table.schema
+        return [(field.name, self._kind(field.type), str(field.type)) for field in schema]
+
+    def _kind(self, kind: Any) -> str:
+        types = self.arrow.types
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+        for name, tests in {
+            "text": (types.is_string, types.is_large_string, types.is_string_view),
+            "integer": (types.is_integer,),
+            "decimal": (types.is_decimal,),
+            "date": (types.is_date32,),
+            "float": (types.is_floating,),
+            "null": (types.is_null,),
+        }.items():
+            if any(test(kind) for test in tests):
+                return name
+        return "other"
+
+    def rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
+        columns = self.table.select(names)
+        for at, field in enumerate(columns.schema):
+            if self._kind(field.type) == "date":
+                days = columns[at].cast(self.arrow.int32())
+                columns = columns.set_column(at, field.name, days)
+        for start in range(0, len(columns), _ROWS_AT_ONCE):
+            yield from columns.slice(start, _ROWS_AT_ONCE).to_pylist()
+
+    def boxes(self) -> list[int | None]:
+        return _in_64_bits(self.table["customer_box_id"].to_pylist())
+
+    def write(self, kept: list[str], report: dict[str, list[Any]]) -> Any:
+        schema = self.schema(_REPORT)
+        columns = [self.table[name] for name in kept]
+        columns += [self.arrow.array(report[field.name], field.type) for field in schema]
+        fields = [*(self.table.schema.field(name) for name in kept), *schema]
+        whole = self.arrow.table(columns, schema=self.arrow.schema(fields))
+        if self.was_table:
+            return whole
+        whole = whole.unify_dictionaries().combine_chunks()
+        arrays = [column.combine_chunks() for column in whole.columns]
+        return self.arrow.RecordBatch.from_arrays(arrays, schema=whole.schema)
+
+
+class _Polars:
+    def __init__(self) -> None:
+        self.polars: Any = import_module("polars")
+
+    def schema(self, types: dict[str, str]) -> Any:
+        polars = self.polars
+        known = {"bool": polars.Boolean, "date": polars.Date, "string": polars.String}
+        known.update(int32=polars.Int32, int64=polars.Int64)
+        return polars.Schema({name: known[kind] for name, kind in types.items()})
+
+    def read(self, batch: Any) -> None:
+        try:
+            self.table = self.polars.DataFrame(batch)
+        except Exception as error:
+            raise _unreadable(error, "polars.DataFrame()") from None
+
+    def columns(self) -> list[tuple[str, str, str]]:
+        return [(name, self._kind(kind), str(kind)) for name, kind in self.table.schema.items()]
+
+    def _kind(self, kind: Any) -> str:
+        polars = self.polars
+        if kind.is_integer():
+            return "integer"
+        if kind.is_float():
+            return "float"
+        if kind.is_decimal():
+            return "decimal"
+        if kind in (polars.String, polars.Categorical, polars.Enum):
+            return "text"
+        return {polars.Date: "date", polars.Null: "null"}.get(kind, "other")
+
+    def rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
+        columns = self.table.select(names)
+        if columns.schema.get(_BIRTH) == self.polars.Date:
+            columns = columns.with_columns(self.polars.col(_BIRTH).cast(self.polars.Int32))
+        rows: Iterator[dict[str, Any]] = columns.iter_rows(named=True)
+        return rows
+
+    def boxes(self) -> list[int | None]:
+        return _in_64_bits(self.table["customer_box_id"].to_list())
+
+    def write(self, kept: list[str], report: dict[str, list[Any]]) -> Any:
+        schema = self.schema(_REPORT)
+        columns = [self.table[name] for name in kept]
+        columns += [self.polars.Series(name, report[name], kind) for name, kind in schema.items()]
+        return self.polars.DataFrame(columns)
+
+
+def _in_64_bits(boxes: list[int | None]) -> list[int | None]:
+    """A number that is no box is left out of the report, which has no room for it."""
+    return [box if box is not None and abs(box) < 2**63 else None for box in boxes]
