@@ -209,7 +209,10 @@ def test_close_tells_what_was_in_flight(silent: str) -> None:
     assert set(ends) <= {skypostal.RequestTimeoutError, KeyboardInterrupt}
     assert ends[KeyboardInterrupt] >= 1
     for outcome in rest:
-        assert outcome.delivery == ("unknown" if outcome.attempts else "not_sent")
+        # One that had only just begun may not have been sent.
+        assert outcome.delivery == "not_sent" or (
+            outcome.delivery == "unknown" and outcome.attempts
+        )
     assert sorted(outcome.index for outcome in [first, *rest]) == list(range(len(rest) + 1))
     assert list(outcomes) == []
 
