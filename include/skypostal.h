@@ -253,7 +253,8 @@ typedef struct skypostal_options skypostal_options;
 /**
  * A customer's personal information after an update, as the service reported it. Given by
  * `skypostal_client_update_personal_info` and `skypostal_many_next`, freed by
- * `skypostal_personal_info_free`; independent of the client and the update. Never changes: any thread may read it.
+ * `skypostal_personal_info_free`; independent of the client and the update. Never changes: any
+ * thread may read it.
  *
  * The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
  * nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
@@ -431,12 +432,12 @@ int skypostal_client_update_personal_info(const skypostal_client *client,
                                           skypostal_error **error);
 
 /**
- * Ends the calls and the runs of this client that are in flight in this process, from any thread:
- * each returns `SKYPOSTAL_CANCELLED` soon. A call that begins later is not affected, and where there is none
- * nothing happens. Not for signal handlers. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
+ * Ends the calls of this client that are in flight in this process, and the runs that have rows in
+ * flight, from any thread: each returns `SKYPOSTAL_CANCELLED` soon. A call that begins later is not
+ * affected, and where there is none nothing happens. Not for signal handlers. Returns
+ * `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
  */
-SKYPOSTAL_API
-int skypostal_client_cancel(const skypostal_client *client);
+SKYPOSTAL_API int skypostal_client_cancel(const skypostal_client *client);
 
 /**
  * Begins a run of many updates, which has no rows yet.

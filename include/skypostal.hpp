@@ -30,15 +30,15 @@
  *
  * - Header only: link the C library. Each class owns one C handle and each member calls the C
  *   function of its name; nothing else is added.
- * - options, client, update and personal_info can be moved, not copied. One that was moved from
+ * - options, client, update, many, outcome and personal_info can be moved, not copied. One that was moved from
  *   holds nothing: it may be destroyed and assigned to; any other use is an error of
  *   kind::misuse, or gives what is absent.
  * - Setters return their object, so that they chain. A bad value does not throw: it is remembered
  *   until the same setter gets a good one, and told by the client's constructor or by
  *   update_personal_info, with its name.
  * - What may be absent is an optional. Texts are UTF-8, and copied.
- * - Threads are as in C: a client may be used by many threads at once, options and updates belong
- *   to one thread at a time, errors and answers may be read by all.
+ * - Threads are as in C: a client may be used by many threads at once, options, updates and runs
+ *   belong to one thread at a time, errors and answers may be read by all.
  * - Functions throw skypostal::error, and std::bad_alloc where texts are copied.
  */
 #ifndef SKYPOSTAL_HPP
@@ -168,6 +168,7 @@ struct release {
         skypostal_personal_info_free(handle);
     }
     void operator()(skypostal_error *handle) const noexcept { skypostal_error_free(handle); }
+    void operator()(skypostal_many *handle) const noexcept { skypostal_many_free(handle); }
 };
 
 template <typename Handle>
@@ -504,6 +505,88 @@ private:
     detail::owned<skypostal_personal_info> handle_;
 };
 
+/** How one row of a run ended. */
+class outcome {
+public:
+    /** Of no row, to be filled by many::next. */
+    outcome() : outcome(-1, personal_info(nullptr), skypostal::error(skypostal::kind::ok)) {}
+
+    /** Of the row of this number. */
+    outcome(std::int64_t index, personal_info info, skypostal::error error)
+        : index_(index), info_(std::move(info)), error_(std::move(error))
+    {
+    }
+
+    /** Its number in the run, from 0. */
+    std::int64_t index() const noexcept { return index_; }
+
+    /** Whether the service accepted the update. */
+    explicit operator bool() const noexcept { return error_.kind() == skypostal::kind::ok; }
+
+    /** The record as it then is; of a row that failed all is absent. */
+    const personal_info &info() const noexcept { return info_; }
+
+    /** Why the row failed; of kind::ok if it did not. */
+    const skypostal::error &error() const noexcept { return error_; }
+
+private:
+    std::int64_t index_;
+    personal_info info_;
+    skypostal::error error_;
+};
+
+/**
+ * A run of many updates, made by client::update_many. Destroying it ends it.
+ *
+ *     skypostal::many run = client.update_many();
+ *     skypostal::outcome row;
+ *     do {
+ *         while (run.room() > 0 && read_row(file, update))
+ *             run.put(update);
+ *     } while (run.next(row) && report(row));
+ */
+class many {
+public:
+    /** Takes over the handle that a C function gave. */
+    explicit many(skypostal_many *handle) noexcept : handle_(handle) {}
+
+    /** How many more rows keep the run busy; 0 once it has stopped. Never waits. */
+    int room() const noexcept { return skypostal_many_room(get()); }
+
+    /** Puts a row, whether there is room or not, and never waits. The update is copied; what is
+     * wrong with it is the row's outcome. False if the run has stopped: the row was not put. */
+    bool put(const update &update)
+    {
+        const int status = skypostal_many_put(get(), update.get());
+        if (status == SKYPOSTAL_MISUSE)
+            throw skypostal::error(skypostal::kind::misuse);
+        return status == SKYPOSTAL_OK;
+    }
+
+    /** Waits for the next row to end, in any order. False when every row that was put has been told
+     * of; if the run has stopped, throws why instead. */
+    bool next(outcome &row)
+    {
+        std::int64_t index = -1;
+        skypostal_personal_info *info = nullptr;
+        skypostal_error *error = nullptr;
+        const int status = skypostal_many_next(get(), &index, &info, &error);
+        personal_info answer(info);
+        skypostal::error failure
+            = status == SKYPOSTAL_OK ? skypostal::error(skypostal::kind::ok) : skypostal::error(error);
+        if (index < 0 && status != SKYPOSTAL_OK)
+            throw failure;
+        row = outcome(index, std::move(answer), std::move(failure));
+        return index >= 0;
+    }
+
+    /** The C handle, still owned by this object; NULL once it was moved from. */
+    skypostal_many *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owned<skypostal_many> handle_;
+};
+
 /** A client with its connections. Made once, used for every call, by any number of threads. */
 class client {
 public:
@@ -530,8 +613,20 @@ public:
         return personal_info(info);
     }
 
-    /** Ends the calls in flight, from any thread: each throws an error of kind::cancelled. False
-     * if this was moved from. */
+    /** Begins a run of many updates: so many under way at once, 1 to 100, or 0 for 8; so many
+     * attempts a second at most, or 0 for as many as the service takes. Throws an error that names
+     * a number out of range. */
+    many update_many(int concurrency = 0, double rate = 0) const
+    {
+        skypostal_many *handle = nullptr;
+        skypostal_error *error = nullptr;
+        if (skypostal_client_update_many(get(), concurrency, rate, &handle, &error) != SKYPOSTAL_OK)
+            throw skypostal::error(error);
+        return many(handle);
+    }
+
+    /** Ends the calls and runs in flight, from any thread: each call, and the next() of each run in
+     * the end, throws an error of kind::cancelled. False if this was moved from. */
     bool cancel() const noexcept { return skypostal_client_cancel(get()) == SKYPOSTAL_OK; }
 
     /** The C handle, still owned by this object; NULL once it was moved from. */

@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::attempt::{Attempt, Progress};
 use crate::client::{Client, either, not_prepared};
@@ -220,7 +221,7 @@ impl Many {
         if state.workers < run.concurrency {
             state.workers += 1;
             drop(state);
-            if let Err(problem) = engine::spawn(run.clone().work()) {
+            if let Err(problem) = engine::spawn(run.clone().work(run.client.cancelled())) {
                 let mut state = run.lock();
                 state.workers -= 1;
                 state.stop(not_prepared(problem));
@@ -301,9 +302,8 @@ fn of_the_parent() -> Error {
 
 impl Run {
     /// Rows, one after the other, until none waits.
-    async fn work(self: Arc<Self>) {
-        let (own, client) = (self.stop.notified(), self.client.cancelled());
-        let mut stop = pin!(either(own, client));
+    async fn work(self: Arc<Self>, cancelled: OwnedNotified) {
+        let mut stop = pin!(either(self.stop.notified(), cancelled));
         while let Some((index, request)) = self.next() {
             let mut progress = Progress::new();
             let tell =

@@ -127,7 +127,8 @@ pub struct skypostal_many {
 
 /// A customer's personal information after an update, as the service reported it. Given by
 /// `skypostal_client_update_personal_info` and `skypostal_many_next`, freed by
-/// `skypostal_personal_info_free`; independent of the client and the update. Never changes: any thread may read it.
+/// `skypostal_personal_info_free`; independent of the client and the update. Never changes: any
+/// thread may read it.
 ///
 /// The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
 /// nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
@@ -757,9 +758,10 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
     unsafe { attempt(error, work) }
 }
 
-/// Ends the calls and the runs of this client that are in flight in this process, from any thread:
-/// each returns `SKYPOSTAL_CANCELLED` soon. A call that begins later is not affected, and where there is none
-/// nothing happens. Not for signal handlers. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
+/// Ends the calls of this client that are in flight in this process, and the runs that have rows in
+/// flight, from any thread: each returns `SKYPOSTAL_CANCELLED` soon. A call that begins later is not
+/// affected, and where there is none nothing happens. Not for signal handlers. Returns
+/// `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client) -> c_int {
     let work = || {
@@ -1159,13 +1161,15 @@ pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> 
 /// Keeps signals from this thread, and from those that it starts meanwhile.
 struct SignalsBlocked {
     before: libc::sigset_t,
+    /// Whether a SIGPIPE that comes meanwhile is a connection's, and nobody else's.
+    take_sigpipe: bool,
 }
 
 impl SignalsBlocked {
     /// A connection that the service closed early must not end a host that has not ignored SIGPIPE:
     /// it is blocked, and taken if it came.
     fn sigpipe() -> Self {
-        Self::new(&only_sigpipe())
+        Self::new(&only_sigpipe(), true)
     }
 
     /// The host's handlers do not expect to run on a thread of ours.
@@ -1175,16 +1179,16 @@ impl SignalsBlocked {
             libc::sigfillset(all.as_mut_ptr());
             all.assume_init()
         };
-        Self::new(&all)
+        Self::new(&all, false)
     }
 
-    fn new(blocked: &libc::sigset_t) -> Self {
+    fn new(blocked: &libc::sigset_t, take_sigpipe: bool) -> Self {
         let mut before = MaybeUninit::uninit();
         let before = unsafe {
             libc::pthread_sigmask(libc::SIG_BLOCK, blocked, before.as_mut_ptr());
             before.assume_init()
         };
-        SignalsBlocked { before }
+        SignalsBlocked { before, take_sigpipe }
     }
 }
 
@@ -1201,7 +1205,7 @@ impl Drop for SignalsBlocked {
     fn drop(&mut self) {
         unsafe {
             // A host that blocks the signal itself sees it as it would without us.
-            if libc::sigismember(&self.before, libc::SIGPIPE) == 0 {
+            if self.take_sigpipe && libc::sigismember(&self.before, libc::SIGPIPE) == 0 {
                 // Without waiting: one that was sent to the process may be taken by any of its
                 // threads. Apple's systems cannot, and let no socket of ours raise it.
                 #[cfg(not(target_vendor = "apple"))]

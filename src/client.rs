@@ -17,7 +17,7 @@ use reqwest::header::{
     ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
 use reqwest::{Url, redirect};
-use tokio::sync::futures::Notified;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -175,7 +175,7 @@ impl Client {
         let request = update.request(&self.credentials)?;
         let timeout = self.check(timeout)?;
         let deadline = Instant::now() + timeout;
-        let cancelled = self.pool.here().cancel.clone().notified_owned();
+        let cancelled = self.cancelled();
         let (begun, dropped) = Begun::new();
         let client = self.clone();
         let work = async move {
@@ -307,8 +307,8 @@ impl Client {
     }
 
     /// Ends when the calls in flight shall.
-    pub(crate) fn cancelled(&self) -> Notified<'_> {
-        self.pool.here().cancel.notified()
+    pub(crate) fn cancelled(&self) -> OwnedNotified {
+        self.pool.here().cancel.clone().notified_owned()
     }
 
     /// Whether a call may begin, and how long it may take.

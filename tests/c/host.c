@@ -18,6 +18,21 @@ static int call(const char *name)
     return status;
 }
 
+/* The same as a run of one row. */
+static void run(const char *name)
+{
+    skypostal_update *update = new_update();
+    skypostal_many *many = NULL;
+    int64_t index = -1;
+    CHECK_INT(skypostal_client_update_many(client, 1, 0, &many, NULL), SKYPOSTAL_OK);
+    skypostal_update_set_customer_first_name(update, name);
+    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_many_next(many, &index, NULL, NULL), SKYPOSTAL_OK);
+    CHECK_INT(index, 0);
+    skypostal_many_free(many);
+    skypostal_update_free(update);
+}
+
 /* Numbers are part of the ABI. */
 static void constants(void)
 {
@@ -39,6 +54,7 @@ static void *live(void *nothing)
     client = new_client(NULL);
     CHECK_INT(call("A"), SKYPOSTAL_OK);
     CHECK_INT(call(""), SKYPOSTAL_INVALID_FIELD);
+    run("A");
     skypostal_client_free(client);
     return nothing;
 }

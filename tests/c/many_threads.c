@@ -16,6 +16,7 @@ void *__tsan_memset(void *to, int byte, size_t size) { return memset(to, byte, s
 #define THREADS 64
 #define ROUNDS 4
 #define CANCELS 20
+#define RUN_ROWS 6
 
 static const skypostal_client *client;  /* its calls are also cancelled */
 static const skypostal_client *hasty;   /* gives up before the server answers */
@@ -78,8 +79,50 @@ static void live(struct worker *worker, int round)
 {
     skypostal_client *own = new_client(NULL);
     update_with(worker, own, round);
+    update_many_with(worker, own);
     CHECK_INT(skypostal_client_cancel(own), SKYPOSTAL_OK);
     skypostal_client_free(own);
+}
+
+/* A run of this thread's own, of a client that is cancelled meanwhile. */
+static void update_many_with(struct worker *worker, const skypostal_client *with)
+{
+    skypostal_update *update = new_update();
+    skypostal_many *many = NULL;
+    int64_t index;
+    int put = 0, told = 0;
+
+    CHECK_INT(skypostal_client_update_many(with, 2, 0, &many, NULL), SKYPOSTAL_OK);
+    for (;;) {
+        skypostal_personal_info *info = NULL;
+        skypostal_error *error = NULL;
+        char name[32];
+        int status;
+        while (put < RUN_ROWS && skypostal_many_room(many) > 0) {
+            snprintf(name, sizeof(name), "Thread %d row %d", worker->number, put);
+            skypostal_update_set_customer_first_name(update, name);
+            if (skypostal_many_put(many, update) != SKYPOSTAL_OK)
+                break;
+            put++;
+        }
+        status = skypostal_many_next(many, &index, &info, &error);
+        snprintf(name, sizeof(name), "Thread %d row %d", worker->number, (int)index);
+        if (status == SKYPOSTAL_CANCELLED)
+            worker->cancelled++;
+        else if (status != SKYPOSTAL_OK)
+            odd(worker, "a row", status, error);
+        else if (info && strcmp(skypostal_personal_info_customer_first_name(info), name) != 0)
+            odd(worker, skypostal_personal_info_customer_first_name(info), status, error);
+        skypostal_personal_info_free(info);
+        skypostal_error_free(error);
+        if (index < 0)
+            break;
+        told++;
+    }
+    CHECK_INT(told, put);
+    CHECK(put == RUN_ROWS || with == client);
+    skypostal_many_free(many);
+    skypostal_update_free(update);
 }
 
 /* Each kind of error, with its texts. */
@@ -135,6 +178,7 @@ static void *work(void *data)
         odd(worker, "what everyone reads", SKYPOSTAL_OK, everyones_error);
     for (round = 0; round < ROUNDS; round++)
         update_with(worker, client, round);
+    update_many_with(worker, client);
     fail(worker);
     live(worker, round);
     return NULL;

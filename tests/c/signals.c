@@ -15,6 +15,15 @@ static volatile sig_atomic_t handled;
 
 static void handle(int signal) { handled = signal; }
 
+static int waits;
+
+/* What the library takes of the signals that are pending. */
+int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *time)
+{
+    waits++;
+    return (int)syscall(SYS_rt_sigtimedwait, set, info, time, (SIGNALS - 1) / 8);
+}
+
 static int taken_by_another;
 
 /* What the library sees of this process's signals: one that another thread takes a moment later. */
@@ -76,6 +85,25 @@ static void live(void)
     skypostal_client_free(client);
 }
 
+/* Ends a run of 30 rows, each of which ends so. */
+static void live_many(const skypostal_client *client, const skypostal_update *update, int expected)
+{
+    skypostal_many *many = NULL;
+    int64_t index = 0;
+    int at, before = waits;
+
+    CHECK_INT(skypostal_client_update_many(client, 4, 0, &many, NULL), SKYPOSTAL_OK);
+    for (at = 0; at < 30; at++)
+        CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+    for (at = 0; at < 30; at++) {
+        CHECK_INT(skypostal_many_next(many, &index, NULL, NULL), expected);
+        CHECK(index >= 0);
+    }
+    skypostal_many_free(many);
+    /* A SIGPIPE that this thread gets meanwhile is the host's. */
+    CHECK_INT(waits, before);
+}
+
 /* Begins to answer while most of the request is still to come, and hangs up: the client reads the
  * head, goes on writing, and would get SIGPIPE. */
 static void *hang_up(void *listener)
@@ -94,6 +122,8 @@ static void *hang_up(void *listener)
     }
     return NULL;
 }
+
+static int with_runs;
 
 static void be_hung_up_on(void)
 {
@@ -116,11 +146,24 @@ static void be_hung_up_on(void)
     for (at = 0; at < 50; at++)
         CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL),
                   SKYPOSTAL_LOST);
+    if (with_runs)
+        live_many(client, update, SKYPOSTAL_LOST);
     shutdown(listener, SHUT_RDWR);
     CHECK_INT(pthread_join(server, NULL), 0);
     close(listener);
     skypostal_update_free(update);
     skypostal_client_free(client);
+}
+
+/* The first row starts the thread that all later ones use. */
+static void start_runs(void)
+{
+    skypostal_client *client = new_client(NULL);
+    skypostal_update *update = new_update();
+    live_many(client, update, SKYPOSTAL_OK);
+    skypostal_update_free(update);
+    skypostal_client_free(client);
+    with_runs = 1;
 }
 
 /* Signals that come all the time, to a handler that interrupts what is interruptible, end no call. */
@@ -188,5 +231,25 @@ int main(void)
     be_hung_up_on();
     check_same(&before);
     CHECK_INT(handled, 0);
+
+    check_about = "a host that handles SIGPIPE, with runs";
+    sigaction(SIGUSR1, &action, NULL);
+    start_runs();
+    before = look();
+    live();
+    be_hung_up_on();
+    check_same(&before);
+    /* SIGUSR1 waits for this thread, though the run's could have taken it. */
+    CHECK_INT(handled, 0);
+    CHECK_INT(sigismember(&before.pending, SIGUSR1), 1);
+
+    check_about = "a host that changes nothing, with runs";
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* what is pending goes */
+    signal(SIGPIPE, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    before = look();
+    be_hung_up_on();
+    check_same(&before);
     return check_result();
 }

@@ -28,6 +28,8 @@ static_assert(moves_alone<skypostal::options>::value, "options own a handle");
 static_assert(moves_alone<skypostal::client>::value, "a client owns a handle");
 static_assert(moves_alone<skypostal::update>::value, "an update owns a handle");
 static_assert(moves_alone<skypostal::personal_info>::value, "an answer owns a handle");
+static_assert(moves_alone<skypostal::many>::value, "a run owns a handle");
+static_assert(moves_alone<skypostal::outcome>::value, "an outcome owns an answer");
 static_assert(std::is_nothrow_copy_constructible<skypostal::error>::value, "exceptions are copied");
 static_assert(std::is_base_of<std::runtime_error, skypostal::error>::value, "an error is standard");
 static_assert(noexcept(std::declval<const skypostal::client &>().cancel()), "cancel throws nothing");
@@ -253,6 +255,56 @@ static void faults(const char *url)
     CHECK(error.kind() == skypostal::kind::cancelled);
 }
 
+static void many_updates(const char *url)
+{
+    const skypostal::client client(options_for(url));
+    skypostal::many run = client.update_many(2);
+    skypostal::outcome row;
+    int put = 0, good = 0, bad = 0;
+
+    check_about = "many";
+    CHECK_INT(row.index(), -1);
+    CHECK(row && !row.info().raw());
+    do {
+        for (; put < 10 && run.room() > 0; put++)
+            CHECK(run.put(customer().customer_gender(put == 3 ? "X" : "M")));
+        if (row && row.index() >= 0) {
+            good++;
+            CHECK_STRING(row.info().customer_gender(), "M");
+            CHECK(row.error().kind() == skypostal::kind::ok);
+        } else if (row.index() >= 0) {
+            bad++;
+            CHECK_INT(row.index(), 3);
+            check_error(row.error(), skypostal::kind::invalid_field, skypostal::delivery::not_sent, 0);
+            CHECK(!row.info().raw());
+        }
+    } while (run.next(row));
+    CHECK_INT(good, 9);
+    CHECK_INT(bad, 1);
+    CHECK_INT(row.index(), -1);
+
+    check_about = "many that stop";
+    const skypostal::client nowhere(options_for("http://127.0.0.1:9"));
+    skypostal::many stopped = nowhere.update_many(1, 1000);
+    for (put = 0; put < 10; put++)
+        CHECK(stopped.put(customer()));
+    for (put = 0; put < 10; put++) {
+        CHECK(stopped.next(row));
+        check_error(row.error(), skypostal::kind::connect, skypostal::delivery::not_sent, 1);
+    }
+    CHECK(!stopped.put(customer()));
+    CHECK(thrown([&] { stopped.next(row); }).kind() == skypostal::kind::connect);
+    CHECK_STRING(thrown([&] { client.update_many(101); }).field(), "concurrency");
+    CHECK_STRING(thrown([&] { client.update_many(1, -1); }).field(), "rate");
+
+    check_about = "many that moved";
+    skypostal::many moved(std::move(run));
+    CHECK(moved.put(customer()) && moved.next(row) && row.index() == 10);
+    CHECK(run.get() == nullptr && run.room() == 0 && moved.get() != nullptr);
+    CHECK(thrown([&] { run.put(customer()); }).kind() == skypostal::kind::misuse);
+    CHECK(thrown([&] { run.next(row); }).kind() == skypostal::kind::misuse);
+}
+
 static void moves(const char *url)
 {
     skypostal::options options = options_for(url);
@@ -330,6 +382,7 @@ int main(int argc, char **argv)
         every_option();
         refusals(argv[1]);
         faults(argv[2]);
+        many_updates(argv[1]);
         moves(argv[1]);
         exceptions(argv[1]);
     }).join();

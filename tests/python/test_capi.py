@@ -116,7 +116,7 @@ def test_a_debug_build_tells_misuse_on_the_standard_error(
     program = str(debug_c_library.compile(ROOT / "tests" / "c" / "misuse.c", *FLAGS))
     for handles in ["live", "stale"]:
         errors = finished([program, handles], patient).stderr
-        for name in ["options", "client", "update", "info", "error"]:
+        for name in ["options", "client", "update", "info", "error", "many"]:
             assert f"skypostal: {name} was freed, or is a handle of another type\n" in errors
         assert "NULL" not in errors  # as freeing it is no misuse
 
@@ -151,12 +151,16 @@ def test_the_hosts_signals_threads_and_locale_are_left_alone(run: Run) -> None:
     run("signals")
 
 
+def test_runs_of_many_updates_give_each_row_its_outcome_and_stop_as_they_should(run: Run) -> None:
+    run("many")
+
+
 def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:
     run("version")
 
 
 # Each with its argument, if it takes one.
-MEMCHECKED = ["golden", "errors", "fields", "options", "version", "misuse live"]
+MEMCHECKED = ["golden", "errors", "fields", "options", "version", "misuse live", "many"]
 
 
 @pytest.mark.memcheck
@@ -247,7 +251,7 @@ def test_ownership_units_and_statuses_are_said_where_they_matter() -> None:
         if returned.startswith("const char *"):
             assert "Borrowed" in comment or "Static" in comment, name
             assert "NULL" in comment, name
-        elif "*" in returned or name == "skypostal_client_new":
+        elif "*" in returned or name in ("skypostal_client_new", "skypostal_client_update_many"):
             assert "ours" in comment and "_free`" in comment, name
         if name.endswith("_ms"):
             assert "milliseconds" in comment, name
@@ -257,6 +261,6 @@ def test_ownership_units_and_statuses_are_said_where_they_matter() -> None:
         if setter or name in ("skypostal_client_new", "skypostal_client_cancel"):
             statuses = items[setter[1]] if setter else comment
             assert "SKYPOSTAL_OK" in statuses and "SKYPOSTAL_MISUSE" in statuses, name
-    for handle in ("options", "client", "update", "personal_info", "error"):
+    for handle in ("options", "client", "update", "personal_info", "error", "many"):
         comment = items[f"skypostal_{handle}"]
         assert f"skypostal_{handle}_free`" in comment and "thread" in comment, handle
