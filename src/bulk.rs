@@ -315,8 +315,12 @@ impl Run {
             let outcome = engine::without_panic(row).await;
             let attempts = progress.attempts();
             self.tell(|state| {
-                state.judge(&outcome, self.max_connect_failures);
+                let stop = state.judge(&outcome, self.max_connect_failures);
                 state.end(index, outcome, attempts);
+                // The rows that are not tried are told of after the one that is why.
+                if let Some(why) = stop {
+                    state.stop(why);
+                }
             });
         }
     }
@@ -367,26 +371,25 @@ impl State {
         self.news.push_back(News::Outcome(Outcome { index, result, attempts }));
     }
 
-    /// What a row's outcome means for those after it.
-    fn judge(&mut self, outcome: &Result<PersonalInfo, Error>, max_connect_failures: u32) {
-        let Err(error) = outcome else {
-            self.connect_failures = 0;
-            return;
-        };
-        match error.kind() {
+    /// Why no more rows are to be begun after one with this outcome, if so.
+    fn judge(
+        &mut self,
+        outcome: &Result<PersonalInfo, Error>,
+        max_connect_failures: u32,
+    ) -> Option<Error> {
+        let unconnected = match outcome {
             // Of one row, or of all.
-            Kind::Cancelled => self.stop(cancelled()),
-            Kind::Configuration => self.stop(error.clone()),
-            _ if error.delivery() != Delivery::NotSent => self.connect_failures = 0,
-            _ if error.attempts() == 0 => {}
+            Err(error) if error.kind() == Kind::Cancelled => return Some(cancelled()),
+            Err(error) if error.kind() == Kind::Configuration => return Some(error.clone()),
+            Err(error) if error.delivery() == Delivery::NotSent => error,
             _ => {
-                self.connect_failures += 1;
-                if self.connect_failures >= max_connect_failures {
-                    let rows = self.connect_failures;
-                    self.stop(error.ending_run(rows));
-                }
+                self.connect_failures = 0;
+                return None;
             }
-        }
+        };
+        self.connect_failures += u32::from(unconnected.attempts() > 0);
+        let rows = self.connect_failures;
+        (rows >= max_connect_failures).then(|| unconnected.ending_run(rows))
     }
 
     /// Begins no more rows. Those that wait end as not tried.
