@@ -155,6 +155,10 @@ def test_runs_of_many_updates_give_each_row_its_outcome_and_stop_as_they_should(
     run("many")
 
 
+def test_a_run_is_nobodys_in_a_forked_child_which_may_begin_another(run: Run) -> None:
+    run("many", "fork")
+
+
 def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:
     run("version")
 
