@@ -64,14 +64,16 @@
  *   the first bad one even if every status was ignored.
  * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms, NULL for texts.
  * - Threads: a client may be used by many threads at once. Options, updates and runs belong to one
- *   thread at a time. Answers and errors never change, and any thread may read them. A thread in a call must
- *   not be ended by pthread_cancel, nor left by longjmp; skypostal_client_cancel ends the call.
+ *   thread at a time. Answers and errors never change, and any thread may read them. A thread in a
+ *   call must not be ended by pthread_cancel, nor left by longjmp; skypostal_client_cancel ends the
+ *   call.
  * - Fork: a client made before a fork works in the parent and in the child.
  * - Signals: no function may be called by a signal handler. SIGPIPE is blocked on the calling
  *   thread for the length of a call; one that comes from elsewhere meanwhile is taken for the
  *   call's own. A signal that is handled does not end a call; skypostal_client_cancel does.
  * - The library starts no thread but for the look-up of a host's name, and one for all runs of many
- *   updates; it installs no signal handler, and changes no locale and no environment. Running out of memory ends the process.
+ *   updates; it installs no signal handler, and changes no locale and no environment. Running out of
+ *   memory ends the process.
  *
  * C++11 and later has skypostal.hpp over this header.
  *
