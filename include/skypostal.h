@@ -72,8 +72,8 @@
  *   thread for the length of a call; one that comes from elsewhere meanwhile is taken for the
  *   call's own. A signal that is handled does not end a call; skypostal_client_cancel does.
  * - The library starts no thread but for the look-up of a host's name, and one for all runs of many
- *   updates; it installs no signal handler, and changes no locale and no environment. Running out of
- *   memory ends the process.
+ *   updates; it installs no signal handler, and changes no locale and no environment. Running out
+ *   of memory ends the process.
  *
  * C++11 and later has skypostal.hpp over this header.
  *
@@ -215,19 +215,21 @@ typedef struct skypostal_error skypostal_error;
  * `skypostal_client_update_many`, freed by `skypostal_many_free`. To be used by one thread at a
  * time, from its first row to its last outcome:
  *
- *     while (1) {
- *         while (more && skypostal_many_room(many) > 0) {
- *             more = read_row(file, update);
- *             if (more)
- *                 skypostal_many_put(many, update);
- *         }
- *         status = skypostal_many_next(many, &index, &info, &error);
- *         if (index < 0)
- *             break;
- *         report(index, status, info, error);
- *         skypostal_personal_info_free(info);
- *         skypostal_error_free(error);
+ * ```c
+ * while (1) {
+ *     while (more && skypostal_many_room(many) > 0) {
+ *         more = read_row(file, update);
+ *         if (more)
+ *             skypostal_many_put(many, update);
  *     }
+ *     status = skypostal_many_next(many, &index, &info, &error);
+ *     if (index < 0)
+ *         break;
+ *     report(index, status, info, error);
+ *     skypostal_personal_info_free(info);
+ *     skypostal_error_free(error);
+ * }
+ * ```
  *
  * The rows are sent by a thread of the library, which the first row of a process starts and which
  * blocks all signals. Each row has the client's timeout, from its first attempt on, and its

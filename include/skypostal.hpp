@@ -30,9 +30,9 @@
  *
  * - Header only: link the C library. Each class owns one C handle and each member calls the C
  *   function of its name; nothing else is added.
- * - options, client, update, many, outcome and personal_info can be moved, not copied. One that was moved from
- *   holds nothing: it may be destroyed and assigned to; any other use is an error of
- *   kind::misuse, or gives what is absent.
+ * - options, client, update, many, outcome and personal_info can be moved, not copied. One that
+ *   was moved from holds nothing: it may be destroyed and assigned to; any other use is an error
+ *   of kind::misuse, or gives what is absent.
  * - Setters return their object, so that they chain. A bad value does not throw: it is remembered
  *   until the same setter gets a good one, and told by the client's constructor or by
  *   update_personal_info, with its name.
@@ -572,8 +572,8 @@ public:
         skypostal_error *error = nullptr;
         const int status = skypostal_many_next(get(), &index, &info, &error);
         personal_info answer(info);
-        skypostal::error failure
-            = status == SKYPOSTAL_OK ? skypostal::error(skypostal::kind::ok) : skypostal::error(error);
+        skypostal::error failure = error == nullptr ? skypostal::error(skypostal::kind::ok)
+                                                    : skypostal::error(error);
         if (index < 0 && status != SKYPOSTAL_OK)
             throw failure;
         row = outcome(index, std::move(answer), std::move(failure));

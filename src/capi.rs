@@ -99,19 +99,21 @@ pub struct skypostal_update {
 /// `skypostal_client_update_many`, freed by `skypostal_many_free`. To be used by one thread at a
 /// time, from its first row to its last outcome:
 ///
-///     while (1) {
-///         while (more && skypostal_many_room(many) > 0) {
-///             more = read_row(file, update);
-///             if (more)
-///                 skypostal_many_put(many, update);
-///         }
-///         status = skypostal_many_next(many, &index, &info, &error);
-///         if (index < 0)
-///             break;
-///         report(index, status, info, error);
-///         skypostal_personal_info_free(info);
-///         skypostal_error_free(error);
+/// ```c
+/// while (1) {
+///     while (more && skypostal_many_room(many) > 0) {
+///         more = read_row(file, update);
+///         if (more)
+///             skypostal_many_put(many, update);
 ///     }
+///     status = skypostal_many_next(many, &index, &info, &error);
+///     if (index < 0)
+///         break;
+///     report(index, status, info, error);
+///     skypostal_personal_info_free(info);
+///     skypostal_error_free(error);
+/// }
+/// ```
 ///
 /// The rows are sent by a thread of the library, which the first row of a process starts and which
 /// blocks all signals. Each row has the client's timeout, from its first attempt on, and its
