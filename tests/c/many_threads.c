@@ -74,16 +74,6 @@ static void update_with(struct worker *worker, const skypostal_client *with, int
     skypostal_update_free(update);
 }
 
-/* A client of this thread's own, made and freed while others call. */
-static void live(struct worker *worker, int round)
-{
-    skypostal_client *own = new_client(NULL);
-    update_with(worker, own, round);
-    update_many_with(worker, own);
-    CHECK_INT(skypostal_client_cancel(own), SKYPOSTAL_OK);
-    skypostal_client_free(own);
-}
-
 /* A run of this thread's own, of a client that is cancelled meanwhile. */
 static void update_many_with(struct worker *worker, const skypostal_client *with)
 {
@@ -123,6 +113,16 @@ static void update_many_with(struct worker *worker, const skypostal_client *with
     CHECK(put == RUN_ROWS || with == client);
     skypostal_many_free(many);
     skypostal_update_free(update);
+}
+
+/* A client of this thread's own, made and freed while others call. */
+static void live(struct worker *worker, int round)
+{
+    skypostal_client *own = new_client(NULL);
+    update_with(worker, own, round);
+    update_many_with(worker, own);
+    CHECK_INT(skypostal_client_cancel(own), SKYPOSTAL_OK);
+    skypostal_client_free(own);
 }
 
 /* Each kind of error, with its texts. */
