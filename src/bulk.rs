@@ -128,6 +128,10 @@ struct State {
     /// Rows that have none yet.
     unfinished: usize,
     connect_failures: u32,
+    /// Whether somebody waits for news.
+    awaited: bool,
+    /// Whether he will be told when the tasks that are ready have had their turn.
+    to_be_told: bool,
     /// Why no more rows are begun.
     stopped: Option<Error>,
 }
@@ -250,7 +254,12 @@ impl Many {
 
     fn wait_while(&self, longest: Duration, wait: impl Fn(&State) -> bool) -> bool {
         let Some(run) = self.here() else { return true };
-        let state = run.heard.wait_timeout_while(run.lock(), longest, |state| wait(state));
+        let still = |state: &mut State| {
+            let still = wait(state);
+            state.awaited |= still;
+            still
+        };
+        let state = run.heard.wait_timeout_while(run.lock(), longest, still);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
         !wait(&state)
     }
@@ -348,11 +357,23 @@ impl Run {
         self.stop.notify_waiters();
     }
 
-    /// Changes the state on the engine's thread, and says that there is news.
-    fn tell(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.lock());
-        self.heard.notify_all();
-        self.wake.iter().for_each(|wake| wake());
+    /// Changes the state on the engine's thread, and says that there is news: once for all rows that
+    /// end together, as to wake a thread takes long.
+    fn tell(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        if !mem::replace(&mut state.to_be_told, true) {
+            let run = self.clone();
+            tokio::spawn(async move {
+                let mut state = run.lock();
+                state.to_be_told = false;
+                if mem::take(&mut state.awaited) {
+                    run.heard.notify_all();
+                }
+                drop(state);
+                run.wake.iter().for_each(|wake| wake());
+            });
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
