@@ -3,8 +3,8 @@
     make instructions       writes tests/instructions.json, which test_instructions.py compares with
     make instructions-parts prints what part of a call from C takes how many
 
-valgrind's callgrind counts. What comes before and after the calls cancels out, because a count is the
-difference between two runs of one program that differ in how many calls they make.
+valgrind's callgrind counts. What comes before and after the calls cancels out, because a count is
+the difference between two runs of one program that differ in how many calls they make.
 """
 
 from __future__ import annotations
@@ -141,7 +141,6 @@ PARTS = [
     (r"/(hyper|hyper-\w+|httparse|http|http-\w+|want|atomic-waker)-\d", "HTTP (hyper, http)"),
     (r"/(tokio|mio|futures-\w+)-\d", "the event loop (tokio, mio)"),
     (r"/(chrono)-\d", "the calendar (chrono)"),
-    (r"library/(core|alloc|std)/", "Rust's own library, in all of these"),
     (r"malloc/", "memory, taken and given back (malloc)"),
     (r"mem(move|cpy|cmp|set|chr)", "memory, copied (memcpy)"),
 ]
@@ -161,7 +160,10 @@ def parts(program: Path) -> dict[str, int]:
 
 
 def by_part(out: Path) -> Counter[str]:
-    """Sums the costs of each line by where the line stands."""
+    """Sums the costs of each line by where the line stands.
+
+    A line of Rust's own library counts for the one of other code that it was compiled behind.
+    """
     files: dict[str, str] = {}
     cost: Counter[str] = Counter()
     here, called = "", False
@@ -169,14 +171,15 @@ def by_part(out: Path) -> Counter[str]:
         if file := re.match(r"(c?)f([lie])=\((\d+)\)(?: (.*))?", line):
             if file[4] is not None:
                 files[file[3]] = file[4]
-            if not file[1]:
-                here = files[file[3]]
+            of_rust = re.search("library/(core|alloc|std)/", files[file[3]])
+            if not file[1] and not (of_rust and file[2] in "ie"):
+                here = "Rust's own library" if of_rust else files[file[3]]
         elif line.startswith("calls="):
             called = True  # The next line says what the call took, which stands elsewhere too.
         elif spent := re.fullmatch(r"[\d+*-]\S* (\d+)", line):
             if not called:
                 part = (part for pattern, part in PARTS if re.search(pattern, here))
-                cost[next(part, "the rest")] += int(spent[1])
+                cost[next(part, here if here.startswith("Rust") else "the rest")] += int(spent[1])
             called = False
     return cost
 

@@ -8,8 +8,8 @@ import instructions
 import pytest
 from conftest import ROOT, CLibrary
 
-# Another compiler, C library or Python moves a count by some percent; a second reading of the answer
-# or another parse of the URL moves it by more. Two runs on one machine differ by 1 %.
+# Another compiler, C library or Python moves a count by some percent; a second reading of the
+# answer or another parse of the URL moves it by more. Two runs on one machine differ by 1 %.
 TOLERANCE = 0.10
 
 
