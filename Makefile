@@ -11,6 +11,8 @@
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
 # make bench  this library beside its peers, for docs/benchmarks.md; needs benches/debian-packages.txt.
 #             A short run, which leaves docs/ alone: make bench ROUNDS=1 CALLS=200 LANGUAGES=Python,C
+# make instructions  counts the instructions of a call anew, for the test that compares with them
+# make instructions-parts  what part of a call from C takes how many
 # make header write include/skypostal.h anew from src/capi.rs
 # make c-library  the C library, into build
 # make install    the C library and all that belongs to it, below PREFIX; staged below DESTDIR
@@ -40,7 +42,7 @@ SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
 .PHONY: demo test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
-	bench header clean tools test-tools c-library install uninstall
+	bench instructions instructions-parts header clean tools test-tools c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -123,6 +125,17 @@ $(BENCH)/rust/built: $(SOURCES) benches/rust/Cargo.toml benches/rust/Cargo.lock 
 	$(CARGO) build --locked --release --manifest-path benches/rust/Cargo.toml --target-dir $(@D)
 	@touch $@
 
+instructions: $(VENV)/tests build/calls
+	$(VENV)/bin/python tests/python/instructions.py write build/calls
+
+# With the lines of the source in the library, and in a folder of its own.
+PARTS := target/parts/release
+instructions-parts: $(VENV)/tests build/calls
+	CARGO_PROFILE_RELEASE_DEBUG=line-tables-only $(CARGO) rustc --locked --release \
+		--target-dir target/parts --lib --features capi --crate-type cdylib
+	ln -sf $(SO) $(PARTS)/$(SONAME)
+	LD_LIBRARY_PATH=$(PARTS) $(VENV)/bin/python tests/python/instructions.py parts build/calls
+
 header:
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header
 
@@ -145,6 +158,10 @@ build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell fin
 	@ln -sf $(SO).$(VERSION) build/$(SONAME)
 	@ln -sf $(SO).$(VERSION) build/$(SO)
 	@strip --wildcard $(VALGRIND_KNOWS) -o $@ target/release/$(SO)
+
+build/calls: tests/c/calls.c include/skypostal.h build/$(SO).$(VERSION)
+	$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -Iinclude $< -o $@ -Lbuild -lskypostal -lpthread \
+		-Wl,--enable-new-dtags,-rpath,'$$ORIGIN'
 
 build/update: examples/update.c include/skypostal.h build/$(SO).$(VERSION)
 	$(CC) $(C_FLAGS) $< -o $@ -Lbuild -lskypostal -Wl,-rpath,'$$ORIGIN'

@@ -267,7 +267,11 @@ impl From<&Error> for ErrorTexts {
 
 fn c_text(text: Option<String>) -> Option<CString> {
     // A NUL inside would end the text early without a trace.
-    text.map(|text| CString::new(text.replace('\0', "\u{fffd}")).expect("no NUL is left"))
+    let without_nul = |text: String| match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}"),
+        false => text,
+    };
+    text.map(|text| CString::new(without_nul(text)).expect("no NUL is left"))
 }
 
 fn borrowed(text: &Option<CString>) -> *const c_char {

@@ -18,7 +18,6 @@ use reqwest::header::{
 };
 use reqwest::{Url, redirect};
 use tokio::sync::futures::OwnedNotified;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::attempt::{Attempt, Progress, Tell};
@@ -277,14 +276,14 @@ impl Client {
         let timeout = self.check(timeout)?;
         let pool = self.pool.here();
         // Made here, it hears every cancel from here on.
-        let cancelled = self.cancelled();
-        let lane = self.lane(pool, Driver::Caller)?;
+        let cancelled = pool.cancel.notified();
+        let mut lane = self.lane(pool, Driver::Caller)?;
         progress.enter(&lane);
-        let outcome = lane.run(pause, async |http| {
-            let deadline = Instant::now() + timeout;
-            unless(timeout_at(deadline, work(http, deadline, progress)), cancelled).await
+        let deadline = Instant::now() + timeout;
+        let outcome = lane.run(deadline, pause, async |http| {
+            unless(work(http, deadline, progress), cancelled).await
         });
-        let outcome = outcome.flatten();
+        let outcome = outcome.and_then(Result::transpose);
         if let Some(Ok(_)) = &outcome {
             self.keep(lane, pool, Driver::Caller, progress);
         }
@@ -549,8 +548,8 @@ impl fmt::Debug for Client {
 }
 
 /// The outcome of a call that may have been broken off, by its deadline or by its caller.
-fn ended<T>(
-    outcome: Option<Result<Result<T, Error>, Elapsed>>,
+fn ended<T, Late>(
+    outcome: Option<Result<Result<T, Error>, Late>>,
     timeout: Duration,
     progress: &mut Progress<'_>,
 ) -> Result<T, Error> {

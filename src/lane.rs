@@ -9,16 +9,16 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::process;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::tls::Sessions;
 
@@ -33,8 +33,8 @@ pub(crate) const LOOKUP_THREADS: usize = 4;
 
 /// One event loop, one HTTP client, its connections.
 pub(crate) struct Lane {
-    /// Taken on drop only. On the engine's loop it has none of its own.
-    parts: Option<(reqwest::Client, Option<Runtime>)>,
+    /// Taken on drop only. On the engine's loop it has no loop of its own.
+    parts: Option<(reqwest::Client, Option<Loop>)>,
     process: u32,
     idle_since: Instant,
     /// Whether it served a call before, so that its connection may be an old one.
@@ -42,6 +42,19 @@ pub(crate) struct Lane {
     /// Set when a TLS handshake begins.
     pub(crate) handshaking: Arc<AtomicBool>,
 }
+
+/// The event loop of a lane, with the timer of its calls.
+struct Loop {
+    alarm: Alarm,
+    runtime: Runtime,
+}
+
+/// A timer that stays set from call to call: to set one anew takes a system call and a place in the
+/// loop's queue, and calls are over long before it goes off.
+struct Alarm(Pin<Box<Sleep>>);
+
+/// The time was over first.
+pub(crate) struct Late;
 
 /// Whose event loop drives a lane.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,8 +78,8 @@ impl Lane {
         handshaking: Arc<AtomicBool>,
         driver: Driver,
     ) -> Result<Self, String> {
-        let runtime = || {
-            tokio::runtime::Builder::new_current_thread()
+        let new_loop = || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_io()
                 .enable_time()
                 // Timers are looked at after every step, so that a flood of bytes cannot hold up
@@ -74,12 +87,17 @@ impl Lane {
                 .event_interval(1)
                 .max_blocking_threads(LOOKUP_THREADS)
                 .build()
-                .map_err(|e| e.to_string())
+                .map_err(|e| e.to_string())?;
+            let alarm = {
+                let _inside = runtime.enter();
+                Alarm(Box::pin(sleep(Duration::MAX)))
+            };
+            Ok::<_, String>(Loop { alarm, runtime })
         };
-        let runtime = (driver == Driver::Caller).then(runtime).transpose()?;
+        let own_loop = (driver == Driver::Caller).then(new_loop).transpose()?;
         let http = builder.build().map_err(|e| e.to_string())?;
         Ok(Lane {
-            parts: Some((http, runtime)),
+            parts: Some((http, own_loop)),
             process: process::id(),
             idle_since: Instant::now(),
             used: false,
@@ -87,51 +105,79 @@ impl Lane {
         })
     }
 
-    /// Drives `work` on this thread, with a pause every now and then; `None` if one ended the work.
+    /// Drives `work` on this thread until the deadline, with a pause every now and then; `None` if
+    /// one ended the work.
     pub(crate) fn run<T>(
-        &self,
+        &mut self,
+        deadline: Instant,
         pause: Option<Pause<'_>>,
         work: impl AsyncFnOnce(&reqwest::Client) -> T,
-    ) -> Option<T> {
-        let (_, runtime) = self.parts.as_ref().expect("taken on drop only");
-        let runtime = runtime.as_ref().expect("its caller drives it");
-        let mut work = pin!(async { work(self.http().await).await });
-        let Some(pause) = pause else { return Some(runtime.block_on(work)) };
+    ) -> Option<Result<T, Late>> {
+        let (http, own_loop) = self.parts.as_mut().expect("taken on drop only");
+        let Loop { alarm, runtime } = own_loop.as_mut().expect("its caller drives it");
+        let mut work = pin!(async { work(woken(http).await).await });
         loop {
+            let question = pause.as_ref().map(|_| Instant::now() + BETWEEN_QUESTIONS);
+            let question = question.filter(|question| *question < deadline);
             let slice = poll_fn(|context| match work.as_mut().poll(context) {
-                Poll::Pending if (pause.due)() => Poll::Ready(None),
-                poll => poll.map(Some),
+                Poll::Ready(output) => Poll::Ready(Some(Ok(output))),
+                Poll::Pending if pause.as_ref().is_some_and(|pause| (pause.due)()) => {
+                    Poll::Ready(None)
+                }
+                Poll::Pending => {
+                    let late = question.is_none().then_some(Err(Late));
+                    alarm.poll(context, question.unwrap_or(deadline)).map(|()| late)
+                }
             });
-            let slice = async { timeout(BETWEEN_QUESTIONS, slice).await.ok().flatten() };
-            match runtime.block_on(slice) {
-                Some(output) => return Some(output),
-                // Who pauses may also fork, and the child must leave this lane alone.
-                None if !(pause.go_on)() || self.process != process::id() => return None,
-                None => {}
+            let ended = runtime.block_on(slice);
+            let Some(pause) = pause.as_ref().filter(|_| ended.is_none()) else { return ended };
+            // Who pauses may also fork, and the child must leave this lane alone.
+            if !(pause.go_on)() || self.process != process::id() {
+                return None;
             }
         }
     }
 
-    /// The client, to be asked for within the event loop that drives it: what arrived while the
-    /// lane slept, such as the end of a connection, is noticed before anything is sent.
+    /// The client, to be asked for within the event loop that drives it.
     pub(crate) async fn http(&self) -> &reqwest::Client {
-        tokio::task::yield_now().await;
-        &self.parts.as_ref().expect("taken on drop only").0
+        woken(&self.parts.as_ref().expect("taken on drop only").0).await
+    }
+}
+
+/// The client, after what arrived while it slept, such as the end of a connection, was noticed.
+async fn woken(http: &reqwest::Client) -> &reqwest::Client {
+    tokio::task::yield_now().await;
+    http
+}
+
+impl Alarm {
+    /// Ready from `time` on. An earlier time, which another call left, does no harm.
+    fn poll(&mut self, context: &mut Context<'_>, time: Instant) -> Poll<()> {
+        if self.0.deadline() > time {
+            self.0.as_mut().reset(time);
+        }
+        while self.0.as_mut().poll(context).is_ready() {
+            if Instant::now() >= time {
+                return Poll::Ready(());
+            }
+            self.0.as_mut().reset(time);
+        }
+        Poll::Pending
     }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let Some((http, runtime)) = self.parts.take() else { return };
+        let Some((http, own_loop)) = self.parts.take() else { return };
         if self.process == process::id() {
             drop(http);
             // A name look-up that hangs must not be waited for.
-            if let Some(runtime) = runtime {
-                runtime.shutdown_background();
+            if let Some(own_loop) = own_loop {
+                own_loop.runtime.shutdown_background();
             }
         } else {
             // After a fork the sockets and the event queue are the parent's too: leave them alone.
-            mem::forget((http, runtime));
+            mem::forget((http, own_loop));
         }
     }
 }

@@ -3,7 +3,9 @@
 //! An update that the service accepted is never reported as failed because something it echoes
 //! looks odd: what cannot be read is absent here, and kept in [`PersonalInfo::raw`].
 
+use std::borrow::Cow;
 use std::fmt;
+use std::str;
 
 use chrono::NaiveDate;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -52,7 +54,7 @@ impl PersonalInfo {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(odd("it is empty"));
         }
-        let text = String::from_utf8_lossy(body);
+        let text = lossy(body);
         let items: Vec<&RawValue> = serde_json::from_str(&text)
             // The error's own words repeat what was sent.
             .map_err(|e| {
@@ -73,8 +75,8 @@ impl PersonalInfo {
 
     /// The members of [`PersonalInfo::raw`], each with its value as JSON.
     pub fn members(&self) -> impl Iterator<Item = (String, &str)> {
-        let Members(members) = serde_json::from_str(&self.raw).unwrap_or(Members(Vec::new()));
-        members.into_iter().map(|(name, value)| (name, value.get()))
+        let Members(members) = serde_json::from_str(&self.raw).unwrap_or_default();
+        members.into_iter().map(|(name, value)| (name.into_owned(), value.get()))
     }
 
     fn from_item(raw: &str) -> Result<Self, NotAccepted> {
@@ -88,7 +90,7 @@ impl PersonalInfo {
             _ => return Err(odd("_verify is neither true nor false")),
         };
         let error = members.get("error").unwrap_or("null");
-        let members_of_error = serde_json::from_str(error).unwrap_or(Members(Vec::new()));
+        let members_of_error = serde_json::from_str::<Members>(error).unwrap_or_default();
         // Some service's `error` may be the text itself.
         let description = members_of_error.text("error_description").or_else(|| text_lossy(error));
         let description = description.unwrap_or_default();
@@ -121,19 +123,27 @@ impl fmt::Debug for PersonalInfo {
 
 /// A JSON number, as it is written; the service takes numbers as strings, so one may come back.
 fn number(raw: &str) -> Option<String> {
-    let unquoted = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw);
+    let quoted = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+    let unquoted = quoted.unwrap_or(raw);
+    let is_json = |text| serde_json::from_str::<&RawValue>(text).is_ok_and(|it| it.get() == text);
     let is_number = unquoted.starts_with(|c: char| c == '-' || c.is_ascii_digit())
-        && serde_json::from_str::<&RawValue>(unquoted).is_ok_and(|read| read.get() == unquoted);
+        && quoted.is_none_or(is_json);
     is_number.then(|| unquoted.to_owned())
 }
 
 /// A JSON string, with U+FFFD for what is not Unicode, such as half of a surrogate pair.
 fn text_lossy(raw: &str) -> Option<String> {
-    serde_json::from_str(raw).ok().map(|Text(text)| text)
+    serde_json::from_str(raw).ok().map(|Text(text)| text.into_owned())
+}
+
+/// As [`String::from_utf8_lossy`], which is slow where there is nothing to replace.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The members of a JSON object, each value as it is written. The last of equal names counts.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+#[derive(Default)]
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     fn get(&self, name: &str) -> Option<&'a str> {
@@ -168,20 +178,24 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 /// A JSON string read as bytes, which alone lets a lone surrogate through.
-struct Text(String);
+struct Text<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Text;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
 
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
-                Ok(Text(String::from_utf8_lossy(bytes).into_owned()))
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Text<'de>, E> {
+                Ok(Text(lossy(bytes)))
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text<'de>, E> {
+                Ok(Text(lossy(bytes).into_owned().into()))
             }
         }
         json.deserialize_bytes(Bytes)

@@ -152,7 +152,8 @@ impl Field {
             let problem = format!("has a control character (character {}); remove it", at + 1);
             return Err(Error::invalid_field(self.name(), problem));
         }
-        let length = text.encode_utf16().count();
+        // A text has at least as many bytes.
+        let length = if text.len() > LONGEST_TEXT { text.encode_utf16().count() } else { 0 };
         if length > LONGEST_TEXT {
             let problem = format!("is {length} UTF-16 units long; at most {LONGEST_TEXT} fit");
             return Err(Error::invalid_field(self.name(), problem));
@@ -474,6 +475,9 @@ impl Formatter for EscapeNoncharacters {
             let c = u32::from(c);
             c & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&c)
         };
+        if fragment.is_ascii() {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut plain = 0;
         for (at, c) in fragment.char_indices().filter(|(_, c)| noncharacter(*c)) {
             writer.write_all(&fragment.as_bytes()[plain..at])?;

@@ -1,0 +1,197 @@
+"""Counts the instructions of one call, which do not depend on how busy a machine is.
+
+    make instructions       writes tests/instructions.json, which test_instructions.py compares with
+    make instructions-parts prints what part of a call from C takes how many
+
+valgrind's callgrind counts. What comes before and after the calls cancels out, because a count is
+the difference between two runs of one program that differ in how many calls they make.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import create_server, socket
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "tests" / "instructions.json"
+FEW, MANY = 50, 250
+
+ANSWER = json.dumps(
+    [
+        {
+            "_verify": True,
+            "cust_id": 51736835,
+            "customer_birth_date": "/Date(335505600000-0400)/",
+            "customer_first_name": "New Name",
+            "customer_gender": "M",
+            "customer_identity_number": "123456789",
+            "customer_last_name": "New Last",
+            "customer_tax_number": 0,
+            "error": {"error_description": "", "error_location": "", "system_error": False},
+        }
+    ],
+    indent=4,
+).encode()
+
+CALLS = """
+import sys, skypostal
+client = skypostal.Client()
+for _ in range(int(sys.argv[1])):
+    info = client.update_personal_info(
+        customer_box_id=811111, customer_key="a key", customer_first_name="New Name",
+        customer_last_name="New Last", customer_birth_date="1980-08-19", customer_gender="M",
+    )
+    assert info.cust_id == 51736835 and info.customer_birth_date.year == 1980
+"""
+ANSWERS = """
+import sys, skypostal
+for _ in range(int(sys.argv[1])):
+    skypostal.PersonalInfo._from_raw(sys.argv[2])
+"""
+READ = json.dumps(json.loads(ANSWER)[0])
+
+
+@contextmanager
+def server() -> Iterator[dict[str, str]]:
+    """Answers every request alike and in one piece; gives the environment that leads there."""
+
+    def serve(connection: socket) -> None:
+        head = [
+            "HTTP/1.1 200 OK",
+            f"Content-Length: {len(ANSWER)}",
+            "Content-Type: application/json",
+        ]
+        answer = "\r\n".join([*head, "", ""]).encode() + ANSWER
+        request = b""
+        while more := connection.recv(65536):
+            request += more
+            length = re.search(rb"(?si)content-length: (\d+).*?\r\n\r\n", request)
+            if length and len(request) >= length.end() + int(length[1]):
+                request = b""
+                connection.sendall(answer)
+
+    def accept() -> None:
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    listener = create_server(("127.0.0.1", 0))
+    threading.Thread(target=accept, daemon=True).start()
+    yield {
+        **os.environ,
+        "PYTHONHASHSEED": "0",
+        "SKYPOSTAL_BASE_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
+        "SKYPOSTAL_USER_CODE": "396",
+        "SKYPOSTAL_APP_KEY": "1656d700707ad9a77f737e5df3db088a",
+        "SKYPOSTAL_CUSTOMER_BOX_ID": "811111",
+        "SKYPOSTAL_CUSTOMER_KEY": "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=",
+    }
+
+
+def callgrind(command: list[str], environment: dict[str, str], out: str = "/dev/null") -> int:
+    """How many instructions a program takes."""
+    valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+    done = subprocess.run([*valgrind, *command], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    collected = re.search(r"Collected : (\d+)", done.stderr)
+    assert collected, done.stderr
+    return int(collected[1])
+
+
+def count(program: Path) -> dict[str, int]:
+    """The instructions of each thing that is watched, done once. `program` is tests/c/calls.c."""
+    python = [sys.executable, "-I", "-c"]
+    with server() as environment:
+
+        def each(*command: str) -> int:
+            at, rest = command.index("N"), list(command)
+            few, many = (
+                callgrind([*rest[:at], str(times), *rest[at + 1 :]], environment)
+                for times in (FEW, MANY)
+            )
+            return round((many - few) / (MANY - FEW))
+
+        return {
+            "a call from C": each(str(program), "N"),
+            "a call from Python": each(*python, CALLS, "N"),
+            "an answer, read": each(*python, ANSWERS, "N", READ),
+        }
+
+
+# Where the code of a line of the source comes from.
+OURS = f"^{re.escape(str(ROOT))}/src/"
+PARTS = [
+    (OURS + "capi", "the C face"),
+    (OURS + "update", "the request, checked and written"),
+    (OURS + "(personal_info|wcf_date)", "the answer, read"),
+    (OURS, "the rest of skypostal"),
+    (r"/(serde_json|serde_core|serde|itoa|zmij|ryu|memchr)-\d", "JSON (serde_json)"),
+    (r"/(url|idna|idna_adapter|percent-encoding|smallvec|utf8_iter)-\d", "the URL, parsed (url)"),
+    (r"/(reqwest|tower|tower-\w+)-\d", "reqwest and its layers"),
+    (r"/(hyper|hyper-\w+|httparse|http|http-\w+|want|atomic-waker)-\d", "HTTP (hyper, http)"),
+    (r"/(tokio|mio|futures-\w+)-\d", "the event loop (tokio, mio)"),
+    (r"/(chrono)-\d", "the calendar (chrono)"),
+    (r"malloc/", "memory, taken and given back (malloc)"),
+    (r"mem(move|cpy|cmp|set|chr)", "memory, copied (memcpy)"),
+]
+
+
+def parts(program: Path) -> dict[str, int]:
+    """The instructions of a call from C, by the part of the source; needs line tables."""
+    with server() as environment, tempfile.TemporaryDirectory() as folder:
+        costs = []
+        for times in (FEW, MANY):
+            out = f"{folder}/{times}"
+            callgrind([str(program), str(times)], environment, out)
+            costs.append(by_part(Path(out)))
+    few, many = costs
+    each = {part: round((many[part] - few[part]) / (MANY - FEW)) for part in many}
+    return dict(sorted(each.items(), key=lambda it: -it[1]))
+
+
+def by_part(out: Path) -> Counter[str]:
+    """Sums the costs of each line by where the line stands.
+
+    A line of Rust's own library counts for the one of other code that it was compiled behind.
+    """
+    files: dict[str, str] = {}
+    cost: Counter[str] = Counter()
+    here, called = "", False
+    for line in out.read_text(errors="replace").splitlines():
+        if file := re.match(r"(c?)f([lie])=\((\d+)\)(?: (.*))?", line):
+            if file[4] is not None:
+                files[file[3]] = file[4]
+            of_rust = re.search("library/(core|alloc|std)/", files[file[3]])
+            if not file[1] and not (of_rust and file[2] in "ie"):
+                here = "Rust's own library" if of_rust else files[file[3]]
+        elif line.startswith("calls="):
+            called = True  # The next line says what the call took, which stands elsewhere too.
+        elif spent := re.fullmatch(r"[\d+*-]\S* (\d+)", line):
+            if not called:
+                part = (part for pattern, part in PARTS if re.search(pattern, here))
+                cost[next(part, here if here.startswith("Rust") else "the rest")] += int(spent[1])
+            called = False
+    return cost
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "parts":
+        found = parts(Path(sys.argv[2]))
+        whole = sum(found.values())
+        print("| part | instructions | |\n|---|--:|--:|")
+        for part, instructions in found.items():
+            print(f"| {part} | {instructions:,} | {instructions / whole:.0%} |")
+        print(f"| all | {whole:,} | |")
+    else:
+        KEPT.write_text(json.dumps(count(Path(sys.argv[2])), indent=4) + "\n")
+        print(KEPT.read_text(), end="")
