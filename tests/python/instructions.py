@@ -19,29 +19,15 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import parse_headers
 from pathlib import Path
-from socket import create_server, socket
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "tests" / "instructions.json"
 FEW, MANY = 50, 250
 
-ANSWER = json.dumps(
-    [
-        {
-            "_verify": True,
-            "cust_id": 51736835,
-            "customer_birth_date": "/Date(335505600000-0400)/",
-            "customer_first_name": "New Name",
-            "customer_gender": "M",
-            "customer_identity_number": "123456789",
-            "customer_last_name": "New Last",
-            "customer_tax_number": 0,
-            "error": {"error_description": "", "error_location": "", "system_error": False},
-        }
-    ],
-    indent=4,
-).encode()
+ANSWER = (ROOT / "benches" / "answer.json").read_bytes()
 
 CALLS = """
 import sys, skypostal
@@ -61,36 +47,35 @@ for _ in range(int(sys.argv[1])):
 READ = json.dumps(json.loads(ANSWER)[0])
 
 
-@contextmanager
-def server() -> Iterator[dict[str, str]]:
-    """Answers every request alike and in one piece; gives the environment that leads there."""
+class Handler(StreamRequestHandler):
+    """Answers every request alike and in one piece."""
 
-    def serve(connection: socket) -> None:
+    def handle(self) -> None:
         head = [
             "HTTP/1.1 200 OK",
             f"Content-Length: {len(ANSWER)}",
             "Content-Type: application/json",
         ]
         answer = "\r\n".join([*head, "", ""]).encode() + ANSWER
-        request = b""
-        while more := connection.recv(65536):
-            request += more
-            length = re.search(rb"(?si)content-length: (\d+).*?\r\n\r\n", request)
-            if length and len(request) >= length.end() + int(length[1]):
-                request = b""
-                connection.sendall(answer)
+        while self.rfile.readline():
+            self.rfile.read(int(parse_headers(self.rfile)["content-length"]))
+            self.wfile.write(answer)
 
-    def accept() -> None:
-        while True:
-            connection, _ = listener.accept()
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
-    listener = create_server(("127.0.0.1", 0))
-    threading.Thread(target=accept, daemon=True).start()
-    yield {
+@contextmanager
+def server() -> Iterator[dict[str, str]]:
+    """A service on this machine; gives the environment that leads there."""
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        yield environment_of(service.server_address[1])
+        service.shutdown()
+
+
+def environment_of(port: int) -> dict[str, str]:
+    return {
         **os.environ,
         "PYTHONHASHSEED": "0",
-        "SKYPOSTAL_BASE_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
+        "SKYPOSTAL_BASE_URL": f"http://127.0.0.1:{port}",
         "SKYPOSTAL_USER_CODE": "396",
         "SKYPOSTAL_APP_KEY": "1656d700707ad9a77f737e5df3db088a",
         "SKYPOSTAL_CUSTOMER_BOX_ID": "811111",
