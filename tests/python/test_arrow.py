@@ -414,7 +414,9 @@ def test_an_interrupt_has_the_report_so_far(
     assert time.monotonic() - began < 10
     report = rows(raised.value.report)  # type: ignore[attr-defined]
     assert [row["id"] for row in report] == customers["id"]
-    assert [row["delivery"] for row in report[:12]] == [None] * 10 + ["unknown"] * 2
+    # Of the two under way at a time, it is open which reaches the sandbox first.
+    deliveries = [row["delivery"] for row in report[:12]]
+    assert (deliveries.count(None), deliveries.count("unknown")) == (10, 2)
     assert {(row["delivery"], row["error"]) for row in report[12:]} == {("not_sent", "cancelled")}
 
 
