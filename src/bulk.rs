@@ -7,11 +7,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::iter::Fuse;
 use std::mem;
 use std::ops::RangeInclusive;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -161,7 +160,7 @@ impl Client {
         self: &Arc<Self>,
         options: &ManyOptions,
         observe: bool,
-        wake: Option<Box<dyn Fn() + Send + Sync>>,
+        wake: Option<Wake>,
     ) -> Result<Many, Error> {
         options.check()?;
         let run = Run {
@@ -320,7 +319,8 @@ impl Run {
             if self.observe {
                 self.client.observe(&mut progress, &tell, &request);
             }
-            let row = self.row(&request, &mut progress, stop.as_mut());
+            let (timeout, pace, stop) = (self.timeout, &self.pace, stop.as_mut());
+            let row = self.client.call_of_run(&request, timeout, pace, &mut progress, stop);
             let outcome = engine::without_panic(row).await;
             let attempts = progress.attempts();
             self.tell(|state| {
@@ -340,15 +340,6 @@ impl Run {
         let next = state.waiting.pop_front();
         state.workers -= usize::from(next.is_none());
         next
-    }
-
-    async fn row(
-        &self,
-        request: &Request,
-        progress: &mut Progress<'_>,
-        stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<PersonalInfo, Error> {
-        self.client.call_of_run(request, self.timeout, &self.pace, progress, stop).await
     }
 
     fn cancel(&self) {
