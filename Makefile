@@ -1,5 +1,6 @@
 # make demo   see one update happen, from Python and from C, against a local stand-in
 # make test   check everything
+# make develop  an editable install from an unoptimised build: a change of a .py file needs no build
 # make wheel  the Python wheel, in build/wheels
 # make docs   the documentation's site, in site
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
@@ -41,7 +42,7 @@ SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
+.PHONY: demo develop test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
 	bench instructions instructions-parts header clean tools test-tools c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
@@ -217,6 +218,12 @@ build/wheels/built: $(VENV)/bin/python $(SOURCES)
 $(VENV)/installed: build/wheels/built
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheels/*.whl
 	@touch $@
+
+develop: tools $(VENV)/bin/maturin
+	$(VENV)/bin/maturin develop --quiet --profile dev --features python
+
+$(VENV)/bin/maturin: | $(VENV)/bin/python
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 
 $(VENV)/tests: $(VENV)/installed tests/requirements.txt docs/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
