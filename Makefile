@@ -60,7 +60,7 @@ docs: $(VENV)/tests
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 soak: tools $(VENV)/installed
-	$(VENV)/bin/python tests/python/soak.py
+	$(VENV)/bin/python tests/support/soak.py
 
 memcheck: test-tools $(VENV)/tests
 	@command -v valgrind >/dev/null || $(call missing,valgrind)
@@ -70,7 +70,7 @@ test-toolchains: test-tools $(VENV)/tests
 	$(VENV)/bin/python -m pytest -m toolchains
 
 tsan: test-tools $(VENV)/tests
-	$(VENV)/bin/python -m pytest -m toolchains tests/python/test_threads.py
+	$(VENV)/bin/python -m pytest -m toolchains tests/c/test_thread_sanitizer.py
 
 test-native-tls: test-tools
 	$(PYTHON) -m venv build/native-tls
@@ -127,7 +127,7 @@ $(BENCH)/rust/built: $(SOURCES) benches/rust/Cargo.toml benches/rust/Cargo.lock 
 	@touch $@
 
 instructions: $(VENV)/tests build/calls
-	$(VENV)/bin/python tests/python/instructions.py write build/calls
+	$(VENV)/bin/python tests/support/instructions.py write build/calls
 
 # With the lines of the source in the library, and in a folder of its own.
 PARTS := target/parts/release
@@ -135,7 +135,7 @@ instructions-parts: $(VENV)/tests build/calls
 	CARGO_PROFILE_RELEASE_DEBUG=line-tables-only $(CARGO) rustc --locked --release \
 		--target-dir target/parts --lib --features capi --crate-type cdylib
 	ln -sf $(SO) $(PARTS)/$(SONAME)
-	LD_LIBRARY_PATH=$(PARTS) $(VENV)/bin/python tests/python/instructions.py parts build/calls
+	LD_LIBRARY_PATH=$(PARTS) $(VENV)/bin/python tests/support/instructions.py parts build/calls
 
 header:
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header

@@ -32,6 +32,7 @@ import report
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "benches"
+RESPONSE = ROOT / "tests" / "data" / "response.json"
 BUILD = ROOT / "build" / "bench"
 PATH = "/wcf-services/service-customer.svc/customer/customer-update-personal-info"
 PEERS_PY, BULK_PY = HERE / "python_peers.py", HERE / "python_bulk.py"
@@ -105,7 +106,7 @@ class Server:
             "FOLDER": BUILD,
             "HTTP": ports[0],
             "HTTPS": ports[1],
-            "ANSWER": (HERE / "answer.json").read_text(),
+            "ANSWER": RESPONSE.read_text(),
         }.items():
             text = text.replace(f"@{name}@", str(value))
         (BUILD / "nginx.conf").write_text(text)
@@ -138,7 +139,9 @@ class Server:
                 assert answers.readline() == b"HTTP/1.1 200 OK\r\n"
                 lines = list(iter(answers.readline, b"\r\n"))
                 (length,) = (int(line[15:]) for line in lines if b"Content-Length" in line)
-                assert answers.read(length) == (HERE / "answer.json").read_bytes()
+                assert (
+                    answers.read(length) == RESPONSE.read_bytes()
+                )
 
     def cpu_seconds(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -21,7 +21,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from project import ROOT
 
 import skypostal
 from skypostal import Client, ConfigurationError, PersonalInfo, ValidationError

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from code_blocks import CodeBlock, code_blocks
-from conftest import ROOT, environment_of
+from project import ROOT, environment_of
 
 import skypostal
 from skypostal import Client

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import FAULTS, KEY, KEYS, Fault
-from faultserver import GOOD_ID, FaultServer
+from fault_cases import FAULTS, KEY, KEYS, Fault
+from fault_server import GOOD_ID, FaultServer
+from project import ROOT, TESTS
 
 from skypostal import Client, SkyPostalError
 from skypostal.sandbox import APP_KEY, BOX_ID, USER_CODE
 
-ROOT = Path(__file__).resolve().parents[2]
 # Both ends of each key, which hold no character that is ever escaped but the last.
 SECRETS = [part.encode() for key in KEYS for part in (key[:12], key[-12:-1])]
 UPDATE: Any = {"customer_box_id": BOX_ID, "customer_key": KEY, "customer_first_name": "New Name"}
@@ -140,7 +140,7 @@ def faces(c_library: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     subprocess.run([*build, "--example", "fault_driver"], cwd=ROOT, check=True)
     rust = tmp_path_factory.mktemp("rust") / "fault_driver"
     shutil.copy(ROOT / "target" / "release" / "examples" / "fault_driver", rust)
-    c = c_library.compile(ROOT / "tests" / "c" / "fault_driver.c", "-std=c89")
+    c = c_library.compile(TESTS / "c" / "fault_driver.c", "-std=c89")
     return {"python": python, "c": driver(c), "rust": driver(rust)}
 
 

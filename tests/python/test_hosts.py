@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from code_blocks import code_blocks
-from conftest import ROOT
 from jupyter_client.manager import start_new_kernel
+from project import ROOT
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 

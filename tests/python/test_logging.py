@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from faultserver import GOOD, GOOD_BODY, FaultServer, Script, answer, close, hang, read, send
+from fault_server import GOOD, GOOD_BODY, FaultServer, Script, answer, close, hang, read, send
 
 import skypostal
 from skypostal import Attempt, Client

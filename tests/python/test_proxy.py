@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import pickle
-import socket
-import threading
 import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_tls import Server
+from proxy_server import LOGIN, PASSWORD, Proxy
 
 from skypostal import Client, ConfigurationError, ConnectError
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
@@ -22,57 +20,6 @@ UPDATE: Any = {
     "customer_box_id": BOX_ID,
     "customer_key": CUSTOMER_KEY,
 }
-
-PASSWORD = "pass-7fz"
-LOGIN = f"user:{PASSWORD}"
-
-
-class Proxy(Server):
-    """An HTTP proxy that tunnels and forwards; wants ``login`` if there is one."""
-
-    def __init__(self, login: str = "", dies: bool = False) -> None:
-        self.heads: list[bytes] = []
-        self.login = login
-        self.dies = dies
-        super().__init__(self.tunnel)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def tunnel(self, connection: socket.socket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += connection.recv(65536)
-        self.heads.append(head)
-        wanted = b"Basic " + base64.b64encode(self.login.encode())
-        if self.dies:
-            return
-        if self.login and wanted.lower() not in head.lower():
-            refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
-            connection.sendall(refusal)
-            return
-        if head.startswith(b"CONNECT "):
-            port = int(head.split(b" ")[1].rpartition(b":")[2])
-            upstream = socket.create_connection(("127.0.0.1", port))
-            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        else:
-            port = int(head.split(b"/")[2].rpartition(b":")[2])
-            upstream = socket.create_connection(("127.0.0.1", port))
-            method, target, rest = head.split(b" ", 2)
-            upstream.sendall(b" ".join([method, b"/" + target.split(b"/", 3)[3], rest]))
-        self.sockets.append(upstream)
-        threading.Thread(target=self.copy, args=(upstream, connection), daemon=True).start()
-        self.copy(connection, upstream)
-
-    @staticmethod
-    def copy(source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,50 +14,14 @@ from typing import Any, Callable
 
 import pytest
 import trustme
+from tls_server import SelfSigned, Serve, Server, accept_updates
 
 from skypostal import Client, ConfigurationError, ConnectError, SkyPostalError, TlsError
 
 # Set by `make test-native-tls`: the system's TLS tells less of a handshake that stalls, and looks
 # up certificates in a folder by their hashes.
 NATIVE = "TEST_NATIVE_TLS" in os.environ
-ANSWER = b'[{"_verify":true,"cust_id":51736835}]'
 UPDATE: Any = {"user_code": 396, "app_key": "k", "customer_box_id": 811111, "customer_key": "k"}
-
-Serve = Callable[[socket.socket], None]
-
-
-class Server:
-    """Gives each connection to ``serve`` in a thread of its own."""
-
-    def __init__(self, serve: Serve) -> None:
-        self.serve = serve
-        self.sockets: list[socket.socket] = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.sockets.append(connection)
-            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
-
-    def _run(self, connection: socket.socket) -> None:
-        try:
-            self.serve(connection)
-        except OSError:
-            pass  # the client has left, as it should when it does not trust the server
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for connection in self.sockets:
-            connection.close()
 
 
 @pytest.fixture
@@ -86,29 +49,13 @@ def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def answer(
-    certificate: trustme.LeafCert | SelfSigned, context: ssl.SSLContext | None = None
-) -> Serve:
-    """A server with this certificate that accepts every update."""
-    context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-
-    def serve(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as secure:
-            while secure.recv(65536):
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(ANSWER)}\r\n\r\n"
-                secure.sendall(head.encode() + ANSWER)
-
-    return serve
-
-
 def update(port: int, host: str = "localhost", scheme: str = "https", **options: Any) -> Any:
     with Client(base_url=f"{scheme}://{host}:{port}", **options) as client:
         return client.update_personal_info(**UPDATE)
 
 
 def test_a_ca_file_is_trusted(start: Any, ca: trustme.CA, ca_file: Path) -> None:
-    server = start(answer(ca.issue_cert("localhost", "127.0.0.1")))
+    server = start(accept_updates(ca.issue_cert("localhost", "127.0.0.1")))
     assert update(server.port, ca_file=ca_file).cust_id == 51736835
     assert update(server.port, "127.0.0.1", ca_file=str(ca_file)).cust_id == 51736835
 
@@ -121,14 +68,14 @@ def test_a_ca_file_adds_to_the_systems_roots(
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     for issuer in (ca, other):
-        server = start(answer(issuer.issue_cert("localhost")))
+        server = start(accept_updates(issuer.issue_cert("localhost")))
         assert update(server.port, ca_file=tmp_path / "other.pem").cust_id == 51736835
 
 
 def test_ssl_cert_file_and_ssl_cert_dir_replace_the_systems_roots(
     start: Any, ca: trustme.CA, ca_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = start(answer(ca.issue_cert("localhost")))
+    server = start(accept_updates(ca.issue_cert("localhost")))
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     assert update(server.port).cust_id == 51736835
@@ -147,7 +94,7 @@ def test_ssl_cert_file_and_ssl_cert_dir_replace_the_systems_roots(
 def test_requests_ca_bundle_adds_too_where_the_environment_is_trusted(
     start: Any, ca: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = start(answer(ca.issue_cert("localhost")))
+    server = start(accept_updates(ca.issue_cert("localhost")))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
     assert update(server.port).cust_id == 51736835
     with pytest.raises(TlsError):
@@ -155,15 +102,6 @@ def test_requests_ca_bundle_adds_too_where_the_environment_is_trusted(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such.pem")
     with pytest.raises(ConfigurationError, match="ca_file: /no/such.pem: No such file"):
         Client()
-
-
-class SelfSigned:
-    """A certificate that vouches for itself."""
-
-    def configure_cert(self, context: ssl.SSLContext) -> None:
-        ca = trustme.CA()
-        with ca.cert_pem.tempfile() as certificate, ca.private_key_pem.tempfile() as key:
-            context.load_cert_chain(certificate, key)
 
 
 def year(number: int) -> datetime.datetime:
@@ -193,7 +131,7 @@ def year(number: int) -> datetime.datetime:
 def test_a_bad_certificate_is_told_and_not_tried_again(
     start: Any, ca: trustme.CA, ca_file: Path, certificate: Any, trusted: bool, words: str
 ) -> None:
-    server = start(answer(certificate(ca)))
+    server = start(accept_updates(certificate(ca)))
     with pytest.raises(TlsError, match=words) as caught:
         update(server.port, ca_file=ca_file if trusted else None)
     assert (caught.value.delivery, caught.value.attempts) == ("not_sent", 1)
@@ -204,7 +142,7 @@ def test_a_server_that_is_too_old_is_told(start: Any, ca: trustme.CA, ca_file: P
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
-    server = start(answer(ca.issue_cert("localhost"), old))
+    server = start(accept_updates(ca.issue_cert("localhost"), old))
     with pytest.raises(TlsError, match="(?i)protocol ?version") as caught:
         update(server.port, ca_file=ca_file)
     assert (caught.value.delivery, caught.value.attempts) == ("not_sent", 3)
@@ -247,7 +185,7 @@ def test_a_refused_connection_is_no_tls_error() -> None:
 
 
 def test_plain_http_to_a_tls_port_ends_in_an_error(start: Any, ca: trustme.CA) -> None:
-    server = start(answer(ca.issue_cert("localhost")))
+    server = start(accept_updates(ca.issue_cert("localhost")))
     with pytest.raises(SkyPostalError) as caught:
         update(server.port, scheme="http", max_retries=0)
     assert caught.value.delivery == "unknown"

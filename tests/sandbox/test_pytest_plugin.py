@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from code_blocks import code_blocks
-from conftest import ROOT
+from project import ROOT
 
 import skypostal
 from skypostal import Client

@@ -6,7 +6,8 @@ import json
 
 import instructions
 import pytest
-from conftest import ROOT, CLibrary
+from c_library import CLibrary
+from project import TESTS
 
 # Another compiler, C library or Python moves a count by some percent; a second reading of the
 # answer or another parse of the URL moves it by more. Two runs on one machine differ by 1 %.
@@ -15,7 +16,7 @@ TOLERANCE = 0.10
 
 @pytest.mark.memcheck
 def test_nothing_takes_more_instructions_than_it_did(c_library: CLibrary) -> None:
-    source = ROOT / "tests" / "c" / "calls.c"
+    source = TESTS / "c" / "calls.c"
     program = c_library.compile(source, "-std=c99", "-D_POSIX_C_SOURCE=200809L")
     kept = json.loads(instructions.KEPT.read_text())
     seen = instructions.count(program)

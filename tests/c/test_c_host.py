@@ -7,18 +7,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, CLibrary, example_of
-from faultserver import FaultServer, close, read
+from c_library import FLAGS, CLibrary, example_of
+from fault_server import FaultServer, close, read
+from project import ROOT, TESTS
 
 from skypostal.sandbox import Sandbox
-
-FLAGS = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-Wstrict-prototypes")
 
 pytestmark = pytest.mark.usefixtures("for_programs")
 
 
 def run(library: CLibrary, mode: str) -> None:
-    program = library.compile(ROOT / "tests" / "c" / "host.c", *FLAGS)
+    program = library.compile(TESTS / "c" / "host.c", *FLAGS)
     done = subprocess.run([program, mode], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, environment_of
 from packaging.metadata import Metadata
+from project import ROOT, environment_of
 from trove_classifiers import classifiers
 
 import skypostal

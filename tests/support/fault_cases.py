@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from math import inf
 
-from faultserver import (
+from fault_server import (
     GOOD,
     GOOD_BODY,
     Script,

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, CLibrary, environment_of
-from test_capi import FLAGS
+from c_library import FLAGS, CLibrary
+from project import ROOT, TESTS, environment_of
 
 from skypostal.sandbox import Sandbox
 
-SOURCE = ROOT / "tests" / "c" / "many_threads.c"
+SOURCE = TESTS / "c" / "many_threads.c"
 TARGET = "x86_64-unknown-linux-gnu"
 
 

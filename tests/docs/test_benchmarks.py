@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import ROOT, make
+from project import ROOT, make
 
 DOCS = ROOT / "docs"
 

@@ -22,6 +22,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import documented
 import pytest
 
 from skypostal import Client
@@ -35,24 +36,9 @@ WHO = {
     "customer_box_id": BOX_ID,
     "customer_key": CUSTOMER_KEY,
 }
-DOCUMENTED_REQUEST = b"""{
-	"user_code":396,
-	"app_key":"1656d700707ad9a77f737e5df3db088a",
-    "customer_box_id": 811111,
-    "customer_key": "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=",
-	"customer_first_name":"New Name",\x20
-	"customer_last_name":"New Last",\x20
-	"customer_identity_number":null,\x20
-	"customer_tax_number":null,
-	"customer_birth_date":"1980-08-19",\x20
-	"customer_gender":"M"
-}"""
-DOCUMENTED_ANSWER = (
-    rb'[{"_verify":true,"cust_id":51736835,"customer_birth_date":"\/Date(335505600000-0400)\/",'
-    rb'"customer_first_name":"New Name","customer_gender":"M",'
-    rb'"customer_identity_number":"123456789","customer_last_name":"New Last",'
-    rb'"customer_tax_number":0,'
-    rb'"error":{"error_description":"","error_location":"","system_error":false}}]'
+# As the service writes it: without white space, and each slash with a backslash.
+DOCUMENTED_RESPONSE = (
+    json.dumps([documented.RESPONSE], separators=(",", ":")).replace("/", r"\/").encode()
 )
 
 
@@ -114,8 +100,8 @@ def read_all(connection: socket.socket) -> bytes:
 def test_the_documented_request_gets_the_documented_answer(sandbox: Sandbox) -> None:
     before = sandbox.customers[BOX_ID]
     assert (before["customer_first_name"], before["customer_gender"]) == ("Old Name", "F")
-    response, answer = send(sandbox, DOCUMENTED_REQUEST)
-    assert (response.status, answer) == (200, DOCUMENTED_ANSWER)
+    response, answer = send(sandbox, documented.REQUEST_BYTES)
+    assert (response.status, answer) == (200, DOCUMENTED_RESPONSE)
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     assert response.headers["Server"] == "skypostal-sandbox"
     assert response.headers["Connection"] is None
@@ -867,8 +853,8 @@ def test_tls_with_an_authority_of_its_own() -> None:
         for host in ("127.0.0.1", "localhost"):
             secure = http.client.HTTPSConnection(host, port, timeout=10, context=context)
             with contextlib.closing(secure) as connection:
-                connection.request("POST", PATH, DOCUMENTED_REQUEST, JSON)
-                assert connection.getresponse().read() == DOCUMENTED_ANSWER
+                connection.request("POST", PATH, documented.REQUEST_BYTES, JSON)
+                assert connection.getresponse().read() == DOCUMENTED_RESPONSE
                 connection.request("POST", PATH, b" " * 65_537, JSON)
                 assert connection.getresponse().status == 413
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -943,8 +929,8 @@ def test_the_command_serves_until_a_signal(
 ) -> None:
     args = ["--db", str(tmp_path / "db"), "--idle-timeout", "5", *["--quiet"][: int(quiet)]]
     with command(*args) as (process, url), contextlib.closing(connect(url)) as connection:
-        connection.request("POST", PATH, DOCUMENTED_REQUEST, JSON)
-        assert connection.getresponse().read() == DOCUMENTED_ANSWER
+        connection.request("POST", PATH, documented.REQUEST_BYTES, JSON)
+        assert connection.getresponse().read() == DOCUMENTED_RESPONSE
         process.send_signal(number)
         process.wait(timeout=10)
         assert process.stdout is not None and process.stderr is not None

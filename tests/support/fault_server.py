@@ -15,16 +15,14 @@ import threading
 from collections.abc import Sequence
 from typing import Callable
 
+from documented import RESPONSE_BYTES
+
 Step = Callable[["Connection"], None]
 Script = Sequence[Step]
 
 GOOD_ID = 51736835
-# The documented answer, with slashes as the service spells them.
-GOOD_BODY = rb"""[{"_verify":true,"cust_id":51736835,
-"customer_birth_date":"\/Date(335505600000-0400)\/","customer_first_name":"New Name",
-"customer_gender":"M","customer_identity_number":"123456789","customer_last_name":"New Last",
-"customer_tax_number":0,
-"error":{"error_description":"","error_location":"","system_error":false}}]"""
+# With slashes as the service writes them.
+GOOD_BODY = RESPONSE_BYTES.replace(b"/", rb"\/")
 
 
 class Connection:

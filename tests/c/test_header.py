@@ -11,7 +11,8 @@ from typing import Any
 
 import cffi  # type: ignore[import-untyped]
 import pytest
-from conftest import ROOT, CLibrary
+from c_library import CLibrary
+from project import ROOT
 
 from skypostal import Client
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox

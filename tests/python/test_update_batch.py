@@ -17,7 +17,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from conftest import environment_of
+from project import environment_of
 
 import skypostal
 from skypostal import Client

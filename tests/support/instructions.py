@@ -23,11 +23,12 @@ from http.client import parse_headers
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
-ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "tests" / "instructions.json"
+from project import ROOT, TESTS
+
+KEPT = TESTS / "instructions.json"
 FEW, MANY = 50, 250
 
-ANSWER = (ROOT / "benches" / "answer.json").read_bytes()
+ANSWER = (TESTS / "data" / "response.json").read_bytes()
 
 CALLS = """
 import sys, skypostal

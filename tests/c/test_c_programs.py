@@ -7,38 +7,16 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 
+import documented
 import pytest
-from conftest import ROOT, VALGRIND, CLibrary, environment_of
+from c_library import FLAGS, VALGRIND, CLibrary
+from project import ROOT, TESTS, environment_of
 
 from skypostal.sandbox import PATH, Sandbox
 
-FLAGS = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-Wstrict-prototypes")
 HEADER = ROOT / "include" / "skypostal.h"
 CODE = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
 DECLARED = set(re.findall(r"(skypostal_\w+)\(", CODE))
-# Printed by the service's documentation; what is null there is left out here.
-DOCUMENTED_REQUEST = {
-    "user_code": 396,
-    "app_key": "1656d700707ad9a77f737e5df3db088a",
-    "customer_box_id": 811111,
-    "customer_key": "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=",
-    "customer_first_name": "New Name",
-    "customer_last_name": "New Last",
-    "customer_birth_date": "1980-08-19",
-    "customer_gender": "M",
-}
-DOCUMENTED_ANSWER = {
-    "_verify": True,
-    "cust_id": 51736835,
-    "customer_birth_date": "/Date(335505600000-0400)/",
-    "customer_first_name": "New Name",
-    "customer_gender": "M",
-    "customer_identity_number": "123456789",
-    "customer_last_name": "New Last",
-    "customer_tax_number": 0,
-    "error": {"error_description": "", "error_location": "", "system_error": False},
-}
-
 # Runs a program against a sandbox and returns what it printed.
 Run = Callable[..., str]
 
@@ -61,7 +39,7 @@ def programs(c_library: CLibrary) -> Callable[[str], str]:
 
     def program(name: str) -> str:
         if name not in compiled:
-            source = ROOT / "tests" / "c" / f"{name}.c"
+            source = TESTS / "c" / f"{name}.c"
             compiled[name] = str(c_library.compile(source, *FLAGS))
         return compiled[name]
 
@@ -81,11 +59,11 @@ def run(programs: Callable[[str], str], patient: Sandbox) -> Run:
 
 
 def test_the_documented_update_is_sent_and_its_answer_read(run: Run, patient: Sandbox) -> None:
-    assert json.loads(run("golden")) == DOCUMENTED_ANSWER
+    assert json.loads(run("golden")) == documented.RESPONSE
     first, second = patient.requests
     assert (first.method, first.path) == ("POST", PATH)
     assert first.headers["content-type"] == first.headers["accept"] == "application/json"
-    assert json.loads(first.body) == DOCUMENTED_REQUEST
+    assert json.loads(first.body) == documented.REQUEST
     assert first.body == second.body
 
 
@@ -113,7 +91,7 @@ def test_misuse_is_a_status_and_not_a_crash(handles: str, run: Run) -> None:
 def test_a_debug_build_tells_misuse_on_the_standard_error(
     debug_c_library: CLibrary, patient: Sandbox
 ) -> None:
-    program = str(debug_c_library.compile(ROOT / "tests" / "c" / "misuse.c", *FLAGS))
+    program = str(debug_c_library.compile(TESTS / "c" / "misuse.c", *FLAGS))
     for handles in ["live", "stale"]:
         errors = finished([program, handles], patient).stderr
         for name in ["options", "client", "update", "info", "error", "many"]:
@@ -122,7 +100,7 @@ def test_a_debug_build_tells_misuse_on_the_standard_error(
 
 
 def test_every_function_that_takes_a_handle_is_misused() -> None:
-    used = set(re.findall(r"skypostal_\w+", (ROOT / "tests" / "c" / "misuse.c").read_text()))
+    used = set(re.findall(r"skypostal_\w+", (TESTS / "c" / "misuse.c").read_text()))
     without_handle = {"version", "version_number", "status_text", "options_new", "update_new"}
     assert {name.removeprefix("skypostal_") for name in DECLARED - used} <= without_handle
 
@@ -181,14 +159,14 @@ def test_no_memory_is_lost_or_misused(
 def test_a_debug_build_tells_stale_handles_without_a_look_at_them(
     handles: str, debug_c_library: CLibrary, sandbox: Sandbox
 ) -> None:
-    program = str(debug_c_library.compile(ROOT / "tests" / "c" / "misuse.c", *FLAGS))
+    program = str(debug_c_library.compile(TESTS / "c" / "misuse.c", *FLAGS))
     checked([*VALGRIND, program, handles], sandbox)
 
 
 def test_every_function_is_called_from_c_and_under_valgrind() -> None:
     names = {program.split()[0] for program in MEMCHECKED}
     files = ["support.h", *(f"{name}.c" for name in names)]
-    sources = [(ROOT / "tests" / "c" / file).read_text() for file in files]
+    sources = [(TESTS / "c" / file).read_text() for file in files]
     code = re.sub(r"/\*.*?\*/", "", "".join(sources), flags=re.DOTALL)
     assert DECLARED - set(re.findall(r"skypostal_\w+", code)) == set()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from code_blocks import code_blocks
-from conftest import ROOT
+from project import ROOT
 
 from skypostal.sandbox import APP_KEY, CUSTOMER_KEY, USER_CODE, Sandbox
 

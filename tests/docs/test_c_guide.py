@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from c_library import CLibrary
 from code_blocks import CodeBlock, code_blocks
-from conftest import ROOT, CLibrary
+from project import ROOT
 
 from skypostal.sandbox import CUSTOMER_KEY
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, VALGRIND, CLibrary
-from faultserver import Connection, FaultServer
+from c_library import VALGRIND, CLibrary
+from fault_server import Connection, FaultServer
+from project import ROOT, TESTS
 
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
 
-REPORT = ROOT / "tests" / "c" / "legacy_report.txt"
+REPORT = TESTS / "c" / "legacy_report.txt"
 # Boxes whose calls are answered by nobody, by a service that is not ready, and by one that is gone
 # afterwards.
 LOST, BUSY, LAST = 811112, 811113, 811114

@@ -25,11 +25,11 @@ from typing import Any, Callable
 import pyarrow as pa
 import pytest
 from code_blocks import code_blocks
-from conftest import ROOT
-from faults import LOST, status
-from faultserver import GOOD, FaultServer, Script, hang, read
+from command_line import COMMAND, Done, Terminal, assert_no_secret, environment, run, serving
+from fault_cases import LOST, status
+from fault_server import GOOD, FaultServer, Script, hang, read
+from project import ROOT
 from pyarrow import parquet
-from test_cli import COMMAND, Done, Terminal, assert_no_secret, environment, run, serving
 
 from skypostal._cli.bulk.journal import Journal
 from skypostal._cli.bulk.progress import Progress, State

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, VALGRIND, CLibrary, example_of
-from faultserver import FaultServer, Script, answer, close, hang, read, send
+from c_library import VALGRIND, CLibrary, example_of
+from fault_server import FaultServer, Script, answer, close, hang, read, send
+from project import ROOT, TESTS
 
 from skypostal.sandbox import Sandbox
 
 HEADER = ROOT / "include" / "skypostal.hpp"
-MEMBERS = ROOT / "tests" / "cpp" / "members.cpp"
+MEMBERS = TESTS / "cpp" / "members.cpp"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wold-style-cast"]
 SYSTEM_ERROR = (
     b'[{"_verify":false,"error":{"error_description":"down","error_location":"Db",'
@@ -98,7 +99,7 @@ def test_it_compiles_without_a_warning(compiler: str, standard: str) -> None:
     ours, others = "#include <skypostal.hpp>\n", "#include <string>\n#include <skypostal.h>\n"
     for includes in [ours + ours + others, others + ours]:
         assert compiles(compiler, standard, includes) == ""
-    code = MEMBERS.read_text().replace("../c/check.h", str(ROOT / "tests" / "c" / "check.h"))
+    code = MEMBERS.read_text().replace("../c/check.h", str(TESTS / "c" / "check.h"))
     assert compiles(compiler, standard, code) == ""
 
 

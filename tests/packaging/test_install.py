@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, CLibrary, make
+from c_library import CLibrary
+from project import ROOT, make
 
 README = (ROOT / "README.md").read_text()
 EXAMPLES = ["update.c", "update.cpp", "modern.cpp"]

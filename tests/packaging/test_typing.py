@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from project import ROOT
 
 GOOD = """# pyright: strict
 from __future__ import annotations
@@ -144,7 +144,7 @@ def test_the_package_and_the_examples_are_typed(version: str) -> None:
 
 
 def test_the_tests_are_typed() -> None:
-    done = mypy("mypy", "tests/python")
+    done = mypy("mypy", "tests")
     assert done.returncode == 0, done.stdout
 
 

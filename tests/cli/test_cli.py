@@ -2,126 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from conftest import ROOT
-from faults import BUSY, HALF, LOST, accepted, ok, status, with_head
-from faultserver import GOOD, FaultServer, Script, close, hang, pause_for, read, send
-from test_proxy import PASSWORD, Proxy
-from test_tls import Server
-from test_tls import answer as answer_by_tls
+from command_line import (
+    COMMAND,
+    Done,
+    Terminal,
+    at_terminal,
+    environment,
+    run,
+    serving,
+)
+from fault_cases import BUSY, HALF, LOST, accepted, ok, status, with_head
+from fault_server import GOOD, Script, close, hang, pause_for, read, send
+from project import ROOT
+from proxy_server import PASSWORD, Proxy
+from tls_server import Server, accept_updates
 
 from skypostal import __version__
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
-COMMAND = [sys.executable, "-m", "skypostal"]
 UPDATE = ("update", "--customer_box_id", str(BOX_ID))
 ONCE = (*UPDATE, "--max-retries", "0")
-KEYS = {
-    "SKYPOSTAL_USER_CODE": str(USER_CODE),
-    "SKYPOSTAL_APP_KEY": APP_KEY,
-    "SKYPOSTAL_CUSTOMER_KEY": CUSTOMER_KEY,
-}
 BEFORE = "The customer is as before"
 PERHAPS = "The customer may have been changed"
-
-Done = subprocess.CompletedProcess
-
-
-def environment(url: str, **changes: str | None) -> dict[str, str]:
-    given = {**os.environ, **KEYS, "SKYPOSTAL_BASE_URL": url, "COLUMNS": "80", **changes}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def run(
-    *arguments: str, url: str = "", stdin: str | None = None, **changes: str | None
-) -> Done[str]:
-    """Runs the command in pipes. No key may ever show."""
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(url, **changes),
-        **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=20,
-    )
-    assert_no_secret(done.stdout + done.stderr)
-    return done
-
-
-def assert_no_secret(output: str) -> None:
-    for secret in (APP_KEY, CUSTOMER_KEY, PASSWORD):
-        assert secret not in output
-    assert "Traceback" not in output
-
-
-class Terminal:
-    """A program at a terminal, of 80 columns unless its environment says otherwise."""
-
-    def __init__(self, *command: str, **environment: str) -> None:
-        self.seen = ""
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execvpe(command[0], command, environment)
-        size = struct.pack("HHHH", 24, int(environment.get("COLUMNS", 80)), 0, 0)
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
-
-    def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + 20
-        while text not in self.seen:
-            assert time.monotonic() < deadline and self._read(), self.seen
-
-    def type(self, text: str) -> None:
-        os.write(self.fd, text.encode())
-
-    def end(self) -> tuple[int, str]:
-        """The exit status, and all that was to be seen."""
-        deadline = time.monotonic() + 20
-        while self._read():
-            assert time.monotonic() < deadline, self.seen
-        os.close(self.fd)
-        code = os.WEXITSTATUS(os.waitpid(self.pid, 0)[1])
-        assert_no_secret(self.seen)
-        return code, self.seen
-
-    def _read(self) -> bool:
-        if not select.select([self.fd], [], [], 1)[0]:
-            return True
-        try:
-            data = os.read(self.fd, 65536)
-        except OSError:  # how Linux says that the program has ended
-            return False
-        self.seen += data.decode().replace("\r\n", "\n")
-        return bool(data)
-
-
-def at_terminal(*arguments: str, url: str, **changes: str | None) -> tuple[int, str]:
-    return Terminal(*COMMAND, *arguments, **environment(url, **changes)).end()
-
-
-@contextlib.contextmanager
-def serving(*scripts: Script, start: str = "listening") -> Iterator[FaultServer]:
-    with FaultServer(scripts, start) as server:
-        yield server
 
 
 # Updates
@@ -320,7 +237,7 @@ def test_4_without_a_network() -> None:
 
 
 def test_4_for_a_certificate_that_is_not_trusted() -> None:
-    server = Server(answer_by_tls(trustme.CA().issue_cert("localhost")))
+    server = Server(accept_updates(trustme.CA().issue_cert("localhost")))
     assert outcome_of(run(*UPDATE, url=f"https://localhost:{server.port}"))[:2] == (4, "tls")
     server.close()
 
@@ -714,7 +631,7 @@ def test_the_doctor_on_certificates(tmp_path: Path) -> None:
          {"REQUESTS_CA_BUNDLE": str(tmp_path / "ca.pem")}, "not valid yet", "set its clock"),
     ]  # fmt: skip
     for certificate, changes, text, hint in cases:
-        server = Server(answer_by_tls(certificate))
+        server = Server(accept_updates(certificate))
         diagnosis = doctor(url=f"https://localhost:{server.port}", **changes)
         assert_problem(diagnosis, "tls", text, hint)
         server.close()
@@ -731,7 +648,7 @@ def test_the_doctor_on_certificates(tmp_path: Path) -> None:
 def test_the_doctor_accepts_a_ca_file(tmp_path: Path) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    server = Server(answer_by_tls(ca.issue_cert("localhost")))
+    server = Server(accept_updates(ca.issue_cert("localhost")))
     _, checks = doctor("--ca-file", f"{tmp_path}/ca.pem", url=f"https://localhost:{server.port}")
     assert checks["tls"]["state"] == "ok" and f"{tmp_path}/ca.pem" in checks["tls"]["text"]
     server.close()

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, CLibrary
+from c_library import CLibrary
+from project import ROOT, TESTS
 
 HEADER = ROOT / "include" / "skypostal.h"
 CODE = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
@@ -47,7 +48,7 @@ def declared() -> set[str]:
 
 
 def test_the_abi_is_as_it_was_promised() -> None:
-    lines = (ROOT / "tests" / "c" / "abi.txt").read_text().splitlines()
+    lines = (TESTS / "c" / "abi.txt").read_text().splitlines()
     entries = [line.split(" ", 1) for line in lines if line and not line.startswith("#")]
     promised = [entry for _, entry in entries]
     assert len(promised) == len(set(promised))
@@ -118,7 +119,7 @@ def test_the_shared_library_is_as_small_as_the_readme_says(shared: Path) -> None
 @pytest.fixture(scope="module")
 def load(c_library: CLibrary) -> Path:
     program = c_library.folder / "load"
-    source = ROOT / "tests" / "c" / "load.c"
+    source = TESTS / "c" / "load.c"
     flags = ["-std=gnu99", "-Wall", "-Wextra", "-Werror", f"-I{HEADER.parent}"]
     subprocess.run(["cc", *flags, source, "-o", program, "-ldl", "-lpthread"], check=True)
     return program

@@ -1,0 +1,56 @@
+"""Fixtures that the tests share: short names for those of our own plugin, and the C library."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from c_library import CLibrary
+from project import environment_of
+
+from skypostal import Client
+from skypostal.sandbox import Sandbox
+
+# A shell ignores it for what runs in its background, and all that this starts would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no credentials of the machine reach a test."""
+    for name in list(os.environ):
+        if name.startswith(("SKYPOSTAL_", "REQUESTS_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def sandbox(skypostal_sandbox: Sandbox) -> Sandbox:
+    return skypostal_sandbox
+
+
+@pytest.fixture
+def client(skypostal_client: Client) -> Client:
+    return skypostal_client
+
+
+@pytest.fixture
+def environment(skypostal_environment: None) -> None:
+    """The sandbox in the variables that Python and C read."""
+
+
+@pytest.fixture
+def for_programs(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in the environment of the test, which all that it starts inherits."""
+    for name, value in environment_of(sandbox).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def c_library(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
+    return CLibrary(tmp_path_factory.mktemp("c"))
+
+
+@pytest.fixture(scope="session")
+def debug_c_library(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
+    return CLibrary(tmp_path_factory.mktemp("debug-c"), debug=True)
