@@ -154,7 +154,8 @@ extern "C" {
 
 /**
  * The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
- * with HTTP 200 too); see `skypostal_error_description`.
+ * with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
+ * may have made the change all the same: `skypostal_error_delivery` tells.
  */
 #define SKYPOSTAL_REFUSED 8
 
@@ -646,8 +647,9 @@ SKYPOSTAL_API int skypostal_error_kind(const skypostal_error *error);
 
 /**
  * Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `SKYPOSTAL_DELIVERY_REJECTED` or
- * `SKYPOSTAL_DELIVERY_UNKNOWN`; over several attempts what the most open one leaves. 0 for NULL or
- * a foreign handle.
+ * `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not answer this: over several attempts the
+ * greatest of the three stands, so that an update whose first attempt was lost is unknown even if
+ * the last one found no connection or was refused. 0 for NULL or a foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_delivery(const skypostal_error *error);
 
@@ -662,8 +664,8 @@ SKYPOSTAL_API int skypostal_error_attempts(const skypostal_error *error);
 SKYPOSTAL_API int skypostal_error_http_status(const skypostal_error *error);
 
 /**
- * 1 when the service called its refusal an error of its own system (documented as `system_error`),
- * else 0.
+ * 1 when the service called the error one of its own system (documented as `system_error`), else
+ * 0. Whether it made the change before that error is unknown.
  */
 SKYPOSTAL_API int skypostal_error_system_error(const skypostal_error *error);
 

@@ -197,7 +197,7 @@ public:
     /** What went wrong. what() says it on one line, without keys or personal data. */
     skypostal::kind kind() const noexcept { return kind_; }
 
-    /** Was the customer changed? */
+    /** Was the customer changed? The kind does not tell: an earlier attempt may have been lost. */
     skypostal::delivery delivery() const noexcept
     {
         return handle_ == nullptr
@@ -240,7 +240,7 @@ public:
         return detail::copy(skypostal_error_location(handle_.get()));
     }
 
-    /** Whether the service called its refusal an error of its own system. */
+    /** Whether the service called it an error of its own system; the change may have been made. */
     bool system_error() const noexcept { return skypostal_error_system_error(handle_.get()) == 1; }
 
     /** An excerpt of the answer, for kind::status and kind::response; it may hold personal data. */

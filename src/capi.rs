@@ -39,7 +39,8 @@ pub const SKYPOSTAL_TIMEOUT: c_int = 6;
 /// The HTTP status was not 2xx; see `skypostal_error_http_status` and `skypostal_error_body`.
 pub const SKYPOSTAL_STATUS: c_int = 7;
 /// The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
-/// with HTTP 200 too); see `skypostal_error_description`.
+/// with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
+/// may have made the change all the same: `skypostal_error_delivery` tells.
 pub const SKYPOSTAL_REFUSED: c_int = 8;
 /// A 2xx answer that is not in the documented form; see `skypostal_error_body`.
 pub const SKYPOSTAL_RESPONSE: c_int = 9;
@@ -505,7 +506,7 @@ pub extern "C" fn skypostal_status_text(status: c_int) -> *const c_char {
         SKYPOSTAL_LOST => c"the connection ended before a whole answer",
         SKYPOSTAL_TIMEOUT => c"the deadline passed",
         SKYPOSTAL_STATUS => c"the service answered an HTTP status that is not 2xx",
-        SKYPOSTAL_REFUSED => c"the service refused the update",
+        SKYPOSTAL_REFUSED => c"the service refused the update, or reported an error",
         SKYPOSTAL_RESPONSE => c"the answer is not in the documented form",
         SKYPOSTAL_CANCELLED => c"the call was cancelled",
         SKYPOSTAL_INTERNAL => c"an internal error of the library",
@@ -1095,8 +1096,9 @@ pub unsafe extern "C" fn skypostal_error_kind(error: *const skypostal_error) -> 
 }
 
 /// Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `SKYPOSTAL_DELIVERY_REJECTED` or
-/// `SKYPOSTAL_DELIVERY_UNKNOWN`; over several attempts what the most open one leaves. 0 for NULL or
-/// a foreign handle.
+/// `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not answer this: over several attempts the
+/// greatest of the three stands, so that an update whose first attempt was lost is unknown even if
+/// the last one found no connection or was refused. 0 for NULL or a foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_delivery(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(0, |error| error.delivery)
@@ -1114,8 +1116,8 @@ pub unsafe extern "C" fn skypostal_error_http_status(error: *const skypostal_err
     unsafe { get(error) }.map_or(0, |error| error.http_status)
 }
 
-/// 1 when the service called its refusal an error of its own system (documented as `system_error`),
-/// else 0.
+/// 1 when the service called the error one of its own system (documented as `system_error`), else
+/// 0. Whether it made the change before that error is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_system_error(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(0, |error| error.system_error)

@@ -475,11 +475,14 @@ impl Client {
         ending?;
         PersonalInfo::decode(&body).map_err(|answer| match answer {
             NotAccepted::Odd(problem) => Error::response(problem, shown()),
-            NotAccepted::Refused { description, location, system_error } => Error::refused(
-                excerpt_line(&description, &keys),
-                excerpt_line(&location, &keys),
-                system_error,
-            ),
+            NotAccepted::Refused { verified, description, location, system_error } => {
+                Error::refused(
+                    verified,
+                    excerpt_line(&description, &keys),
+                    excerpt_line(&location, &keys),
+                    system_error,
+                )
+            }
         })
     }
 
@@ -573,10 +576,11 @@ fn asks_for_a_password() -> Error {
     Error::new(Kind::Connect, Delivery::NotSent, message)
 }
 
-/// Whether a status says that the update was not made.
+/// Whether a status says that the update was not made. A 503 does not: a gateway sends it as well
+/// when its own connection to the service breaks after the request.
 fn delivery(status: u16) -> Delivery {
     match status {
-        300..=399 | 401 | 403 | 404 | 405 | 411 | 413 | 415 | 429 | 503 => Delivery::Rejected,
+        300..=399 | 401 | 403 | 404 | 405 | 411 | 413 | 415 | 429 => Delivery::Rejected,
         _ => Delivery::Unknown,
     }
 }

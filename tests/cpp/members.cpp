@@ -83,7 +83,8 @@ static void the_version_and_the_texts()
     CHECK_TEXT(skypostal::version(), SKYPOSTAL_VERSION);
     CHECK_INT(skypostal::version_number(), SKYPOSTAL_VERSION_NUMBER);
     CHECK(skypostal::version_is_sufficient());
-    CHECK_TEXT(skypostal::status_text(skypostal::kind::refused), "the service refused the update");
+    CHECK_TEXT(skypostal::status_text(skypostal::kind::refused),
+               "the service refused the update, or reported an error");
     CHECK_INT(static_cast<int>(skypostal::kind::misuse), SKYPOSTAL_MISUSE);
     CHECK_INT(static_cast<int>(skypostal::delivery::unknown), SKYPOSTAL_DELIVERY_UNKNOWN);
 }
@@ -220,7 +221,7 @@ static void faults(const char *url)
 
     check_about = "status";
     skypostal::error error = send(client, update);
-    check_error(error, skypostal::kind::status, skypostal::delivery::rejected, 1);
+    check_error(error, skypostal::kind::status, skypostal::delivery::unknown, 1);
     CHECK_INT(error.http_status().value(), 503);
     CHECK(error.retry_after() == std::chrono::milliseconds(7000));
     CHECK_STRING(error.body(), "busy");
@@ -232,7 +233,7 @@ static void faults(const char *url)
 
     check_about = "system error";
     error = send(client, update);
-    check_error(error, skypostal::kind::refused, skypostal::delivery::rejected, 1);
+    check_error(error, skypostal::kind::refused, skypostal::delivery::unknown, 1);
     CHECK(error.system_error());
 
     check_about = "lost";

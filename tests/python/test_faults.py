@@ -26,6 +26,7 @@ SECRETS = [part.encode() for key in KEYS for part in (key[:12], key[-12:-1])]
 UPDATE: Any = {"customer_box_id": BOX_ID, "customer_key": KEY, "customer_first_name": "New Name"}
 KINDS = {
     "ConnectError": "connect",
+    "TlsError": "tls",
     "ConnectionLostError": "lost",
     "RequestTimeoutError": "timeout",
     "StatusError": "status",
