@@ -135,9 +135,9 @@ static const char *birth_date(const char *record)
     return day;
 }
 
-/* Every field is set for every record, so that nothing of the one before is left. */
 static void fill(skypostal_update *update, const char *record)
 {
+    skypostal_update_clear(update); /* nothing of the record before is left */
     /* Bad values are remembered, and named by the call. */
     skypostal_update_set_customer_box_id(update, box_id(record));
     skypostal_update_set_customer_key(update, utf8(record, KEY));

@@ -62,6 +62,8 @@
  * - Setters copy their value and check it. NULL unsets a text. A bad value is reported at once and
  *   remembered until the same setter gets a good one: skypostal_client_new, or the update, names
  *   the first bad one even if every status was ignored.
+ * - An update keeps its fields from call to call: a loop over customers calls
+ *   skypostal_update_clear first for each, or makes a new update.
  * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms, NULL for texts.
  * - Threads: a client may be used by many threads at once. Options, updates and runs belong to one
  *   thread at a time. Answers and errors never change, and any thread may read them. A thread in a
@@ -219,6 +221,7 @@ typedef struct skypostal_error skypostal_error;
  * ```c
  * while (1) {
  *     while (more && skypostal_many_room(many) > 0) {
+ *         skypostal_update_clear(update);
  *         more = read_row(file, update);
  *         if (more)
  *             skypostal_many_put(many, update);
@@ -271,11 +274,15 @@ typedef struct skypostal_personal_info skypostal_personal_info;
  * Which customer to change, and what. Made by `skypostal_update_new`, freed by
  * `skypostal_update_free`. To be used by one thread at a time; may be changed and sent again.
  *
+ * An update keeps its fields from call to call. WARNING: a loop that uses one update for many
+ * customers must call `skypostal_update_clear` first for each of them. A field that it does not
+ * set for a customer would otherwise be sent with the value of the customer before.
+ *
  * What is not set is not sent, and keeps its value at the service (documented); one, some or all
  * fields may change in one call (documented). A setter checks its value and copies it. It returns
  * `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or `SKYPOSTAL_INVALID_FIELD` for a bad value, which is
  * remembered until the same setter gets a good one: the call that sends the update names the
- * first. NULL unsets a text; an integer can only be set anew.
+ * first. NULL unsets a text, `skypostal_update_unset` any field, `skypostal_update_clear` all.
  *
  * A text is UTF-8, not empty and not only white space, without control characters and of at most
  * 8192 UTF-16 units (observed: longer ones are refused); all other Unicode arrives unchanged.
@@ -512,6 +519,20 @@ SKYPOSTAL_API skypostal_update *skypostal_update_new(void);
  * Frees an update. NULL is ignored.
  */
 SKYPOSTAL_API void skypostal_update_free(skypostal_update *update);
+
+/**
+ * Unsets every field and forgets every bad value, so that the update is as new: nothing of the last
+ * customer is left for the next one. Texts that it held are wiped. NULL is ignored.
+ */
+SKYPOSTAL_API void skypostal_update_clear(skypostal_update *update);
+
+/**
+ * Unsets one field by its name, such as `"user_code"`, an integer too, and forgets a bad value of
+ * it. Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD` if no field has that name, which is
+ * remembered until `skypostal_update_clear`, as the field that was meant is still set;
+ * `SKYPOSTAL_MISUSE`.
+ */
+SKYPOSTAL_API int skypostal_update_unset(skypostal_update *update, const char *field);
 
 /**
  * The user code given by SkyPostal for one environment (documented), in place of the client's:

@@ -36,6 +36,8 @@
  * - Setters return their object, so that they chain. A bad value does not throw: it is remembered
  *   until the same setter gets a good one, and told by the client's constructor or by
  *   update_personal_info, with its name.
+ * - An update keeps its fields from call to call: a loop over customers calls clear() first for
+ *   each, or makes a new update.
  * - What may be absent is an optional. Texts are UTF-8, and copied.
  * - Threads are as in C: a client may be used by many threads at once, options, updates and runs
  *   belong to one thread at a time, errors and answers may be read by all.
@@ -368,10 +370,29 @@ private:
     detail::owned<skypostal_options> handle_;
 };
 
-/** Which customer to change, and what. What is not set is not sent, and keeps its value. */
+/**
+ * Which customer to change, and what. What is not set is not sent, and keeps its value.
+ *
+ * WARNING: a loop that uses one update for many customers must call clear() first for each of them.
+ * A field that it does not set for a customer would otherwise be sent with the value of the
+ * customer before.
+ */
 class update {
 public:
     update() : handle_(skypostal_update_new()) {}
+
+    /** Unsets every field and forgets every bad value, so that the update is as new. */
+    update &clear() noexcept
+    {
+        skypostal_update_clear(get());
+        return *this;
+    }
+
+    /** Unsets one field by its name, such as "user_code", an integer too. */
+    update &unset(const text &field)
+    {
+        return set(skypostal_update_unset(get(), field.c_str()));
+    }
 
     /** The user code given by SkyPostal, in place of the client's: positive. */
     update &user_code(std::int64_t value)
@@ -541,7 +562,7 @@ private:
  *     skypostal::many run = client.update_many();
  *     skypostal::outcome row;
  *     do {
- *         while (run.room() > 0 && read_row(file, update))
+ *         while (run.room() > 0 && read_row(file, update.clear()))
  *             run.put(update);
  *     } while (run.next(row) && report(row));
  */

@@ -82,11 +82,15 @@ pub struct skypostal_client {
 /// Which customer to change, and what. Made by `skypostal_update_new`, freed by
 /// `skypostal_update_free`. To be used by one thread at a time; may be changed and sent again.
 ///
+/// An update keeps its fields from call to call. WARNING: a loop that uses one update for many
+/// customers must call `skypostal_update_clear` first for each of them. A field that it does not
+/// set for a customer would otherwise be sent with the value of the customer before.
+///
 /// What is not set is not sent, and keeps its value at the service (documented); one, some or all
 /// fields may change in one call (documented). A setter checks its value and copies it. It returns
 /// `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or `SKYPOSTAL_INVALID_FIELD` for a bad value, which is
 /// remembered until the same setter gets a good one: the call that sends the update names the
-/// first. NULL unsets a text; an integer can only be set anew.
+/// first. NULL unsets a text, `skypostal_update_unset` any field, `skypostal_update_clear` all.
 ///
 /// A text is UTF-8, not empty and not only white space, without control characters and of at most
 /// 8192 UTF-16 units (observed: longer ones are refused); all other Unicode arrives unchanged.
@@ -103,6 +107,7 @@ pub struct skypostal_update {
 /// ```c
 /// while (1) {
 ///     while (more && skypostal_many_room(many) > 0) {
+///         skypostal_update_clear(update);
 ///         more = read_row(file, update);
 ///         if (more)
 ///             skypostal_many_put(many, update);
@@ -902,6 +907,39 @@ pub extern "C" fn skypostal_update_new() -> *mut skypostal_update {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_free(update: *mut skypostal_update) {
     unsafe { free(update) }
+}
+
+/// Unsets every field and forgets every bad value, so that the update is as new: nothing of the last
+/// customer is left for the next one. Texts that it held are wiped. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_clear(update: *mut skypostal_update) {
+    let work = || {
+        if !update.is_null() {
+            unsafe { get_mut(update) }?.clear();
+        }
+        Ok(())
+    };
+    unsafe { attempt(ptr::null_mut(), work) };
+}
+
+/// Unsets one field by its name, such as `"user_code"`, an integer too, and forgets a bad value of
+/// it. Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD` if no field has that name, which is
+/// remembered until `skypostal_update_clear`, as the field that was meant is still set;
+/// `SKYPOSTAL_MISUSE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_unset(
+    update: *mut skypostal_update,
+    field: *const c_char,
+) -> c_int {
+    let work = || {
+        let update = unsafe { get_mut(update) }?;
+        if field.is_null() {
+            return Err(Failure::Misuse("field", "is NULL"));
+        }
+        let name = unsafe { CStr::from_ptr(field) }.to_string_lossy();
+        Ok(update.unset(&name)?)
+    };
+    unsafe { attempt(ptr::null_mut(), work) }
 }
 
 /// The user code given by SkyPostal for one environment (documented), in place of the client's:

@@ -140,6 +140,16 @@ static void an_update(const char *url)
     update.customer_gender("M").customer_gender(nullptr);
     CHECK_STRING(client.update_personal_info(update).customer_gender(), "F");
     CHECK_STRING(client.update_personal_info(customer().customer_gender("M")).customer_gender(), "M");
+
+    check_about = "clear and unset";
+    update.customer_gender("F").customer_birth_date("never").user_code(1).unset("user_code");
+    CHECK_STRING(send(client, update).field(), "customer_birth_date");
+    update.unset("customer_birth_date").unset("customer_gender");
+    CHECK_STRING(client.update_personal_info(update).customer_gender(), "M");
+    CHECK_STRING(send(client, update.unset("gender")).field(), "gender");
+    CHECK_STRING(send(client, update.clear()).field(), "customer_box_id");
+    update.customer_box_id(811111).customer_key(sandbox_key);
+    CHECK_STRING(client.update_personal_info(update).customer_gender(), "M");
 }
 
 // What a setter finds wrong is thrown by the call, until the setter gets a good value.
