@@ -162,7 +162,8 @@ extern "C" {
 #define SKYPOSTAL_REFUSED 8
 
 /**
- * A 2xx answer that is not in the documented form; see `skypostal_error_body`.
+ * A 2xx answer that is not in the documented form, or is compressed although no request accepts
+ * that; see `skypostal_error_body`.
  */
 #define SKYPOSTAL_RESPONSE 9
 

@@ -42,7 +42,8 @@ pub const SKYPOSTAL_STATUS: c_int = 7;
 /// with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
 /// may have made the change all the same: `skypostal_error_delivery` tells.
 pub const SKYPOSTAL_REFUSED: c_int = 8;
-/// A 2xx answer that is not in the documented form; see `skypostal_error_body`.
+/// A 2xx answer that is not in the documented form, or is compressed although no request accepts
+/// that; see `skypostal_error_body`.
 pub const SKYPOSTAL_RESPONSE: c_int = 9;
 /// The call was ended by `skypostal_client_cancel`.
 pub const SKYPOSTAL_CANCELLED: c_int = 10;

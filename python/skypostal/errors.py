@@ -141,7 +141,8 @@ class RefusedError(SkyPostalError):
 
 
 class ResponseError(SkyPostalError):
-    """A 2xx answer that is not in the documented form."""
+    """A 2xx answer that is not in the documented form, or is compressed although no request accepts
+    that."""
 
     body: str
     """An excerpt of the answer; keys are blotted out, personal data is not."""

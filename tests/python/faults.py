@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -99,6 +101,13 @@ def chunk(data: bytes) -> bytes:
 
 
 LOST: Script = [read, close]
+# No standard library has the last two.
+COMPRESSED = {
+    "gzip": gzip.compress(GOOD_BODY),
+    "deflate": zlib.compress(GOOD_BODY),
+    "br": b"\x8b\x80brotli",
+    "zstd": b"\x28\xb5\x2f\xfdzstd",
+}
 DEEP = b"[" * 100_000 + b"]" * 100_000
 HTML = "\ufeff<!DOCTYPE html><title>Request Error</title>See server logs".encode()
 XML = b'<Fault xmlns="http://schemas.microsoft.com/ws/2005/05/envelope/none"/>'
@@ -226,6 +235,12 @@ ODD_ANSWERS = [
           "refused", "unknown", shows="oh"),
     Fault("refused by a system error", [ok(b'[{"_verify":false,"error":{"system_error":true}}]')],
           "refused", "unknown"),
+    *[Fault(f"200 in {coding}", [status("200 OK", body, f"Content-Encoding: {coding}")],
+            "response", "unknown", shows=f"compressed with {coding}, although")
+      for coding, body in COMPRESSED.items()],
+    Fault("200 in gzip, chunked", [with_head("HTTP/1.1 200 OK", "Transfer-Encoding: gzip, chunked",
+                                             body=chunk(COMPRESSED["gzip"]) + b"0\r\n\r\n")],
+          "response", "unknown", shows="compressed with gzip, chunked, although"),
     Fault("200, echoing keys", [ok(b"<p>" + ECHO)], "response", "unknown", shows="*** ***"),
 ]  # fmt: skip
 
@@ -234,6 +249,7 @@ GOOD_ANSWERS = [
     Fault("byte-order mark", [ok(b"\xef\xbb\xbf" + GOOD_BODY)]),
     Fault("chunks", [chunked(chunk(GOOD_BODY[:9]), chunk(GOOD_BODY[9:]), b"0\r\n\r\n")]),
     Fault("ends with the connection", [[*with_head("HTTP/1.1 200 OK", body=GOOD_BODY), close]]),
+    Fault("identity, as asked", [status("200 OK", GOOD_BODY, "Content-Encoding: identity")]),
     Fault("interim 100", [[read, send(b"HTTP/1.1 100 Continue\r\n\r\n" + answer(GOOD_BODY))]]),
     Fault("empty reason phrase", [status("200 ", GOOD_BODY)]),
     Fault("no reason phrase", [status("200", GOOD_BODY)]),
@@ -265,6 +281,8 @@ STATUSES = [
     Fault("400 HTML", [status("400 Bad Request", HTML)], "status", "unknown", status=400,
           shows="See server logs"),
     Fault("401", [status("401 Unauthorized")], "status", "rejected", status=401),
+    Fault("404 in gzip", [status("404 Not Found", COMPRESSED["gzip"], "Content-Encoding: gzip")],
+          "status", "rejected", status=404, shows="bytes, compressed with gzip)"),
     Fault("404 HTML", [status("404 Not Found", HTML)], "status", "rejected", status=404),
     Fault("405", [status("405 Method Not Allowed", HTML, "Allow: POST")], "status", "rejected",
           status=405),

@@ -85,6 +85,7 @@ def test_the_documented_update_is_sent_and_its_answer_read(run: Run, patient: Sa
     first, second = patient.requests
     assert (first.method, first.path) == ("POST", PATH)
     assert first.headers["content-type"] == first.headers["accept"] == "application/json"
+    assert first.headers["accept-encoding"] == "identity"
     assert json.loads(first.body) == DOCUMENTED_REQUEST
     assert first.body == second.body
 

@@ -231,6 +231,7 @@ fn the_documented_request_gets_the_documented_answer() {
     let mut headers: Vec<_> = headers.split("\r\n").collect();
     headers.sort_unstable();
     let mut expected = [
+        "accept-encoding: identity".to_owned(),
         "accept: application/json".to_owned(),
         format!("content-length: {}", body.len()),
         "content-type: application/json".to_owned(),
@@ -280,6 +281,7 @@ fn a_probe_asks_once_and_tells_nothing() {
     let requests = server.requests.lock().unwrap();
     assert!(requests.len() == 1 && requests[0].starts_with("GET /wcf-services/"), "{requests:?}");
     assert!(requests[0].ends_with("\r\n\r\n"), "no body: {requests:?}");
+    assert!(requests[0].contains("accept-encoding: identity\r\n"), "{requests:?}");
 }
 
 #[test]
@@ -547,6 +549,43 @@ fn an_earlier_attempt_leaves_open_what_a_later_one_cannot_close() {
         server.join().unwrap();
         assert_eq!(end(&error), (kind, delivery, 2), "{error}");
     }
+}
+
+#[test]
+fn a_compressed_response_names_its_encoding_and_shows_no_bytes() {
+    let gzip = "\u{1F}\u{8B}binary";
+    for (headers, encoding) in [
+        ("Content-Encoding: gzip\r\n", "gzip"),
+        ("content-encoding: Br\r\n", "Br"),
+        ("Content-Encoding: deflate\r\n", "deflate"),
+        ("Content-Encoding: zstd\r\n", "zstd"),
+        ("Content-Encoding: identity, gzip\r\n", "identity, gzip"),
+        ("Content-Encoding: gzip\r\nContent-Encoding: br\r\n", "gzip, br"),
+        (&format!("Content-Encoding: {APP_KEY} {CUSTOMER_KEY}\r\n"), "*** ***"),
+    ] {
+        let server = Server::closing(http(200, headers, gzip));
+        let error = failure(&server.client());
+        assert_eq!(end(&error), (Kind::Response, Delivery::Unknown, 1));
+        let says = format!("it is compressed with {encoding}, although");
+        assert!(error.to_string().contains(&says), "{error}");
+        assert_eq!(error.body(), Some(&*format!("(9 bytes, compressed with {encoding})")));
+
+        let server = Server::closing(http(404, headers, gzip));
+        let error = failure(&server.client());
+        assert_eq!(end(&error), (Kind::Status, Delivery::Rejected, 1));
+        assert_eq!(error.body(), Some(&*format!("(9 bytes, compressed with {encoding})")));
+    }
+    // Compressed for this connection alone, which no request of ours allows either.
+    let chunks = "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n\u{1F}x\r\n0\r\n\r\n";
+    let server = Server::closing(format!("HTTP/1.1 200 OK\r\n{chunks}"));
+    assert!(failure(&server.client()).to_string().contains("compressed with gzip"));
+    // Nothing is compressed here.
+    for headers in ["Content-Encoding: Identity\r\n", "Content-Encoding: \r\n"] {
+        let accepted = http(200, headers, r#"[{"_verify":true}]"#);
+        assert!(Server::closing(accepted).client().update_personal_info(&update()).is_ok());
+    }
+    let error = failure(&Server::closing(http(200, "Content-Encoding: gzip\r\n", "")).client());
+    assert!(error.to_string().contains("it is empty"), "{error}");
 }
 
 #[test]
