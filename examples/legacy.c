@@ -28,7 +28,7 @@
  *         10  the record is not 175 bytes long             correct it
  *         20  a field is missing, malformed or too long    correct it
  *         30  the service refused it                       correct it
- *         40  the service was not reached, or not able     run it again
+ *         40  the service was not reached, or did not try  run it again
  *         50  nobody knows if it was applied               run it again
  *
  * Running a record again does no harm: the same update leaves the same record. A byte that is not
@@ -135,9 +135,9 @@ static const char *birth_date(const char *record)
     return day;
 }
 
-/* Every field is set for every record, so that nothing of the one before is left. */
 static void fill(skypostal_update *update, const char *record)
 {
+    skypostal_update_clear(update); /* nothing of the record before is left */
     /* Bad values are remembered, and named by the call. */
     skypostal_update_set_customer_box_id(update, box_id(record));
     skypostal_update_set_customer_key(update, utf8(record, KEY));
@@ -157,9 +157,7 @@ static int reason_of(int status, const skypostal_error *error)
         return BAD_FIELD;
     if (skypostal_error_delivery(error) == SKYPOSTAL_DELIVERY_UNKNOWN)
         return UNKNOWN;
-    /* An error of the service's own system is not the record's fault, and neither is a 503. */
-    return status == SKYPOSTAL_REFUSED && !skypostal_error_system_error(error) ? REFUSED
-                                                                               : NOT_REACHED;
+    return status == SKYPOSTAL_REFUSED ? REFUSED : NOT_REACHED;
 }
 
 static const char *why(int status, const skypostal_error *error)

@@ -62,6 +62,8 @@
  * - Setters copy their value and check it. NULL unsets a text. A bad value is reported at once and
  *   remembered until the same setter gets a good one: skypostal_client_new, or the update, names
  *   the first bad one even if every status was ignored.
+ * - An update keeps its fields from call to call: a loop over customers calls
+ *   skypostal_update_clear first for each, or makes a new update.
  * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms, NULL for texts.
  * - Threads: a client may be used by many threads at once. Options, updates and runs belong to one
  *   thread at a time. Answers and errors never change, and any thread may read them. A thread in a
@@ -154,12 +156,14 @@ extern "C" {
 
 /**
  * The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
- * with HTTP 200 too); see `skypostal_error_description`.
+ * with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
+ * may have made the change all the same: `skypostal_error_delivery` tells.
  */
 #define SKYPOSTAL_REFUSED 8
 
 /**
- * A 2xx answer that is not in the documented form; see `skypostal_error_body`.
+ * A 2xx answer that is not in the documented form, or is compressed although no request accepts
+ * that; see `skypostal_error_body`.
  */
 #define SKYPOSTAL_RESPONSE 9
 
@@ -218,6 +222,7 @@ typedef struct skypostal_error skypostal_error;
  * ```c
  * while (1) {
  *     while (more && skypostal_many_room(many) > 0) {
+ *         skypostal_update_clear(update);
  *         more = read_row(file, update);
  *         if (more)
  *             skypostal_many_put(many, update);
@@ -270,11 +275,15 @@ typedef struct skypostal_personal_info skypostal_personal_info;
  * Which customer to change, and what. Made by `skypostal_update_new`, freed by
  * `skypostal_update_free`. To be used by one thread at a time; may be changed and sent again.
  *
+ * An update keeps its fields from call to call. WARNING: a loop that uses one update for many
+ * customers must call `skypostal_update_clear` first for each of them. A field that it does not
+ * set for a customer would otherwise be sent with the value of the customer before.
+ *
  * What is not set is not sent, and keeps its value at the service (documented); one, some or all
  * fields may change in one call (documented). A setter checks its value and copies it. It returns
  * `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or `SKYPOSTAL_INVALID_FIELD` for a bad value, which is
  * remembered until the same setter gets a good one: the call that sends the update names the
- * first. NULL unsets a text; an integer can only be set anew.
+ * first. NULL unsets a text, `skypostal_update_unset` any field, `skypostal_update_clear` all.
  *
  * A text is UTF-8, not empty and not only white space, without control characters and of at most
  * 8192 UTF-16 units (observed: longer ones are refused); all other Unicode arrives unchanged.
@@ -513,6 +522,20 @@ SKYPOSTAL_API skypostal_update *skypostal_update_new(void);
 SKYPOSTAL_API void skypostal_update_free(skypostal_update *update);
 
 /**
+ * Unsets every field and forgets every bad value, so that the update is as new: nothing of the last
+ * customer is left for the next one. Texts that it held are wiped. NULL is ignored.
+ */
+SKYPOSTAL_API void skypostal_update_clear(skypostal_update *update);
+
+/**
+ * Unsets one field by its name, such as `"user_code"`, an integer too, and forgets a bad value of
+ * it. Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD` if no field has that name, which is
+ * remembered until `skypostal_update_clear`, as the field that was meant is still set;
+ * `SKYPOSTAL_MISUSE`.
+ */
+SKYPOSTAL_API int skypostal_update_unset(skypostal_update *update, const char *field);
+
+/**
  * The user code given by SkyPostal for one environment (documented), in place of the client's:
  * positive.
  */
@@ -646,8 +669,9 @@ SKYPOSTAL_API int skypostal_error_kind(const skypostal_error *error);
 
 /**
  * Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `SKYPOSTAL_DELIVERY_REJECTED` or
- * `SKYPOSTAL_DELIVERY_UNKNOWN`; over several attempts what the most open one leaves. 0 for NULL or
- * a foreign handle.
+ * `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not answer this: over several attempts the
+ * greatest of the three stands, so that an update whose first attempt was lost is unknown even if
+ * the last one found no connection or was refused. 0 for NULL or a foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_delivery(const skypostal_error *error);
 
@@ -662,8 +686,8 @@ SKYPOSTAL_API int skypostal_error_attempts(const skypostal_error *error);
 SKYPOSTAL_API int skypostal_error_http_status(const skypostal_error *error);
 
 /**
- * 1 when the service called its refusal an error of its own system (documented as `system_error`),
- * else 0.
+ * 1 when the service called the error one of its own system (documented as `system_error`), else
+ * 0. Whether it made the change before that error is unknown.
  */
 SKYPOSTAL_API int skypostal_error_system_error(const skypostal_error *error);
 

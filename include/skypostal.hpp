@@ -36,6 +36,8 @@
  * - Setters return their object, so that they chain. A bad value does not throw: it is remembered
  *   until the same setter gets a good one, and told by the client's constructor or by
  *   update_personal_info, with its name.
+ * - An update keeps its fields from call to call: a loop over customers calls clear() first for
+ *   each, or makes a new update.
  * - What may be absent is an optional. Texts are UTF-8, and copied.
  * - Threads are as in C: a client may be used by many threads at once, options, updates and runs
  *   belong to one thread at a time, errors and answers may be read by all.
@@ -197,7 +199,7 @@ public:
     /** What went wrong. what() says it on one line, without keys or personal data. */
     skypostal::kind kind() const noexcept { return kind_; }
 
-    /** Was the customer changed? */
+    /** Was the customer changed? The kind does not tell: an earlier attempt may have been lost. */
     skypostal::delivery delivery() const noexcept
     {
         return handle_ == nullptr
@@ -240,7 +242,7 @@ public:
         return detail::copy(skypostal_error_location(handle_.get()));
     }
 
-    /** Whether the service called its refusal an error of its own system. */
+    /** Whether the service called it an error of its own system; the change may have been made. */
     bool system_error() const noexcept { return skypostal_error_system_error(handle_.get()) == 1; }
 
     /** An excerpt of the answer, for kind::status and kind::response; it may hold personal data. */
@@ -368,10 +370,29 @@ private:
     detail::owned<skypostal_options> handle_;
 };
 
-/** Which customer to change, and what. What is not set is not sent, and keeps its value. */
+/**
+ * Which customer to change, and what. What is not set is not sent, and keeps its value.
+ *
+ * WARNING: a loop that uses one update for many customers must call clear() first for each of them.
+ * A field that it does not set for a customer would otherwise be sent with the value of the
+ * customer before.
+ */
 class update {
 public:
     update() : handle_(skypostal_update_new()) {}
+
+    /** Unsets every field and forgets every bad value, so that the update is as new. */
+    update &clear() noexcept
+    {
+        skypostal_update_clear(get());
+        return *this;
+    }
+
+    /** Unsets one field by its name, such as "user_code", an integer too. */
+    update &unset(const text &field)
+    {
+        return set(skypostal_update_unset(get(), field.c_str()));
+    }
 
     /** The user code given by SkyPostal, in place of the client's: positive. */
     update &user_code(std::int64_t value)
@@ -541,7 +562,7 @@ private:
  *     skypostal::many run = client.update_many();
  *     skypostal::outcome row;
  *     do {
- *         while (run.room() > 0 && read_row(file, update))
+ *         while (run.room() > 0 && read_row(file, update.clear()))
  *             run.put(update);
  *     } while (run.next(row) && report(row));
  */

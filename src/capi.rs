@@ -39,9 +39,11 @@ pub const SKYPOSTAL_TIMEOUT: c_int = 6;
 /// The HTTP status was not 2xx; see `skypostal_error_http_status` and `skypostal_error_body`.
 pub const SKYPOSTAL_STATUS: c_int = 7;
 /// The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
-/// with HTTP 200 too); see `skypostal_error_description`.
+/// with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
+/// may have made the change all the same: `skypostal_error_delivery` tells.
 pub const SKYPOSTAL_REFUSED: c_int = 8;
-/// A 2xx answer that is not in the documented form; see `skypostal_error_body`.
+/// A 2xx answer that is not in the documented form, or is compressed although no request accepts
+/// that; see `skypostal_error_body`.
 pub const SKYPOSTAL_RESPONSE: c_int = 9;
 /// The call was ended by `skypostal_client_cancel`.
 pub const SKYPOSTAL_CANCELLED: c_int = 10;
@@ -81,11 +83,15 @@ pub struct skypostal_client {
 /// Which customer to change, and what. Made by `skypostal_update_new`, freed by
 /// `skypostal_update_free`. To be used by one thread at a time; may be changed and sent again.
 ///
+/// An update keeps its fields from call to call. WARNING: a loop that uses one update for many
+/// customers must call `skypostal_update_clear` first for each of them. A field that it does not
+/// set for a customer would otherwise be sent with the value of the customer before.
+///
 /// What is not set is not sent, and keeps its value at the service (documented); one, some or all
 /// fields may change in one call (documented). A setter checks its value and copies it. It returns
 /// `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or `SKYPOSTAL_INVALID_FIELD` for a bad value, which is
 /// remembered until the same setter gets a good one: the call that sends the update names the
-/// first. NULL unsets a text; an integer can only be set anew.
+/// first. NULL unsets a text, `skypostal_update_unset` any field, `skypostal_update_clear` all.
 ///
 /// A text is UTF-8, not empty and not only white space, without control characters and of at most
 /// 8192 UTF-16 units (observed: longer ones are refused); all other Unicode arrives unchanged.
@@ -102,6 +108,7 @@ pub struct skypostal_update {
 /// ```c
 /// while (1) {
 ///     while (more && skypostal_many_room(many) > 0) {
+///         skypostal_update_clear(update);
 ///         more = read_row(file, update);
 ///         if (more)
 ///             skypostal_many_put(many, update);
@@ -505,7 +512,7 @@ pub extern "C" fn skypostal_status_text(status: c_int) -> *const c_char {
         SKYPOSTAL_LOST => c"the connection ended before a whole answer",
         SKYPOSTAL_TIMEOUT => c"the deadline passed",
         SKYPOSTAL_STATUS => c"the service answered an HTTP status that is not 2xx",
-        SKYPOSTAL_REFUSED => c"the service refused the update",
+        SKYPOSTAL_REFUSED => c"the service refused the update, or reported an error",
         SKYPOSTAL_RESPONSE => c"the answer is not in the documented form",
         SKYPOSTAL_CANCELLED => c"the call was cancelled",
         SKYPOSTAL_INTERNAL => c"an internal error of the library",
@@ -903,6 +910,39 @@ pub unsafe extern "C" fn skypostal_update_free(update: *mut skypostal_update) {
     unsafe { free(update) }
 }
 
+/// Unsets every field and forgets every bad value, so that the update is as new: nothing of the last
+/// customer is left for the next one. Texts that it held are wiped. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_clear(update: *mut skypostal_update) {
+    let work = || {
+        if !update.is_null() {
+            unsafe { get_mut(update) }?.clear();
+        }
+        Ok(())
+    };
+    unsafe { attempt(ptr::null_mut(), work) };
+}
+
+/// Unsets one field by its name, such as `"user_code"`, an integer too, and forgets a bad value of
+/// it. Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD` if no field has that name, which is
+/// remembered until `skypostal_update_clear`, as the field that was meant is still set;
+/// `SKYPOSTAL_MISUSE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_unset(
+    update: *mut skypostal_update,
+    field: *const c_char,
+) -> c_int {
+    let work = || {
+        let update = unsafe { get_mut(update) }?;
+        if field.is_null() {
+            return Err(Failure::Misuse("field", "is NULL"));
+        }
+        let name = unsafe { CStr::from_ptr(field) }.to_string_lossy();
+        Ok(update.unset(&name)?)
+    };
+    unsafe { attempt(ptr::null_mut(), work) }
+}
+
 /// The user code given by SkyPostal for one environment (documented), in place of the client's:
 /// positive.
 #[unsafe(no_mangle)]
@@ -1095,8 +1135,9 @@ pub unsafe extern "C" fn skypostal_error_kind(error: *const skypostal_error) -> 
 }
 
 /// Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `SKYPOSTAL_DELIVERY_REJECTED` or
-/// `SKYPOSTAL_DELIVERY_UNKNOWN`; over several attempts what the most open one leaves. 0 for NULL or
-/// a foreign handle.
+/// `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not answer this: over several attempts the
+/// greatest of the three stands, so that an update whose first attempt was lost is unknown even if
+/// the last one found no connection or was refused. 0 for NULL or a foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_delivery(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(0, |error| error.delivery)
@@ -1114,8 +1155,8 @@ pub unsafe extern "C" fn skypostal_error_http_status(error: *const skypostal_err
     unsafe { get(error) }.map_or(0, |error| error.http_status)
 }
 
-/// 1 when the service called its refusal an error of its own system (documented as `system_error`),
-/// else 0.
+/// 1 when the service called the error one of its own system (documented as `system_error`), else
+/// 0. Whether it made the change before that error is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_system_error(error: *const skypostal_error) -> c_int {
     unsafe { get(error) }.map_or(0, |error| error.system_error)

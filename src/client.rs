@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
+    RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
 };
 use reqwest::{Url, redirect};
 use tokio::sync::futures::OwnedNotified;
@@ -383,6 +384,11 @@ impl Client {
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
+            // Another crate of the program may have switched these on for all.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             .no_proxy()
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(LONGEST_IDLE)
@@ -446,6 +452,7 @@ impl Client {
         progress.got_status(status.as_u16());
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
         let retry_after = retry_after.and_then(retry::parse_retry_after);
+        let compression = compression(answer.headers());
 
         let too_long = || Error::response("it is longer than 1 MiB", String::new());
         if status.is_success() && answer.content_length() > Some(LONGEST_ANSWER as u64) {
@@ -466,20 +473,35 @@ impl Client {
         progress.got_bytes(body.len());
 
         let keys = request.keys();
-        let shown = || excerpt(&body, progress.answered, &keys);
+        let compression = compression.filter(|_| !body.is_empty());
+        let compression = compression.map(|coding| excerpt_line(&coding, &keys));
+        let shown = || match &compression {
+            Some(coding) => format!("({} bytes, compressed with {coding})", body.len()),
+            None => excerpt(&body, progress.answered, &keys),
+        };
         match status.as_u16() {
             200..300 => {}
             407 => return Err(asks_for_a_password()),
             status => return Err(Error::status(status, delivery(status), retry_after, shown())),
         }
         ending?;
+        if let Some(coding) = &compression {
+            let problem = format!(
+                "it is compressed with {coding}, although the request accepts no compression; \
+                 look for a proxy or gateway that compresses"
+            );
+            return Err(Error::response(problem, shown()));
+        }
         PersonalInfo::decode(&body).map_err(|answer| match answer {
             NotAccepted::Odd(problem) => Error::response(problem, shown()),
-            NotAccepted::Refused { description, location, system_error } => Error::refused(
-                excerpt_line(&description, &keys),
-                excerpt_line(&location, &keys),
-                system_error,
-            ),
+            NotAccepted::Refused { verified, description, location, system_error } => {
+                Error::refused(
+                    verified,
+                    excerpt_line(&description, &keys),
+                    excerpt_line(&location, &keys),
+                    system_error,
+                )
+            }
         })
     }
 
@@ -538,7 +560,24 @@ pub(crate) struct ShownRequest {
 fn headers() -> HeaderMap {
     let json = HeaderValue::from_static("application/json");
     let agent = HeaderValue::from_static(concat!("skypostal/", env!("CARGO_PKG_VERSION")));
-    HeaderMap::from_iter([(USER_AGENT, agent), (CONTENT_TYPE, json.clone()), (ACCEPT, json)])
+    HeaderMap::from_iter([
+        (USER_AGENT, agent),
+        (CONTENT_TYPE, json.clone()),
+        (ACCEPT, json),
+        // Without it a server may compress (RFC 9110, 12.5.3).
+        (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+    ])
+}
+
+/// What the body of a response is compressed with, in the words of its head.
+fn compression(headers: &HeaderMap) -> Option<String> {
+    let plain = |coding: &str| {
+        ["", "identity", "chunked"].iter().any(|it| coding.trim().eq_ignore_ascii_case(it))
+    };
+    let values = [CONTENT_ENCODING, TRANSFER_ENCODING].map(|name| headers.get_all(name));
+    let values = values.iter().flatten().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let values: Vec<_> = values.filter(|value| !value.split(',').all(plain)).collect();
+    (!values.is_empty()).then(|| values.join(", "))
 }
 
 impl fmt::Debug for Client {
@@ -573,10 +612,11 @@ fn asks_for_a_password() -> Error {
     Error::new(Kind::Connect, Delivery::NotSent, message)
 }
 
-/// Whether a status says that the update was not made.
+/// Whether a status says that the update was not made. A 503 does not: a gateway sends it as well
+/// when its own connection to the service breaks after the request.
 fn delivery(status: u16) -> Delivery {
     match status {
-        300..=399 | 401 | 403 | 404 | 405 | 411 | 413 | 415 | 429 | 503 => Delivery::Rejected,
+        300..=399 | 401 | 403 | 404 | 405 | 411 | 413 | 415 | 429 => Delivery::Rejected,
         _ => Delivery::Unknown,
     }
 }

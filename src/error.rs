@@ -25,7 +25,8 @@ pub enum Kind {
     Timeout,
     /// The HTTP status was not 2xx.
     Status,
-    /// The service answered that it did not make the change.
+    /// The service said no, or reported an error. [`Error::delivery`] tells whether the change may
+    /// have been made all the same.
     Refused,
     /// An answer that is not in the documented form.
     Response,
@@ -90,6 +91,8 @@ struct Detail {
     delivery: Delivery,
     attempts: u32,
     message: String,
+    /// The message without the service's own words, where it has some.
+    reason: Option<&'static str>,
     field: Option<Cow<'static, str>>,
     status: Option<u16>,
     retry_after: Option<Duration>,
@@ -107,6 +110,7 @@ impl Error {
             delivery,
             attempts: 0,
             message: message.into(),
+            reason: None,
             field: None,
             status: None,
             retry_after: None,
@@ -168,18 +172,31 @@ impl Error {
         error
     }
 
-    pub(crate) fn refused(description: String, location: String, system_error: bool) -> Self {
+    /// `verified`: the service's `_verify`. Only a plain no, without `system_error`, says that the
+    /// change was not made: any other error may have come after it.
+    pub(crate) fn refused(
+        verified: bool,
+        description: String,
+        location: String,
+        system_error: bool,
+    ) -> Self {
+        let reason = match (system_error, verified) {
+            (true, _) => "the service reported a system error",
+            (_, true) => "the service reported an error",
+            _ => "the service refused the update",
+        };
+        let (delivery, advice) = if verified || system_error {
+            (Delivery::Unknown, "the change may have been made; send the same update again")
+        } else {
+            let advice =
+                "check the credentials (test and production have their own) and the fields";
+            (Delivery::Rejected, advice)
+        };
         let because = if description.is_empty() { "it gave no reason" } else { &description };
-        let mut message = format!("{}: {because}", refusal(system_error));
-        if !location.is_empty() {
-            message.push_str(&format!(" (at {location})"));
-        }
-        if !system_error {
-            message.push_str(
-                "; check the credentials (test and production have their own) and the fields",
-            );
-        }
-        let mut error = Error::new(Kind::Refused, Delivery::Rejected, message);
+        let at = if location.is_empty() { String::new() } else { format!(" (at {location})") };
+        let message = format!("{reason}: {because}{at}; {advice}");
+        let mut error = Error::new(Kind::Refused, delivery, message);
+        error.0.reason = Some(reason);
         error.0.description = Some(description);
         error.0.location = Some(location);
         error.0.system_error = system_error;
@@ -240,10 +257,7 @@ impl Error {
 
     /// What went wrong, without the service's own words.
     pub(crate) fn reason(&self) -> &str {
-        match self.0.kind {
-            Kind::Refused => refusal(self.0.system_error),
-            _ => &self.0.message,
-        }
+        self.0.reason.unwrap_or(&self.0.message)
     }
 
     /// What kind of thing went wrong.
@@ -294,14 +308,6 @@ impl Error {
     /// Whether the service called the refusal a system error.
     pub fn system_error(&self) -> bool {
         self.0.system_error
-    }
-}
-
-fn refusal(system_error: bool) -> &'static str {
-    if system_error {
-        "the service reported a system error"
-    } else {
-        "the service refused the update"
     }
 }
 

@@ -40,8 +40,8 @@ pub struct PersonalInfo {
 /// An answer that is not an acceptance.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotAccepted {
-    /// The service said no.
-    Refused { description: String, location: String, system_error: bool },
+    /// The service said no, or reported an error beside a `_verify` that is true.
+    Refused { verified: bool, description: String, location: String, system_error: bool },
     /// Not the documented form, and why.
     Odd(String),
 }
@@ -97,7 +97,7 @@ impl PersonalInfo {
         let system_error = members_of_error.get("system_error") == Some("true");
         if !verified || system_error || !description.trim().is_empty() {
             let location = members_of_error.text("error_location").unwrap_or_default();
-            return Err(NotAccepted::Refused { description, location, system_error });
+            return Err(NotAccepted::Refused { verified, description, location, system_error });
         }
 
         let text = |name| serde_json::from_str(members.get(name)?).ok();
@@ -404,6 +404,7 @@ mod tests {
         ] {
             // The description may hold U+FFFD in more than one place for one surrogate.
             let Err(NotAccepted::Refused {
+                verified,
                 description: found,
                 location: at,
                 system_error: system,
@@ -415,6 +416,7 @@ mod tests {
             let wanted = description.split_inclusive('\u{FFFD}').filter(|part| *part != "\u{FFFD}");
             assert_eq!(found.collect::<String>(), wanted.collect::<String>(), "{members}");
             assert_eq!((&*at, system), (location, system_error), "{members}");
+            assert_eq!(verified, members.starts_with(r#""_verify":true"#), "{members}");
         }
     }
 

@@ -255,6 +255,10 @@ impl Checked {
 /// What is not set is not sent, and keeps its value at the service. A value is checked when it is
 /// set; a bad one is remembered until the field gets a good one, and named when the update is sent.
 ///
+/// An update keeps its fields from call to call. One that is changed with [`set`](Update::set) and
+/// sent again, for the next customer, needs [`clear`](Update::clear) first: a field that is not set
+/// anew would be that of the customer before.
+///
 /// ```
 /// let update = skypostal::Update::new()
 ///     .customer_box_id(811111)
@@ -282,6 +286,23 @@ impl Update {
         *slot = None;
         *slot = self.faults.note(field.name(), field.check(value.into()))?;
         Ok(())
+    }
+
+    /// Unsets the field of this name.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when no field has that name. It is
+    /// remembered until the update is cleared, as the field that was meant is still set.
+    pub fn unset(&mut self, name: &str) -> Result<(), Error> {
+        match Field::from_name(name) {
+            Some(field) => self.set(field, Value::Unset),
+            None => Err(self.refuse_unknown(name)),
+        }
+    }
+
+    /// Unsets every field and forgets every bad value, as in a new update.
+    pub fn clear(&mut self) {
+        *self = Update::new();
     }
 
     /// Refuses a value under a name that is no field's, such as a misspelt one: the service would
@@ -793,6 +814,41 @@ mod tests {
         assert_eq!(named(&update).as_deref(), None, "unset is good");
         let body = body(&update).unwrap();
         assert!(body.contains("customer_gender") && !body.contains("customer_tax"), "{body}");
+    }
+
+    #[test]
+    fn a_cleared_update_is_as_new() {
+        let mut update = update();
+        update.set(CustomerGender, "X").unwrap_err();
+        update.refuse_unknown("gender");
+        update.clear();
+        assert!(Field::ALL.into_iter().all(|field| !update.is_set(field)), "{update:?}");
+        assert_eq!(body(&update), body(&Update::new()), "no fault is left either");
+    }
+
+    #[test]
+    fn a_field_is_unset_by_its_name_and_another_name_is_remembered() {
+        for field in Field::ALL {
+            let mut update = update();
+            let value = match field {
+                UserCode | CustomerBoxId => Value::Integer(1),
+                CustomerTaxNumber => Value::Text("1"),
+                CustomerBirthDate => Value::Text("1980-08-19"),
+                _ => Value::Text("M"),
+            };
+            update.set(field, value).unwrap();
+            update.unset(field.name()).unwrap();
+            assert!(!update.is_set(field), "{}", field.name());
+        }
+        let mut update = update();
+        update.set(UserCode, 0).unwrap_err();
+        update.unset("user_code").unwrap();
+        update.set(UserCode, 396).unwrap();
+        assert!(body(&update).is_ok());
+        let error = update.unset("usercode").unwrap_err();
+        assert_eq!((error.kind(), error.field()), (Kind::InvalidField, Some("usercode")));
+        assert!(error.to_string().contains("Did you mean 'user_code'?"), "{error}");
+        assert_eq!(body(&update), Err(error), "nothing is sent with what was to be unset");
     }
 
     #[test]

@@ -108,14 +108,19 @@ class StatusError(SkyPostalError):
 
 
 class RefusedError(SkyPostalError):
-    """The service said no: wrong credentials, an unknown customer, a value it does not take."""
+    """The service said no: wrong credentials, an unknown customer, a value it does not take.
+
+    Or it reported an error of its own, and may have made the change all the same: ``delivery`` is
+    ``"unknown"`` then.
+    """
 
     description: str
     """The service's own words; keys are blotted out."""
     location: str
     """Where in the service, in its own words."""
     system_error: bool
-    """Whether the service calls it an error of its own system."""
+    """Whether the service calls it an error of its own system; ``delivery`` is then
+    ``"unknown"``."""
 
     def __init__(
         self,
@@ -124,9 +129,11 @@ class RefusedError(SkyPostalError):
         description: str = "",
         location: str = "",
         system_error: bool = False,
-        delivery: _Delivery = "rejected",
+        delivery: _Delivery | None = None,
         attempts: int = 0,
     ) -> None:
+        if delivery is None:
+            delivery = "unknown" if system_error else "rejected"
         super().__init__(message, delivery=delivery, attempts=attempts)
         self.description = description
         self.location = location
@@ -134,7 +141,8 @@ class RefusedError(SkyPostalError):
 
 
 class ResponseError(SkyPostalError):
-    """A 2xx answer that is not in the documented form."""
+    """A 2xx answer that is not in the documented form, or is compressed although no request accepts
+    that."""
 
     body: str
     """An excerpt of the answer; keys are blotted out, personal data is not."""

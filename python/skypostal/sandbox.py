@@ -325,6 +325,8 @@ class Sandbox:
     ) -> None:
         """Answers the next updates with an HTTP status, from 400 to 599.
 
+        A client believes 401, 403, 404, 405, 411, 413, 415 and 429 that the update was not made;
+        of all others, 503 too, its outcome is unknown.
         retry_after: seconds for a `Retry-After` header; with 0 a client retries at once.
         body: by default a page as WCF writes it.
         """
@@ -346,12 +348,21 @@ class Sandbox:
         description: str = "Refused by the sandbox, as it was told to",
         location: str = "sandbox",
         system_error: bool = False,
+        applied: bool = False,
         delay: float = 0.0,
         times: int = 1,
     ) -> None:
-        """Refuses the next updates: status 200, `_verify` false, this `error`. Never applied."""
+        """Refuses the next updates: status 200, `_verify` false, this `error`.
+
+        system_error: an error of the service's own, before which it may have made the update: to a
+            client its outcome is unknown.
+        applied: needs system_error, as any other refusal says that the update was not made.
+        """
+        if applied and not system_error:
+            raise ValueError("applied: needs system_error=True")
         body = _answer({}, description, location, system_error)
-        self._script("refuse_next()", _Answer(200, body, _JSON), delay=delay, times=times)
+        answer = _Answer(200, body, _JSON)
+        self._script("refuse_next()", answer, applied=applied, delay=delay, times=times)
 
     def answer_next(
         self, body: str | bytes, *, applied: bool = False, delay: float = 0.0, times: int = 1

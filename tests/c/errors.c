@@ -88,7 +88,7 @@ static void of_answers(const skypostal_update *update)
         {"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{",
          {SKYPOSTAL_LOST, SKYPOSTAL_DELIVERY_UNKNOWN, 1, 0, -1, 0, NULL, NULL, NULL, "lost"}},
         {"HTTP/1.1 503 \r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
-         {SKYPOSTAL_STATUS, SKYPOSTAL_DELIVERY_REJECTED, 1, 503, 7000, 0, NULL, NULL, "",
+         {SKYPOSTAL_STATUS, SKYPOSTAL_DELIVERY_UNKNOWN, 1, 503, 7000, 0, NULL, NULL, "",
           "HTTP 503"}},
         {"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html>" KEY "</html>",
          {SKYPOSTAL_STATUS, SKYPOSTAL_DELIVERY_UNKNOWN, 1, 400, -1, 0, NULL, NULL,
@@ -104,8 +104,12 @@ static void of_answers(const skypostal_update *update)
         {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"_verify\":false,\"error\":{"
          "\"error_description\":\"down, " KEY "\",\"error_location\":\"Db\\nline 2\","
          "\"system_error\":true}}]",
-         {SKYPOSTAL_REFUSED, SKYPOSTAL_DELIVERY_REJECTED, 1, 0, -1, 1, "down, ***", "Db line 2",
+         {SKYPOSTAL_REFUSED, SKYPOSTAL_DELIVERY_UNKNOWN, 1, 0, -1, 1, "down, ***", "Db line 2",
           NULL, "down, *** (at Db line 2)"}},
+        {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"_verify\":true,\"error\":{"
+         "\"error_description\":\"done, but\",\"system_error\":false}}]",
+         {SKYPOSTAL_REFUSED, SKYPOSTAL_DELIVERY_UNKNOWN, 1, 0, -1, 0, "done, but", "", NULL,
+          "the service reported an error: done, but; the change may have been made"}},
     };
     char url[64];
     int listener = listen_here(url, "http");

@@ -176,6 +176,58 @@ static void several_faults_and_reuse(void)
     skypostal_update_free(update);
 }
 
+/* As new: neither a value nor a fault of the last customer is left for the next one. */
+static void cleared(void)
+{
+    skypostal_update *update = new_update();
+    const char *key = getenv("SKYPOSTAL_CUSTOMER_KEY");
+
+    check_about = "clear";
+    CHECK_INT(skypostal_update_set_user_code(update, 1), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_set_app_key(update, "not the key"), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_set_customer_first_name(update, "First"), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_set_customer_tax_number(update, "1"), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_set_customer_birth_date(update, "yesterday"),
+              SKYPOSTAL_INVALID_FIELD);
+    skypostal_update_clear(update);
+    refuse(update, "customer_box_id", NULL);
+    CHECK_INT(skypostal_update_set_customer_box_id(update, 811111), SKYPOSTAL_OK);
+    refuse(update, "customer_key", NULL);
+    CHECK_INT(skypostal_update_set_customer_key(update, key), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_set_customer_last_name(update, "Cleared"), SKYPOSTAL_OK);
+    arrive(update);
+    skypostal_update_clear(update);
+    skypostal_update_clear(update);
+    skypostal_update_clear(NULL);
+    skypostal_update_free(update);
+}
+
+/* Any field, an integer too, with its fault. A name that is none cannot be meant for nothing. */
+static void unset(void)
+{
+    skypostal_update *update = new_update();
+
+    check_about = "unset";
+    CHECK_INT(skypostal_update_set_user_code(update, 1), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_unset(update, "user_code"), SKYPOSTAL_OK);
+    arrive(update); /* with the client's user code: the service takes no other */
+    CHECK_INT(skypostal_update_set_user_code(update, -1), SKYPOSTAL_INVALID_FIELD);
+    CHECK_INT(skypostal_update_unset(update, "user_code"), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_set_customer_first_name(update, "First"), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_unset(update, "customer_first_name"), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_set_customer_gender(update, "M"), SKYPOSTAL_OK);
+    arrive(update);
+    CHECK_INT(skypostal_update_unset(update, "customer_box_id"), SKYPOSTAL_OK);
+    refuse(update, "customer_box_id", NULL);
+    CHECK_INT(skypostal_update_set_customer_box_id(update, 811111), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_update_unset(update, NULL), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_update_unset(update, "User_Code"), SKYPOSTAL_INVALID_FIELD);
+    refuse(update, "User_Code", NULL);
+    skypostal_update_clear(update);
+    CHECK_INT(skypostal_update_unset(update, "\xFF"), SKYPOSTAL_INVALID_FIELD);
+    skypostal_update_free(update);
+}
+
 int main(void)
 {
     client = new_client(NULL);
@@ -183,6 +235,8 @@ int main(void)
     integers();
     too_much_together();
     several_faults_and_reuse();
+    cleared();
+    unset();
     skypostal_client_free(client);
     printf("%d\n", arrived);
     return check_result();

@@ -72,6 +72,9 @@ static void bad_update(void *bad, const skypostal_client *client, skypostal_many
     }
     for (at = 0; at < COUNT(update_integers); at++)
         CHECK_INT(update_integers[at](bad, 1), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_update_unset(bad, "user_code"), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_update_unset(bad, NULL), SKYPOSTAL_MISUSE);
+    skypostal_update_clear(bad);
     skypostal_update_free(bad);
     CHECK_INT(skypostal_client_update_personal_info(client, bad, NULL, NULL), SKYPOSTAL_MISUSE);
     CHECK_INT(skypostal_client_update_personal_info(client, bad, &info, &error), SKYPOSTAL_MISUSE);

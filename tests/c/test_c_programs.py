@@ -63,16 +63,23 @@ def test_the_documented_update_is_sent_and_its_answer_read(run: Run, patient: Sa
     first, second = patient.requests
     assert (first.method, first.path) == ("POST", PATH)
     assert first.headers["content-type"] == first.headers["accept"] == "application/json"
+    assert first.headers["accept-encoding"] == "identity"
     assert json.loads(first.body) == documented.REQUEST
     assert first.body == second.body
 
 
 def test_a_bad_value_is_told_remembered_and_never_sent(run: Run, patient: Sandbox) -> None:
     assert int(run("fields")) == len(patient.requests)
-    *_, before, last = (json.loads(request.body, parse_float=str) for request in patient.requests)
+    *_, before, last, cleared, without, unset = (
+        json.loads(request.body, parse_float=str) for request in patient.requests
+    )
     assert (before["customer_first_name"], before["customer_gender"]) == ("First", "F")
     assert (last["customer_first_name"], last["customer_tax_number"]) == ("Second", "123.4500")
     assert "customer_gender" not in last
+    credentials = dict(list(documented.REQUEST.items())[:4])
+    assert cleared == {**credentials, "customer_last_name": "Cleared"}
+    assert without == credentials
+    assert unset == {**credentials, "customer_gender": "M"}
 
 
 def test_options_are_checked_and_the_environment_is_read_on_request(run: Run) -> None:

@@ -47,6 +47,22 @@ def compiles(compiler: str, language: str, standard: str, *warnings: str) -> Non
         assert (done.returncode, done.stderr) == (0, ""), includes
 
 
+def test_every_loop_over_customers_begins_with_an_update_that_is_as_new() -> None:
+    """Else one customer's field goes into the next customer's update."""
+    clear = re.compile(r"skypostal_update_clear\(update\);|update\.clear\(\)")
+    for path, loops in [
+        ("include/skypostal.h", ["while (more &&"]),
+        ("include/skypostal.hpp", ["while (run.room() > 0"]),
+        ("docs/c.md", ["for (record", "while (more &&"]),
+        ("examples/legacy.c", ["static void fill("]),
+    ]:
+        text = (ROOT / path).read_text()
+        for loop in loops:
+            (body,) = text.split(loop)[1:]
+            first = re.search(r"read_row\(|_set_customer", body)
+            assert first and clear.search(body, 0, first.end() + 30), (path, loop)
+
+
 @pytest.mark.parametrize(("language", "standard"), STANDARDS)
 def test_compiles_without_a_warning(language: str, standard: str) -> None:
     compiles("cc" if language == "c" else "c++", language, standard)

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pytest
 from code_blocks import code_blocks
 from command_line import COMMAND, Done, Terminal, assert_no_secret, environment, run, serving
-from fault_cases import LOST, status
+from fault_cases import LOST, ok, status
 from fault_server import GOOD, FaultServer, Script, hang, read
 from project import ROOT
 from pyarrow import parquet
@@ -271,7 +271,11 @@ def test_what_was_open_once_stays_open(bulk: Bulk, sandbox: Sandbox) -> None:
         (status("302 Found"), 3, "refused"),
         (status("400 Bad Request"), 5, "failed"),
         (status("500 Internal Server Error"), 5, "failed"),
+        (status("429 Too Many Requests"), 5, "failed"),
         (status("503 Service Unavailable"), 5, "failed"),
+        (ok(b'[{"_verify":false,"error":{"error_description":"no"}}]'), 3, "refused"),
+        (ok(b'[{"_verify":false,"error":{"system_error":true}}]'), 5, "failed"),
+        (ok(b'[{"_verify":true,"error":{"error_description":"oh"}}]'), 5, "failed"),
         (LOST, 5, "failed"),
         ([read, hang], 5, "failed"),
     ],

@@ -199,7 +199,7 @@ def test_an_option_wins_over_a_malformed_variable(sandbox: Sandbox) -> None:
     [
         ([status("404 Not Found")], 3, "status", "rejected", "doctor"),
         ([status("403 Forbidden")], 3, "status", "rejected", "doctor"),
-        ([status(BUSY, b"", "Retry-After: 7")], 4, "status", "rejected", "asks to wait 7 s"),
+        ([status(BUSY, b"", "Retry-After: 7")], 5, "status", "unknown", "asks to wait 7 s"),
         ([status("429 Too Many Requests")], 4, "status", "rejected", ""),
         ([status("500 Internal Server Error")], 5, "status", "unknown", ""),
         ([status("407 Proxy Authentication Required")], 4, "connect", "not_sent", "doctor"),
@@ -208,7 +208,15 @@ def test_an_option_wins_over_a_malformed_variable(sandbox: Sandbox) -> None:
         ([[read, hang]], 5, "timeout", "unknown", ""),
         ([ok(b"[]")], 5, "response", "unknown", ""),
         ([with_head("HTTP/1.1 200 OK", "Content-Length: 0")], 5, "response", "unknown", ""),
-        ([ok(b'[{"_verify":false,"error":{"system_error":true}}]')], 4, "refused", "rejected", ""),
+        (
+            [ok(b'[{"_verify":false,"error":{"system_error":true}}]')],
+            5,
+            "refused",
+            "unknown",
+            "ask Sky",
+        ),
+        ([ok(b'[{"_verify":true,"error":{"system_error":true}}]')], 5, "refused", "unknown", "ask"),
+        ([ok(b'[{"_verify":true,"error":"oh"}]')], 5, "refused", "unknown", "Run the same command"),
     ],
 )
 def test_what_the_service_does_has_a_status(
@@ -850,7 +858,7 @@ def test_the_loop_of_the_guide_tries_again(sandbox: Sandbox, tmp_path: Path) -> 
         code = loop.replace("sleep 1", "sleep 0").replace("update", "update --max-retries 0")
         done = subprocess.run(["bash", "-c", f"{code}\necho $status $attempt"], env=given,
                               cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
-        assert (done.stdout, server.requests) == ("4 3\n", 3)
+        assert (done.stdout, server.requests) == ("5 3\n", 3)
         done = subprocess.run(["bash", "-c", f"{code}\necho $status $attempt"], env=given,
                               cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
     assert done.stdout == "0 1\n"

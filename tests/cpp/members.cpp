@@ -83,7 +83,8 @@ static void the_version_and_the_texts()
     CHECK_TEXT(skypostal::version(), SKYPOSTAL_VERSION);
     CHECK_INT(skypostal::version_number(), SKYPOSTAL_VERSION_NUMBER);
     CHECK(skypostal::version_is_sufficient());
-    CHECK_TEXT(skypostal::status_text(skypostal::kind::refused), "the service refused the update");
+    CHECK_TEXT(skypostal::status_text(skypostal::kind::refused),
+               "the service refused the update, or reported an error");
     CHECK_INT(static_cast<int>(skypostal::kind::misuse), SKYPOSTAL_MISUSE);
     CHECK_INT(static_cast<int>(skypostal::delivery::unknown), SKYPOSTAL_DELIVERY_UNKNOWN);
 }
@@ -139,6 +140,16 @@ static void an_update(const char *url)
     update.customer_gender("M").customer_gender(nullptr);
     CHECK_STRING(client.update_personal_info(update).customer_gender(), "F");
     CHECK_STRING(client.update_personal_info(customer().customer_gender("M")).customer_gender(), "M");
+
+    check_about = "clear and unset";
+    update.customer_gender("F").customer_birth_date("never").user_code(1).unset("user_code");
+    CHECK_STRING(send(client, update).field(), "customer_birth_date");
+    update.unset("customer_birth_date").unset("customer_gender");
+    CHECK_STRING(client.update_personal_info(update).customer_gender(), "M");
+    CHECK_STRING(send(client, update.unset("gender")).field(), "gender");
+    CHECK_STRING(send(client, update.clear()).field(), "customer_box_id");
+    update.customer_box_id(811111).customer_key(sandbox_key);
+    CHECK_STRING(client.update_personal_info(update).customer_gender(), "M");
 }
 
 // What a setter finds wrong is thrown by the call, until the setter gets a good value.
@@ -220,7 +231,7 @@ static void faults(const char *url)
 
     check_about = "status";
     skypostal::error error = send(client, update);
-    check_error(error, skypostal::kind::status, skypostal::delivery::rejected, 1);
+    check_error(error, skypostal::kind::status, skypostal::delivery::unknown, 1);
     CHECK_INT(error.http_status().value(), 503);
     CHECK(error.retry_after() == std::chrono::milliseconds(7000));
     CHECK_STRING(error.body(), "busy");
@@ -232,7 +243,7 @@ static void faults(const char *url)
 
     check_about = "system error";
     error = send(client, update);
-    check_error(error, skypostal::kind::refused, skypostal::delivery::rejected, 1);
+    check_error(error, skypostal::kind::refused, skypostal::delivery::unknown, 1);
     CHECK(error.system_error());
 
     check_about = "lost";

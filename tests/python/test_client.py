@@ -74,6 +74,7 @@ def test_the_documented_update(client: Client, sandbox: Sandbox) -> None:
     }
     assert request.method == "POST"
     assert request.headers["content-type"] == request.headers["accept"] == "application/json"
+    assert request.headers["accept-encoding"] == "identity"
     assert request.headers["user-agent"] == f"skypostal/{skypostal.__version__}"
 
 

@@ -18,7 +18,7 @@ ERRORS = [
     errors.TlsError("m", delivery="not_sent", attempts=1),
     errors.ConnectionLostError("m", attempts=2),
     errors.RequestTimeoutError("m", attempts=1),
-    errors.StatusError("m", status=503, body="b", retry_after=1.5, delivery="rejected"),
+    errors.StatusError("m", status=429, body="b", retry_after=1.5, delivery="rejected"),
     errors.RefusedError("m", description="d", location="l", system_error=True),
     errors.ResponseError("m", body="b"),
     errors.InternalError("m"),
@@ -46,7 +46,7 @@ def test_errors_of_two_classes_are_not_equal() -> None:
     [
         (ERRORS[0], {"delivery": "unknown", "attempts": 3}),
         (ERRORS[1], {"field": "customer_gender", "delivery": "not_sent", "attempts": 0}),
-        (ERRORS[7], {"status": 503, "body": "b", "retry_after": 1.5, "delivery": "rejected"}),
+        (ERRORS[7], {"status": 429, "body": "b", "retry_after": 1.5, "delivery": "rejected"}),
         (ERRORS[8], {"description": "d", "location": "l", "system_error": True}),
         (ERRORS[9], {"body": "b"}),
     ],
@@ -56,6 +56,13 @@ def test_an_error_has_what_it_was_made_with(
     error: errors.SkyPostalError, attributes: dict[str, object]
 ) -> None:
     assert {name: getattr(error, name) for name in attributes} == attributes
+
+
+def test_a_refusal_for_a_test_double_says_of_delivery_what_a_real_one_would() -> None:
+    assert errors.RefusedError().delivery == "rejected"
+    assert errors.RefusedError(system_error=True).delivery == "unknown"
+    assert errors.RefusedError(delivery="unknown").delivery == "unknown"
+    assert errors.StatusError(status=503).delivery == "unknown"
 
 
 def test_every_error_is_at_hand_and_told_from_every_other() -> None:

@@ -231,6 +231,7 @@ fn the_documented_request_gets_the_documented_answer() {
     let mut headers: Vec<_> = headers.split("\r\n").collect();
     headers.sort_unstable();
     let mut expected = [
+        "accept-encoding: identity".to_owned(),
         "accept: application/json".to_owned(),
         format!("content-length: {}", body.len()),
         "content-type: application/json".to_owned(),
@@ -280,6 +281,7 @@ fn a_probe_asks_once_and_tells_nothing() {
     let requests = server.requests.lock().unwrap();
     assert!(requests.len() == 1 && requests[0].starts_with("GET /wcf-services/"), "{requests:?}");
     assert!(requests[0].ends_with("\r\n\r\n"), "no body: {requests:?}");
+    assert!(requests[0].contains("accept-encoding: identity\r\n"), "{requests:?}");
 }
 
 #[test]
@@ -412,8 +414,8 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn a_status_tells_whether_the_update_may_have_been_made() {
     for (delivery, statuses) in [
-        (Delivery::Rejected, &[401, 403, 404, 405, 411, 413, 415, 429, 503][..]),
-        (Delivery::Unknown, &[400, 402, 408, 409, 500, 502, 504, 599][..]),
+        (Delivery::Rejected, &[401, 403, 404, 405, 411, 413, 415, 429][..]),
+        (Delivery::Unknown, &[400, 402, 408, 409, 500, 502, 503, 504, 599][..]),
     ] {
         for status in statuses {
             let server = Server::closing(http(*status, "", "\u{FEFF}<html>Request Error</html>"));
@@ -432,7 +434,7 @@ fn a_wait_beyond_the_deadline_is_not_begun() {
     let start = Instant::now();
     let error = failure(&server.client());
     assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
-    assert_eq!(end(&error), (Kind::Status, Delivery::Rejected, 1));
+    assert_eq!(end(&error), (Kind::Status, Delivery::Unknown, 1));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
     assert_eq!(server.requests(), 1);
 }
@@ -495,6 +497,95 @@ fn a_refusal_is_not_repeated_and_says_why() {
     assert!(!error.to_string().contains(['\r', '\n']), "one line: {error}");
     assert!(!error.system_error());
     assert_eq!(error.http_status(), None);
+}
+
+#[test]
+fn only_a_plain_no_says_that_the_change_was_not_made() {
+    let system_error = r#""error":{"error_description":"down","system_error":true}"#;
+    let error_text = r#""error":{"error_description":"down","system_error":false}"#;
+    for (verify, error, delivery, reason) in [
+        (false, error_text, Delivery::Rejected, "the service refused the update"),
+        (false, r#""error":null"#, Delivery::Rejected, "the service refused the update"),
+        (false, system_error, Delivery::Unknown, "the service reported a system error"),
+        (true, system_error, Delivery::Unknown, "the service reported a system error"),
+        (true, error_text, Delivery::Unknown, "the service reported an error"),
+        (true, r#""error":"down""#, Delivery::Unknown, "the service reported an error"),
+    ] {
+        let server =
+            Server::closing(http(200, "", &format!(r#"[{{"_verify":{verify},{error}}}]"#)));
+        let told = Mutex::new(Vec::new());
+        let tell = |attempt: &Attempt| told.lock().unwrap().push(attempt.clone());
+        let options = CallOptions { on_attempt: Some(&tell), ..CallOptions::default() };
+        let failed = server.client().update_personal_info_with(&update(), options).unwrap_err();
+        assert_eq!(end(&failed), (Kind::Refused, delivery, 1), "{verify} {error}");
+        assert_eq!(failed.system_error(), error == system_error);
+        let advises_credentials = failed.to_string().contains("check the credentials");
+        assert_eq!(advises_credentials, delivery == Delivery::Rejected, "{failed}");
+        let told = told.into_inner().unwrap();
+        assert_eq!(told[0].reason.as_deref(), Some(reason), "without the service's words");
+        assert!(failed.to_string().starts_with(reason), "{failed}");
+    }
+}
+
+#[test]
+fn an_earlier_attempt_leaves_open_what_a_later_one_cannot_close() {
+    // The server is gone after its first reply.
+    for (first, kind, delivery) in [
+        (Vec::new(), Kind::Connect, Delivery::Unknown),
+        (http(503, "Connection: close\r\n", ""), Kind::Connect, Delivery::Unknown),
+        (http(429, "Connection: close\r\n", ""), Kind::Connect, Delivery::Rejected),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            drop(listener);
+            read_request(&mut connection);
+            connection.write_all(&first).unwrap();
+        });
+        let mut options = options(port);
+        options.set_max_retries(1).unwrap();
+        let error = failure(&Client::new(&options).unwrap());
+        server.join().unwrap();
+        assert_eq!(end(&error), (kind, delivery, 2), "{error}");
+    }
+}
+
+#[test]
+fn a_compressed_response_names_its_encoding_and_shows_no_bytes() {
+    let gzip = "\u{1F}\u{8B}binary";
+    for (headers, encoding) in [
+        ("Content-Encoding: gzip\r\n", "gzip"),
+        ("content-encoding: Br\r\n", "Br"),
+        ("Content-Encoding: deflate\r\n", "deflate"),
+        ("Content-Encoding: zstd\r\n", "zstd"),
+        ("Content-Encoding: identity, gzip\r\n", "identity, gzip"),
+        ("Content-Encoding: gzip\r\nContent-Encoding: br\r\n", "gzip, br"),
+        (&format!("Content-Encoding: {APP_KEY} {CUSTOMER_KEY}\r\n"), "*** ***"),
+    ] {
+        let server = Server::closing(http(200, headers, gzip));
+        let error = failure(&server.client());
+        assert_eq!(end(&error), (Kind::Response, Delivery::Unknown, 1));
+        let says = format!("it is compressed with {encoding}, although");
+        assert!(error.to_string().contains(&says), "{error}");
+        assert_eq!(error.body(), Some(&*format!("(9 bytes, compressed with {encoding})")));
+
+        let server = Server::closing(http(404, headers, gzip));
+        let error = failure(&server.client());
+        assert_eq!(end(&error), (Kind::Status, Delivery::Rejected, 1));
+        assert_eq!(error.body(), Some(&*format!("(9 bytes, compressed with {encoding})")));
+    }
+    // Compressed for this connection alone, which no request of ours allows either.
+    let chunks = "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n\u{1F}x\r\n0\r\n\r\n";
+    let server = Server::closing(format!("HTTP/1.1 200 OK\r\n{chunks}"));
+    assert!(failure(&server.client()).to_string().contains("compressed with gzip"));
+    // Nothing is compressed here.
+    for headers in ["Content-Encoding: Identity\r\n", "Content-Encoding: \r\n"] {
+        let accepted = http(200, headers, r#"[{"_verify":true}]"#);
+        assert!(Server::closing(accepted).client().update_personal_info(&update()).is_ok());
+    }
+    let error = failure(&Server::closing(http(200, "Content-Encoding: gzip\r\n", "")).client());
+    assert!(error.to_string().contains("it is empty"), "{error}");
 }
 
 #[test]
@@ -587,7 +678,7 @@ fn cancel_ends_the_calls_in_flight_at_once_and_no_later_one() {
 
 #[test]
 fn cancel_ends_a_wait_between_two_attempts_too() {
-    let server = Server::closing(http(503, "Retry-After: 4\r\n", ""));
+    let server = Server::closing(http(429, "Retry-After: 4\r\n", ""));
     let client = server.client();
     thread::scope(|scope| {
         let call = scope.spawn(|| failure(&client));
@@ -1196,7 +1287,7 @@ fn retry_after_is_kept_by_the_whole_run_and_max_retries_of_0_too() {
     let (outcomes, _) = run(&client, (0..10).map(numbered), |options| options.concurrency = 1);
     let failed: Vec<_> = outcomes.iter().filter_map(|it| it.result.as_ref().err()).collect();
     assert_eq!(failed.len(), 1);
-    assert_eq!(end(failed[0]), (Kind::Status, Delivery::Rejected, 1));
+    assert_eq!(end(failed[0]), (Kind::Status, Delivery::Unknown, 1));
     let times = times.lock().unwrap();
     assert!(times[1] - times[0] >= Duration::from_millis(990), "{:?}", times[1] - times[0]);
 }

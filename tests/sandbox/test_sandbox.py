@@ -716,6 +716,9 @@ def test_a_refusal_is_as_scripted(sandbox: Sandbox) -> None:
         {"error_description": "No, ñ", "error_location": "here", "system_error": True},
     )
     assert first_name(sandbox) == "Old Name"
+    sandbox.refuse_next(system_error=True, applied=True)
+    assert update(sandbox, body_of(**NEW))["_verify"] is False
+    assert first_name(sandbox) == "New Name" and sandbox.requests[-1].applied
 
 
 @pytest.mark.parametrize("body", ["", "null", "[{\ud83d", b"\xff\x00"])
@@ -800,6 +803,7 @@ def test_each_of_many_threads_takes_its_own_fault(sandbox: Sandbox) -> None:
         ("fail_next", {"body": {}}, "body"),
         ("fail_next", {"times": 0}, "times"),
         ("refuse_next", {"times": 1.0}, "times"),
+        ("refuse_next", {"applied": True}, "applied"),
         ("answer_next", {"body": None}, "body"),
         ("drop_connection", {"delay": -1}, "delay"),
         ("drop_connection", {"delay": float("nan")}, "delay"),

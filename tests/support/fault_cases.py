@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -99,6 +101,13 @@ def chunk(data: bytes) -> bytes:
 
 
 LOST: Script = [read, close]
+# No standard library has the last two.
+COMPRESSED = {
+    "gzip": gzip.compress(GOOD_BODY),
+    "deflate": zlib.compress(GOOD_BODY),
+    "br": b"\x8b\x80brotli",
+    "zstd": b"\x28\xb5\x2f\xfdzstd",
+}
 DEEP = b"[" * 100_000 + b"]" * 100_000
 HTML = "\ufeff<!DOCTYPE html><title>Request Error</title>See server logs".encode()
 XML = b'<Fault xmlns="http://schemas.microsoft.com/ws/2005/05/envelope/none"/>'
@@ -219,7 +228,19 @@ ODD_ANSWERS = [
           shows="bad key *** ***"),
     Fault("200, a text of keys", [ok(b'"%s"' % ECHO)], "response", "unknown", shows="*** ***"),
     Fault("accepted, but a system error", [ok(accepted(b'"error":{"system_error":true}'))],
-          "refused", "rejected"),
+          "refused", "unknown"),
+    Fault("accepted, but an error text", [ok(accepted(b'"error":{"error_description":"oh"}'))],
+          "refused", "unknown", shows="oh"),
+    Fault("accepted, but an error that is a text", [ok(accepted(b'"error":"oh"'))],
+          "refused", "unknown", shows="oh"),
+    Fault("refused by a system error", [ok(b'[{"_verify":false,"error":{"system_error":true}}]')],
+          "refused", "unknown"),
+    *[Fault(f"200 in {coding}", [status("200 OK", body, f"Content-Encoding: {coding}")],
+            "response", "unknown", shows=f"compressed with {coding}, although")
+      for coding, body in COMPRESSED.items()],
+    Fault("200 in gzip, chunked", [with_head("HTTP/1.1 200 OK", "Transfer-Encoding: gzip, chunked",
+                                             body=chunk(COMPRESSED["gzip"]) + b"0\r\n\r\n")],
+          "response", "unknown", shows="compressed with gzip, chunked, although"),
     Fault("200, echoing keys", [ok(b"<p>" + ECHO)], "response", "unknown", shows="*** ***"),
 ]  # fmt: skip
 
@@ -228,6 +249,7 @@ GOOD_ANSWERS = [
     Fault("byte-order mark", [ok(b"\xef\xbb\xbf" + GOOD_BODY)]),
     Fault("chunks", [chunked(chunk(GOOD_BODY[:9]), chunk(GOOD_BODY[9:]), b"0\r\n\r\n")]),
     Fault("ends with the connection", [[*with_head("HTTP/1.1 200 OK", body=GOOD_BODY), close]]),
+    Fault("identity, as asked", [status("200 OK", GOOD_BODY, "Content-Encoding: identity")]),
     Fault("interim 100", [[read, send(b"HTTP/1.1 100 Continue\r\n\r\n" + answer(GOOD_BODY))]]),
     Fault("empty reason phrase", [status("200 ", GOOD_BODY)]),
     Fault("no reason phrase", [status("200", GOOD_BODY)]),
@@ -259,6 +281,8 @@ STATUSES = [
     Fault("400 HTML", [status("400 Bad Request", HTML)], "status", "unknown", status=400,
           shows="See server logs"),
     Fault("401", [status("401 Unauthorized")], "status", "rejected", status=401),
+    Fault("404 in gzip", [status("404 Not Found", COMPRESSED["gzip"], "Content-Encoding: gzip")],
+          "status", "rejected", status=404, shows="bytes, compressed with gzip)"),
     Fault("404 HTML", [status("404 Not Found", HTML)], "status", "rejected", status=404),
     Fault("405", [status("405 Method Not Allowed", HTML, "Allow: POST")], "status", "rejected",
           status=405),
@@ -277,13 +301,17 @@ STATUSES = [
     Fault("408", [status("408 Request Timeout")] * 3, "status", "unknown", 3, status=408),
     Fault("429", [status(MANY)] * 3, "status", "rejected", 3, status=429),
     Fault("502", [status("502 Bad Gateway")] * 3, "status", "unknown", 3, status=502),
-    Fault("503", [status(BUSY)] * 3, "status", "rejected", 3, status=503),
+    Fault("503", [status(BUSY)] * 3, "status", "unknown", 3, status=503),
     Fault("504", [status("504 Gateway Timeout")] * 3, "status", "unknown", 3, status=504),
     Fault("503 cut", [[*with_head(f"HTTP/1.1 {BUSY}", "Content-Length: 99"), close]] * 3,
-          "status", "rejected", 3, status=503),
-    Fault("503, no retries", [status(BUSY)], "status", "rejected", 1, status=503, max_retries=0),
+          "status", "unknown", 3, status=503),
+    Fault("503, no retries", [status(BUSY)], "status", "unknown", 1, status=503, max_retries=0),
     Fault("503, then success", [status(BUSY), GOOD], attempts=2),
     Fault("503 and closed, then success", [[*status(BUSY), close], GOOD], attempts=2),
+    Fault("503, then 429", [status(BUSY, b"", "Retry-After: 0"), *[status(MANY)] * 2],
+          "status", "unknown", 3, status=429),
+    Fault("503, then refused", [status(BUSY, b"", "Retry-After: 0"), ok(refused(b"no"))],
+          "refused", "unknown", 2),
     Fault("504, then 503", [status("504 Oh"), *[status(BUSY)] * 2], "status", "unknown", 3,
           status=503),
 ]  # fmt: skip
@@ -295,16 +323,16 @@ RETRY_AFTER = [
     Fault("429, retry after a date", [retry_after_date(MANY, 2), GOOD], attempts=2, at_least=0.9),
     Fault("503, retry after a past date", [retry_after_date(BUSY, -9), GOOD], attempts=2),
     Fault("503, retry after 0 thrice", [status(BUSY, b"", "Retry-After: 0")] * 3,
-          "status", "rejected", 3, status=503, retry_after=(0, 0)),
+          "status", "unknown", 3, status=503, retry_after=(0, 0)),
     Fault("429, retry beyond the deadline", [status(MANY, b"", "Retry-After: 5")],
           "status", "rejected", status=429, retry_after=(5, 5)),
     Fault("503, retry date beyond the deadline", [retry_after_date(BUSY, 3600)],
-          "status", "rejected", status=503, retry_after=(3590, 3600)),
+          "status", "unknown", status=503, retry_after=(3590, 3600)),
     Fault("503, absurd retry", [status(BUSY, b"", f"Retry-After: {'9' * 30}")],
-          "status", "rejected", status=503, retry_after=(1e9, inf)),
+          "status", "unknown", status=503, retry_after=(1e9, inf)),
     Fault("503, retry after soon", [status(BUSY, b"", "Retry-After: soon"), GOOD], attempts=2),
     Fault("503, retry after -1", [status(BUSY, b"", "Retry-After: -1")] * 3,
-          "status", "rejected", 3, status=503),
+          "status", "unknown", 3, status=503),
 ]  # fmt: skip
 
 FAULTS: list[Fault] = [

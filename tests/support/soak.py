@@ -31,6 +31,8 @@ LANE = 5  # descriptors: the event queue twice, its alarm, a connection, and one
 TIMEOUT = 0.5  # seconds
 ACCEPTED = b'[{"_verify":true,"cust_id":1}]'
 REFUSED = b'[{"_verify":false,"error":{"error_description":"no"}}]'
+SYSTEM_ERROR = b'[{"_verify":false,"error":{"error_description":"no","system_error":true}}]'
+LATE_ERROR = b'[{"_verify":true,"error":{"error_description":"late"}}]'
 
 # What the server may do with a request, how often, and whether it applies the update first.
 FAULTS: list[tuple[str, int, bool]] = [
@@ -42,6 +44,9 @@ FAULTS: list[tuple[str, int, bool]] = [
     ("apply and close", 3, True),
     ("apply and break off", 3, True),
     ("apply and fail", 2, True),
+    ("apply and say busy", 1, True),
+    ("apply and report an error", 1, True),
+    ("apply and report a system error", 1, True),
     ("refuse", 4, False),
     ("too busy", 4, False),
     ("too many", 2, False),
@@ -101,6 +106,9 @@ class Server:
             "answer and close": http(ACCEPTED, "200 OK", "Connection: close"),
             "apply and break off": http(ACCEPTED)[:-5],
             "apply and fail": http(b"<Fault/>", "500 Internal Server Error"),
+            "apply and say busy": http(b"", "503 Service Unavailable", "Retry-After: 0"),
+            "apply and report an error": http(LATE_ERROR),
+            "apply and report a system error": http(SYSTEM_ERROR),
             "refuse": http(REFUSED),
             "too busy": http(b"", "503 Service Unavailable", "Retry-After: 0"),
             "too many": http(b"", "429 Too Many Requests"),

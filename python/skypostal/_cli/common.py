@@ -174,6 +174,16 @@ def cause(error: BaseException) -> str:
     return str(error).rpartition(" (delivery ")[0] or str(error)
 
 
+def is_final_refusal(error: Any, kind: str) -> bool:
+    """Whether the service, or what stands before it, did not make the change and would refuse the
+    same update again. A 429 asks for another attempt."""
+    return (
+        error.delivery == "rejected"
+        and kind in ("refused", "status")
+        and getattr(error, "status", None) != 429
+    )
+
+
 def add_json(group: argparse._ArgumentGroup) -> None:
     """The choice between output for people and for programs."""
     group.add_argument(

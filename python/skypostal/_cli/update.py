@@ -17,6 +17,7 @@ from .common import (
     add_json,
     connection,
     integer,
+    is_final_refusal,
     printable,
     say_error,
     to_json,
@@ -41,8 +42,9 @@ exit status:
   1    a bug of skypostal: perhaps changed
   2    not changed: correct the command, a field or the configuration
   3    not changed: the service refuses it, and would again
-  4    not changed: no connection, or the service is busy; try again later
-  5    perhaps changed: run the same command again, which does no harm
+  4    not changed: no connection, or too many requests; try again later
+  5    perhaps changed, as after an error of the service: run the same command
+       again, which does no harm
   6    updated, but the record could not be written to standard output
   130  ended by Ctrl-C; standard error says whether perhaps changed
 
@@ -225,11 +227,7 @@ def _status(error: Any, kind: str) -> int:
         return PERHAPS
     if kind in ("invalid_field", "configuration"):
         return CORRECT_IT
-    if kind == "refused" and not error.system_error:
-        return REFUSED
-    if kind == "status" and error.status not in (429, 503):
-        return REFUSED
-    return TRY_LATER
+    return REFUSED if is_final_refusal(error, kind) else TRY_LATER
 
 
 def _advice(error: Any, kind: str) -> str:
@@ -240,6 +238,8 @@ def _advice(error: Any, kind: str) -> str:
     if kind == "configuration":
         return _PLACES.get(option, f"Correct {option}; {_DOCTOR}")
     if kind == "refused":
+        if error.delivery == "unknown":
+            return "If it lasts, ask SkyPostal."
         return "Mind that a customer's key changes with the e-mail address."
     if kind == "status" and error.retry_after is not None:
         return f"The service asks to wait {error.retry_after:g} s."

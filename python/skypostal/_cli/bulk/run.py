@@ -18,6 +18,7 @@ from ...errors import _kind_of
 from ..common import (
     cause,
     connection,
+    is_final_refusal,
     printable,
     say_error,
     to_json,
@@ -35,8 +36,6 @@ ALL_UPDATED, CORRECT_IT, REFUSED, UNREACHABLE, TRY_AGAIN, UNWRITTEN = 0, 2, 3, 4
 
 SHOWN_PROBLEMS = 100
 REFUSED_ROW, FAILED, BAD = "refused", "failed", "bad"  # as a row may be, beside updated
-# By these the service, or what stands before it, says no, and would again.
-_NO = (401, 403, 404, 405, 411, 413, 415)
 
 
 class _Ended(Exception):
@@ -423,8 +422,4 @@ def _status(error: Any, kind: str) -> str:
     """Whether the same would come of it again, as far as can be told."""
     if kind == "invalid_field":
         return BAD
-    if kind == "refused" and not error.system_error:
-        return REFUSED_ROW
-    if kind == "status" and (error.status < 400 or error.status in _NO):
-        return REFUSED_ROW
-    return FAILED
+    return REFUSED_ROW if is_final_refusal(error, kind) else FAILED
