@@ -510,7 +510,7 @@ def test_requests_and_connections(sandbox: Sandbox) -> None:
 
 
 def test_only_the_last_requests_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT_REQUESTS", 2)
+    monkeypatch.setattr("skypostal.sandbox._sandbox.KEPT_REQUESTS", 2)
     with Sandbox() as sandbox:
         for path in ("/1", "/2", "/3"):
             send(sandbox, None, method="GET", path=path)

@@ -1,0 +1,30 @@
+"""A local stand-in for the service: answers the one call as the real one was seen to.
+
+    with Sandbox() as sandbox:
+        client = skypostal.Client(base_url=sandbox.url, user_code=USER_CODE, app_key=APP_KEY)
+        ...
+        assert sandbox.customers[BOX_ID]["customer_first_name"] == "New Name"
+
+Faults are scripted: `fail_next`, `refuse_next`, `answer_next`, `drop_connection`, `delay`. Under
+pytest the fixture `skypostal_sandbox` is one, running.
+
+It is not the service. Where neither the documentation nor an observation says what the service
+does, `ASSUMPTIONS` lists what the sandbox does. It knows nothing of the client.
+"""
+
+from ._sandbox import Sandbox
+from .customers import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Customers
+from .server import PATH, Request
+from .service import ASSUMPTIONS
+
+__all__ = [
+    "APP_KEY",
+    "ASSUMPTIONS",
+    "BOX_ID",
+    "CUSTOMER_KEY",
+    "PATH",
+    "USER_CODE",
+    "Customers",
+    "Request",
+    "Sandbox",
+]
