@@ -1,7 +1,7 @@
 //! The C ABI. Its manual is the header that cbindgen writes from the comments here.
 //!
 //! Each function checks its pointers, hands over to the core, and turns the outcome into a status.
-//! This is the only unsafe code of the library; [`get`], [`get_mut`], [`text`] and [`give`] hold it.
+//! Beside `src/sys/` this is the only unsafe code of the library; [`get`], [`get_mut`], [`text`] and [`give`] hold it.
 
 #![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
 

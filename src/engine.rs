@@ -5,9 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem;
 use std::pin::pin;
-use std::process;
 use std::task::Poll;
 use std::thread;
 
@@ -17,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::lane::LOOKUP_THREADS;
-use crate::per_process::PerProcess;
+use crate::per_process::{OfProcess, PerProcess};
 
 static ENGINE: OnceBox<PerProcess<OnceBox<Engine>>> = OnceBox::new();
 
@@ -63,28 +61,18 @@ pub(crate) async fn without_panic<T>(
     .await
 }
 
-/// A call that was begun. Dropping this ends it, and with it its connection.
+/// A call that was begun. Dropping this ends it, and with it its connection; in a forked child the
+/// call is the parent's, and goes on.
 #[must_use = "dropping it ends the call"]
 #[derive(Debug)]
 pub struct Begun {
-    process: u32,
-    /// Taken on drop only.
-    wanted: Option<oneshot::Sender<()>>,
+    _wanted: OfProcess<oneshot::Sender<()>>,
 }
 
 impl Begun {
     /// And what ends when it is dropped.
     pub(crate) fn new() -> (Self, oneshot::Receiver<()>) {
         let (wanted, dropped) = oneshot::channel();
-        (Begun { process: process::id(), wanted: Some(wanted) }, dropped)
-    }
-}
-
-impl Drop for Begun {
-    fn drop(&mut self) {
-        // After a fork the call and its event loop are the parent's.
-        if self.process != process::id() {
-            mem::forget(self.wanted.take());
-        }
+        (Begun { _wanted: OfProcess::new(wanted) }, dropped)
     }
 }

@@ -38,6 +38,7 @@ mod pace;
 mod per_process;
 mod personal_info;
 mod retry;
+mod sys;
 mod tls;
 mod update;
 mod wcf_date;
