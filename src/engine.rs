@@ -1,7 +1,7 @@
 //! Calls that nobody waits for on a thread of his own.
 //!
 //! One thread in the process drives all of them, started by the first. A forked child starts its
-//! own with its own first call.
+//! own with its own first call. It blocks all signals, and so do the look-up threads that it starts.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::error::Error;
 use crate::lane::LOOKUP_THREADS;
 use crate::per_process::{OfProcess, PerProcess};
+use crate::sys::signals;
 
 static ENGINE: OnceBox<PerProcess<OnceBox<Engine>>> = OnceBox::new();
 
@@ -34,10 +35,12 @@ impl Engine {
             .build()?;
         let loop_ = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
-        thread::Builder::new().name("skypostal".to_owned()).spawn(move || {
+        let drive = move || {
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
-        })?;
+        };
+        let thread = thread::Builder::new().name("skypostal".to_owned());
+        signals::without_signals(|| thread.spawn(drive))?;
         Ok(Engine { loop_, _running: running })
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::sys::fork::generation;
+use crate::sys::signals;
 use crate::tls::Sessions;
 
 /// A lane idle for longer is closed when another one is handed back.
@@ -129,7 +130,7 @@ impl Lane {
                     alarm.poll(context, question.unwrap_or(deadline)).map(|()| late)
                 }
             });
-            let ended = runtime.block_on(slice);
+            let ended = signals::without_sigpipe(|| runtime.block_on(slice));
             let Some(pause) = pause.as_ref().filter(|_| ended.is_none()) else { return ended };
             // Who pauses may also fork, and the child must leave this lane alone.
             if !(pause.go_on)() || self.generation != generation() {

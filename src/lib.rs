@@ -33,6 +33,7 @@ mod credentials;
 mod engine;
 mod error;
 mod lane;
+mod lookup;
 mod options;
 mod pace;
 mod per_process;
