@@ -11,7 +11,6 @@ use std::iter::Fuse;
 use std::mem;
 use std::ops::RangeInclusive;
 use std::pin::pin;
-use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use crate::engine;
 use crate::error::{Delivery, Error, Kind};
 use crate::lane::MOST_ON_ENGINE;
 use crate::pace::Pace;
+use crate::per_process::OfProcess;
 use crate::personal_info::PersonalInfo;
 use crate::update::{Request, Update};
 
@@ -96,9 +96,8 @@ pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 ///
 /// Of a run that a fork leaves behind in the child nothing more is heard there.
 pub struct Many {
-    process: u32,
-    /// Taken on drop only.
-    run: Option<Arc<Run>>,
+    /// A forked child does not drop it: a thread that it does not have may hold its lock.
+    run: OfProcess<Arc<Run>>,
 }
 
 struct Run {
@@ -175,7 +174,7 @@ impl Client {
             heard: Condvar::new(),
             wake,
         };
-        Ok(Many { process: process::id(), run: Some(Arc::new(run)) })
+        Ok(Many { run: OfProcess::new(Arc::new(run)) })
     }
 }
 
@@ -284,17 +283,13 @@ impl Many {
 
     /// The run, in the process that began it.
     fn here(&self) -> Option<&Arc<Run>> {
-        self.run.as_ref().filter(|_| self.process == process::id())
+        self.run.here()
     }
 }
 
 impl Drop for Many {
     fn drop(&mut self) {
-        match self.here() {
-            Some(run) => run.cancel(),
-            // A thread that a forked child does not have may hold its lock.
-            None => mem::forget(self.run.take()),
-        }
+        self.cancel();
     }
 }
 

@@ -1,13 +1,12 @@
 //! The C ABI. Its manual is the header that cbindgen writes from the comments here.
 //!
 //! Each function checks its pointers, hands over to the core, and turns the outcome into a status.
-//! This is the only unsafe code of the library; [`get`], [`get_mut`], [`text`] and [`give`] hold it.
+//! Beside `src/sys/` this is the only unsafe code of the library; [`get`], [`get_mut`], [`text`] and [`give`] hold it.
 
 #![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
 use std::io::{self, Write};
-use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -761,7 +760,6 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
         }
         let client = Arc::clone(unsafe { get(client) }?);
         let update = unsafe { get(update) }?;
-        let _no_sigpipe = SignalsBlocked::sigpipe();
         let info = client.update_personal_info(update)?;
         if !out.is_null() {
             unsafe { *out = give(info.into()) };
@@ -846,8 +844,6 @@ pub unsafe extern "C" fn skypostal_many_put(
 ) -> c_int {
     let work = || {
         let (many, update) = unsafe { (get(many.cast_const())?, get(update)?) };
-        // The thread that the first row starts has this one's mask for good.
-        let _no_signals = SignalsBlocked::all();
         many.put(update)?;
         Ok(())
     };
@@ -1203,67 +1199,6 @@ pub unsafe extern "C" fn skypostal_error_location(error: *const skypostal_error)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> *const c_char {
     unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.body))
-}
-
-/// Keeps signals from this thread, and from those that it starts meanwhile.
-struct SignalsBlocked {
-    before: libc::sigset_t,
-    /// Whether a SIGPIPE that comes meanwhile is a connection's, and nobody else's.
-    take_sigpipe: bool,
-}
-
-impl SignalsBlocked {
-    /// A connection that the service closed early must not end a host that has not ignored SIGPIPE:
-    /// it is blocked, and taken if it came.
-    fn sigpipe() -> Self {
-        Self::new(&only_sigpipe(), true)
-    }
-
-    /// The host's handlers do not expect to run on a thread of ours.
-    fn all() -> Self {
-        let mut all = MaybeUninit::uninit();
-        let all = unsafe {
-            libc::sigfillset(all.as_mut_ptr());
-            all.assume_init()
-        };
-        Self::new(&all, false)
-    }
-
-    fn new(blocked: &libc::sigset_t, take_sigpipe: bool) -> Self {
-        let mut before = MaybeUninit::uninit();
-        let before = unsafe {
-            libc::pthread_sigmask(libc::SIG_BLOCK, blocked, before.as_mut_ptr());
-            before.assume_init()
-        };
-        SignalsBlocked { before, take_sigpipe }
-    }
-}
-
-fn only_sigpipe() -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
-        set.assume_init()
-    }
-}
-
-impl Drop for SignalsBlocked {
-    fn drop(&mut self) {
-        unsafe {
-            // A host that blocks the signal itself sees it as it would without us.
-            if self.take_sigpipe && libc::sigismember(&self.before, libc::SIGPIPE) == 0 {
-                // Without waiting: one that was sent to the process may be taken by any of its
-                // threads. Apple's systems cannot, and let no socket of ours raise it.
-                #[cfg(not(target_vendor = "apple"))]
-                {
-                    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-                    libc::sigtimedwait(&only_sigpipe(), ptr::null_mut(), &now);
-                }
-            }
-            libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut());
-        }
-    }
 }
 
 #[cfg(test)]

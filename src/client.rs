@@ -26,6 +26,7 @@ use crate::credentials::{excerpt, excerpt_line};
 use crate::engine::{self, Begun};
 use crate::error::{Delivery, Error, Kind, causes, find};
 use crate::lane::{Driver, LONGEST_IDLE, Lane, Pause, Pool};
+use crate::lookup::Lookup;
 use crate::options::{Options, UsedProxy, check_time};
 use crate::pace::Pace;
 use crate::per_process::PerProcess;
@@ -390,6 +391,7 @@ impl Client {
             .no_deflate()
             .no_zstd()
             .no_proxy()
+            .dns_resolver(Lookup)
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(LONGEST_IDLE)
             .pool_max_idle_per_host(1);

@@ -1,13 +1,11 @@
 //! Calls that nobody waits for on a thread of his own.
 //!
 //! One thread in the process drives all of them, started by the first. A forked child starts its
-//! own with its own first call.
+//! own with its own first call. It blocks all signals, and so do the look-up threads that it starts.
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem;
 use std::pin::pin;
-use std::process;
 use std::task::Poll;
 use std::thread;
 
@@ -17,7 +15,8 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::lane::LOOKUP_THREADS;
-use crate::per_process::PerProcess;
+use crate::per_process::{OfProcess, PerProcess};
+use crate::sys::signals;
 
 static ENGINE: OnceBox<PerProcess<OnceBox<Engine>>> = OnceBox::new();
 
@@ -36,10 +35,12 @@ impl Engine {
             .build()?;
         let loop_ = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
-        thread::Builder::new().name("skypostal".to_owned()).spawn(move || {
+        let drive = move || {
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
-        })?;
+        };
+        let thread = thread::Builder::new().name("skypostal".to_owned());
+        signals::without_signals(|| thread.spawn(drive))?;
         Ok(Engine { loop_, _running: running })
     }
 }
@@ -63,28 +64,18 @@ pub(crate) async fn without_panic<T>(
     .await
 }
 
-/// A call that was begun. Dropping this ends it, and with it its connection.
+/// A call that was begun. Dropping this ends it, and with it its connection; in a forked child the
+/// call is the parent's, and goes on.
 #[must_use = "dropping it ends the call"]
 #[derive(Debug)]
 pub struct Begun {
-    process: u32,
-    /// Taken on drop only.
-    wanted: Option<oneshot::Sender<()>>,
+    _wanted: OfProcess<oneshot::Sender<()>>,
 }
 
 impl Begun {
     /// And what ends when it is dropped.
     pub(crate) fn new() -> (Self, oneshot::Receiver<()>) {
         let (wanted, dropped) = oneshot::channel();
-        (Begun { process: process::id(), wanted: Some(wanted) }, dropped)
-    }
-}
-
-impl Drop for Begun {
-    fn drop(&mut self) {
-        // After a fork the call and its event loop are the parent's.
-        if self.process != process::id() {
-            mem::forget(self.wanted.take());
-        }
+        (Begun { _wanted: OfProcess::new(wanted) }, dropped)
     }
 }

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::{Pin, pin};
-use std::process;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -20,6 +19,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::sys::fork::generation;
+use crate::sys::signals;
 use crate::tls::Sessions;
 
 /// A lane idle for longer is closed when another one is handed back.
@@ -35,7 +36,7 @@ pub(crate) const LOOKUP_THREADS: usize = 4;
 pub(crate) struct Lane {
     /// Taken on drop only. On the engine's loop it has no loop of its own.
     parts: Option<(reqwest::Client, Option<Loop>)>,
-    process: u32,
+    generation: usize,
     idle_since: Instant,
     /// Whether it served a call before, so that its connection may be an old one.
     pub(crate) used: bool,
@@ -98,7 +99,7 @@ impl Lane {
         let http = builder.build().map_err(|e| e.to_string())?;
         Ok(Lane {
             parts: Some((http, own_loop)),
-            process: process::id(),
+            generation: generation(),
             idle_since: Instant::now(),
             used: false,
             handshaking,
@@ -129,10 +130,10 @@ impl Lane {
                     alarm.poll(context, question.unwrap_or(deadline)).map(|()| late)
                 }
             });
-            let ended = runtime.block_on(slice);
+            let ended = signals::without_sigpipe(|| runtime.block_on(slice));
             let Some(pause) = pause.as_ref().filter(|_| ended.is_none()) else { return ended };
             // Who pauses may also fork, and the child must leave this lane alone.
-            if !(pause.go_on)() || self.process != process::id() {
+            if !(pause.go_on)() || self.generation != generation() {
                 return None;
             }
         }
@@ -169,7 +170,7 @@ impl Alarm {
 impl Drop for Lane {
     fn drop(&mut self) {
         let Some((http, own_loop)) = self.parts.take() else { return };
-        if self.process == process::id() {
+        if self.generation == generation() {
             drop(http);
             // A name look-up that hangs must not be waited for.
             if let Some(own_loop) = own_loop {

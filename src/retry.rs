@@ -70,9 +70,11 @@ pub(crate) fn wait(error: &Error, attempts: u32) -> Option<Duration> {
 /// A wait that doubles, on the average, with each failure in a row.
 pub(crate) fn backoff(failures: u32) -> Duration {
     let longest = FIRST_WAIT * 2u32.pow(failures.saturating_sub(1).min(10));
-    // Full jitter: clients that failed together do not come back together. Nor do forked ones,
-    // which inherit the generator: the process's number sets them apart.
-    let mut random = fastrand::Rng::with_seed(fastrand::u64(..) ^ u64::from(process::id()));
+    // Full jitter: clients that failed together do not come back together. Forked processes inherit
+    // the generator, and may have the same number in their namespaces: the clock tells them apart.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let salt = u64::from(process::id()) << 32 | u64::from(now.subsec_nanos());
+    let mut random = fastrand::Rng::with_seed(fastrand::u64(..) ^ salt);
     longest.min(LONGEST_WAIT).mul_f64(random.f64())
 }
 

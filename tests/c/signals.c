@@ -166,6 +166,34 @@ static void start_runs(void)
     with_runs = 1;
 }
 
+/* A thread that looks a name up takes no signal of the host, though it may outlive the call. */
+static void look_a_name_up(void)
+{
+    char url[64];
+    skypostal_client *client;
+    skypostal_update *update = new_update();
+    struct state before;
+    sigset_t set;
+
+    snprintf(url, sizeof(url), "http://localhost%s", strrchr(getenv("SKYPOSTAL_BASE_URL"), ':'));
+    client = new_client(url);
+    before = look();
+    CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL), SKYPOSTAL_OK);
+    CHECK_INT(look().threads, before.threads + 1);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    kill(getpid(), SIGUSR1);
+    before = look();
+    CHECK_INT(sigismember(&before.pending, SIGUSR1), 1);
+    CHECK_INT(handled, 0);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    CHECK_INT(handled, SIGUSR1);
+    handled = 0;
+    skypostal_update_free(update);
+    skypostal_client_free(client);
+}
+
 /* Signals that come all the time, to a handler that interrupts what is interruptible, end no call. */
 static void be_interrupted(void)
 {
@@ -217,6 +245,11 @@ int main(void)
     be_hung_up_on();
     check_same(&before);
     CHECK_INT(handled, 0);
+
+    check_about = "a host that blocks a signal and has a name looked up";
+    sigaction(SIGUSR1, &action, NULL);
+    look_a_name_up();
+    signal(SIGUSR1, SIG_DFL);
 
     check_about = "a host that blocks signals, with some pending";
     sigemptyset(&set);

@@ -39,6 +39,15 @@ def test_forks_while_other_threads_call(c_library: CLibrary, sandbox: Sandbox) -
     assert not used["Child"] & used["Parent"]
 
 
+@pytest.mark.parametrize("mode", ["fork_namespace", "fork_by_handler", "clone_namespace"])
+def test_a_child_with_its_parents_number(mode: str, c_library: CLibrary, sandbox: Sandbox) -> None:
+    run(c_library, mode)
+    names = [json.loads(request.body)["customer_first_name"] for request in sandbox.requests]
+    assert names == ["Parent", "Parent", "Child", "Child", "Parent", "Parent"]
+    # A call and a run have a connection each, in either process.
+    assert [request.connection for request in sandbox.requests] == [1, 2, 3, 4, 1, 2]
+
+
 @pytest.mark.parametrize("suffix,standard", [("c", "c89"), ("cpp", "c++98")])
 def test_the_headers_example_runs(
     suffix: str,

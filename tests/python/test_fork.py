@@ -13,6 +13,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import forks
 import pytest
 
 import skypostal
@@ -221,3 +222,22 @@ def test_forks_while_awaits_are_in_flight(sandbox: Sandbox) -> None:
         asyncio.run(fork())
     assert len(sandbox.requests) == 10 * 23
     assert all(request.status == 200 for request in sandbox.requests)
+
+
+def run_forks(how: str, what: str) -> None:
+    program = [sys.executable, forks.__file__, how, what]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    if done.returncode == forks.NOT_PERMITTED:
+        pytest.fail(f"this machine permits no PID namespace: run the test as root ({done.stdout})")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("what", ["client", "function", "async", "many", "async_many"])
+@pytest.mark.parametrize("how", ["namespace", "clone", "number"])
+def test_a_child_with_the_number_of_its_clients_process(
+    how: str, what: str, sandbox: Sandbox
+) -> None:
+    run_forks(how, what)
+    used = [request.connection for request in sandbox.requests]
+    assert used == ([1, 2] if how == "number" else [1, 2, 1])

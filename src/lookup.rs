@@ -1,0 +1,32 @@
+//! Name look-ups, on threads that take no signal.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::task::JoinSet;
+
+use crate::sys::signals;
+
+/// The system's look-up, on a thread of the event loop that needs it.
+///
+/// reqwest's own does the same, but a thread that it starts has the signal mask of the caller, and
+/// takes the signals that the host waits for. A mask around each call would cost more.
+pub(crate) struct Lookup;
+
+impl Resolve for Lookup {
+    fn resolve(&self, name: Name) -> Resolving {
+        // One that was not begun is dropped with the call that needs it.
+        let mut lookup = JoinSet::new();
+        signals::without_signals(|| lookup.spawn_blocking(move || addresses(&name)));
+        Box::pin(async move {
+            let found = lookup.join_next().await.expect("it was spawned");
+            Ok(Box::new(found??) as Addrs)
+        })
+    }
+}
+
+/// The port is set by whoever connects.
+fn addresses(name: &Name) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    (name.as_str(), 0).to_socket_addrs()
+}
