@@ -168,7 +168,7 @@ static const char *why(int status, const skypostal_error *error)
         return skypostal_error_field(error);
     if (status == SKYPOSTAL_REFUSED)
         return skypostal_error_description(error);
-    return skypostal_status_text(status);
+    return skypostal_strerror(status);
 }
 
 /* Writes width characters: the text, cut or filled up with blanks. */

@@ -200,34 +200,19 @@ extern "C" {
 #define SKYPOSTAL_DELIVERY_UNKNOWN 3
 
 /**
- * A client with its connections. Made by `skypostal_client_new`, freed by `skypostal_client_free`.
- * Made once, used for every call, by any number of threads at once, each on a connection of its
- * own; connections are kept and used again. Works on both sides of a fork.
- */
-typedef struct skypostal_client skypostal_client;
-
-/**
- * Why a function failed. Given through `**error`, freed by `skypostal_error_free`; independent of
- * all other handles. Never changes: any thread may read it.
- *
- * The texts are UTF-8, borrowed: they live as long as this handle.
- */
-typedef struct skypostal_error skypostal_error;
-
-/**
  * A run of many updates, several of which are under way at once. Made by
- * `skypostal_client_update_many`, freed by `skypostal_many_free`. To be used by one thread at a
+ * `skypostal_bulk_new`, freed by `skypostal_bulk_free`. To be used by one thread at a
  * time, from its first row to its last outcome:
  *
  * ```c
  * while (1) {
- *     while (more && skypostal_many_room(many) > 0) {
+ *     while (more && skypostal_bulk_capacity(many) > 0) {
  *         skypostal_update_clear(update);
  *         more = read_row(file, update);
  *         if (more)
- *             skypostal_many_put(many, update);
+ *             skypostal_bulk_submit(many, update);
  *     }
- *     status = skypostal_many_next(many, &index, &info, &error);
+ *     status = skypostal_bulk_next(many, &index, &info, &error);
  *     if (index < 0)
  *         break;
  *     report(index, status, info, error);
@@ -245,7 +230,22 @@ typedef struct skypostal_error skypostal_error;
  *
  * In a forked child a run of the parent has nothing to tell; a new one can be made there.
  */
-typedef struct skypostal_many skypostal_many;
+typedef struct skypostal_bulk skypostal_bulk;
+
+/**
+ * A client with its connections. Made by `skypostal_client_new`, freed by `skypostal_client_free`.
+ * Made once, used for every call, by any number of threads at once, each on a connection of its
+ * own; connections are kept and used again. Works on both sides of a fork.
+ */
+typedef struct skypostal_client skypostal_client;
+
+/**
+ * Why a function failed. Given through `**error`, freed by `skypostal_error_free`; independent of
+ * all other handles. Never changes: any thread may read it.
+ *
+ * The texts are UTF-8, borrowed: they live as long as this handle.
+ */
+typedef struct skypostal_error skypostal_error;
 
 /**
  * How a client is set up. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
@@ -261,7 +261,7 @@ typedef struct skypostal_options skypostal_options;
 
 /**
  * A customer's personal information after an update, as the service reported it. Given by
- * `skypostal_client_update_personal_info` and `skypostal_many_next`, freed by
+ * `skypostal_client_update_personal_info` and `skypostal_bulk_next`, freed by
  * `skypostal_personal_info_free`; independent of the client and the update. Never changes: any
  * thread may read it.
  *
@@ -309,7 +309,7 @@ SKYPOSTAL_API int skypostal_version_number(void);
 /**
  * What a status means, in a few words of English. Static, never NULL, for any number. Any thread.
  */
-SKYPOSTAL_API const char *skypostal_status_text(int status);
+SKYPOSTAL_API const char *skypostal_strerror(int status);
 
 /**
  * New options with the defaults: the test environment, 30 s for a call, 10 s for a connection, 2
@@ -459,39 +459,39 @@ SKYPOSTAL_API int skypostal_client_cancel(const skypostal_client *client);
  * or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
  * 1000000, or 0 for as many as the service takes.
  *
- * Gives `*out`, yours to free with `skypostal_many_free`, or NULL and `*error`, yours to free with
+ * Gives `*out`, yours to free with `skypostal_bulk_free`, or NULL and `*error`, yours to free with
  * `skypostal_error_free`. `out` is required, `error` may be NULL.
  *
  * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` for a number out of range; `SKYPOSTAL_MISUSE`.
  */
 SKYPOSTAL_API
-int skypostal_client_update_many(const skypostal_client *client,
-                                 int concurrency,
-                                 double rate,
-                                 skypostal_many **out,
-                                 skypostal_error **error);
+int skypostal_bulk_new(const skypostal_client *client,
+                       int concurrency,
+                       double rate,
+                       skypostal_bulk **out,
+                       skypostal_error **error);
 
 /**
  * Frees a run, and ends it: rows in flight are broken off, and may have been made or not. Where
  * that matters, put no more rows and take every outcome before. NULL is ignored.
  */
-SKYPOSTAL_API void skypostal_many_free(skypostal_many *many);
+SKYPOSTAL_API void skypostal_bulk_free(skypostal_bulk *bulk);
 
 /**
  * How many more rows keep the run busy: at most twice as many as may be under way are put and not
  * told of yet. 0 once it has stopped, and for NULL or a foreign handle. Never waits.
  */
-SKYPOSTAL_API int skypostal_many_room(const skypostal_many *many);
+SKYPOSTAL_API int skypostal_bulk_capacity(const skypostal_bulk *bulk);
 
 /**
  * Puts a row, the next number from 0 on, whether there is room or not, and never waits. The update
  * is copied: it may be changed and put again at once. What is wrong with it is told by
- * `skypostal_many_next`, and nothing of it is sent.
+ * `skypostal_bulk_next`, and nothing of it is sent.
  *
  * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the run has stopped, the status that
- * `skypostal_many_next` will end with: the row was not put then.
+ * `skypostal_bulk_next` will end with: the row was not put then.
  */
-SKYPOSTAL_API int skypostal_many_put(skypostal_many *many, const skypostal_update *update);
+SKYPOSTAL_API int skypostal_bulk_submit(skypostal_bulk *bulk, const skypostal_update *update);
 
 /**
  * Waits for the next row to end. Rows end in any order.
@@ -506,7 +506,7 @@ SKYPOSTAL_API int skypostal_many_put(skypostal_many *many, const skypostal_updat
  * `index` is required, `out` and `error` may be NULL.
  */
 SKYPOSTAL_API
-int skypostal_many_next(skypostal_many *many,
+int skypostal_bulk_next(skypostal_bulk *bulk,
                         int64_t *index,
                         skypostal_personal_info **out,
                         skypostal_error **error);
@@ -710,7 +710,7 @@ SKYPOSTAL_API const char *skypostal_error_field(const skypostal_error *error);
 
 /**
  * The service's own words for a refusal (documented as `error_description`), perhaps empty; keys
- * are blotted out. Borrowed; NULL for other errors.
+ * are redacted. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_description(const skypostal_error *error);
 
@@ -722,7 +722,7 @@ SKYPOSTAL_API const char *skypostal_error_location(const skypostal_error *error)
 
 /**
  * An excerpt of the answer, at most about 1 KiB, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`;
- * keys are blotted out, personal data is not. Borrowed; NULL for other errors.
+ * keys are redacted, personal data is not. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_body(const skypostal_error *error);
 

@@ -87,7 +87,7 @@ enum class delivery : int {
 /** What a kind means, in a few words. */
 inline const char *status_text(kind status) noexcept
 {
-    return skypostal_status_text(static_cast<int>(status));
+    return skypostal_strerror(static_cast<int>(status));
 }
 
 /** The version of the library that is loaded, such as "0.1.0". */
@@ -170,7 +170,7 @@ struct release {
         skypostal_personal_info_free(handle);
     }
     void operator()(skypostal_error *handle) const noexcept { skypostal_error_free(handle); }
-    void operator()(skypostal_many *handle) const noexcept { skypostal_many_free(handle); }
+    void operator()(skypostal_bulk *handle) const noexcept { skypostal_bulk_free(handle); }
 };
 
 template <typename Handle>
@@ -569,16 +569,16 @@ private:
 class many {
 public:
     /** Takes over the handle that a C function gave. */
-    explicit many(skypostal_many *handle) noexcept : handle_(handle) {}
+    explicit many(skypostal_bulk *handle) noexcept : handle_(handle) {}
 
     /** How many more rows keep the run busy; 0 once it has stopped. Never waits. */
-    int room() const noexcept { return skypostal_many_room(get()); }
+    int room() const noexcept { return skypostal_bulk_capacity(get()); }
 
     /** Puts a row, whether there is room or not, and never waits. The update is copied; what is
      * wrong with it is the row's outcome. False if the run has stopped: the row was not put. */
     bool put(const update &update)
     {
-        const int status = skypostal_many_put(get(), update.get());
+        const int status = skypostal_bulk_submit(get(), update.get());
         if (status == SKYPOSTAL_MISUSE)
             throw skypostal::error(skypostal::kind::misuse);
         return status == SKYPOSTAL_OK;
@@ -591,7 +591,7 @@ public:
         std::int64_t index = -1;
         skypostal_personal_info *info = nullptr;
         skypostal_error *error = nullptr;
-        const int status = skypostal_many_next(get(), &index, &info, &error);
+        const int status = skypostal_bulk_next(get(), &index, &info, &error);
         personal_info answer(info);
         skypostal::error failure = error == nullptr ? skypostal::error(skypostal::kind::ok)
                                                     : skypostal::error(error);
@@ -602,10 +602,10 @@ public:
     }
 
     /** The C handle, still owned by this object; NULL once it was moved from. */
-    skypostal_many *get() const noexcept { return handle_.get(); }
+    skypostal_bulk *get() const noexcept { return handle_.get(); }
 
 private:
-    detail::owned<skypostal_many> handle_;
+    detail::owned<skypostal_bulk> handle_;
 };
 
 /** A client with its connections. Made once, used for every call, by any number of threads. */
@@ -639,9 +639,9 @@ public:
      * a number out of range. */
     many update_many(int concurrency = 0, double rate = 0) const
     {
-        skypostal_many *handle = nullptr;
+        skypostal_bulk *handle = nullptr;
         skypostal_error *error = nullptr;
-        if (skypostal_client_update_many(get(), concurrency, rate, &handle, &error) != SKYPOSTAL_OK)
+        if (skypostal_bulk_new(get(), concurrency, rate, &handle, &error) != SKYPOSTAL_OK)
             throw skypostal::error(error);
         return many(handle);
     }

@@ -1,15 +1,13 @@
-//! How far a call has come, and what is told of each of its attempts.
+//! One attempt of a call, as it is reported when it has ended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::error::{Delivery, Error, Kind};
-use crate::lane::Lane;
+use crate::error::{Error, Kind};
 
-/// One attempt of a call, when it is over. Holds no key and no personal data.
+/// One attempt of a call that has ended. Holds no key and no personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -19,22 +17,22 @@ pub struct Attempt {
     pub method: &'static str,
     /// The address, which holds no user name, password or query.
     pub url: Arc<str>,
-    /// The HTTP status, if one came.
+    /// The HTTP status, if a response came.
     pub status: Option<u16>,
-    /// When it began, by the clock of this machine.
+    /// The start, by the clock of this machine.
     pub started: SystemTime,
-    /// How long it took.
+    /// The time that it took.
     pub elapsed: Duration,
     /// The length of the request's body.
     pub request_bytes: usize,
-    /// How much of the answer's body came.
+    /// The bytes of the response's body that came.
     pub response_bytes: usize,
-    /// What kind of thing went wrong; `None` if the update was accepted.
+    /// The kind of error; `None` if the update was accepted.
     pub error: Option<Kind>,
-    /// The same in a line of this library's own words, without those of the service.
+    /// The error in one line of this library's own words, without those of the service.
     pub reason: Option<String>,
-    /// The wait after which another attempt follows, if one does.
-    pub wait: Option<Duration>,
+    /// The delay after which the next attempt follows; `None` if none does.
+    pub retry_in: Option<Duration>,
 }
 
 impl Attempt {
@@ -50,7 +48,7 @@ impl Attempt {
             response_bytes: 0,
             error: None,
             reason: None,
-            wait: None,
+            retry_in: None,
         }
     }
 
@@ -58,122 +56,113 @@ impl Attempt {
     pub fn host(&self) -> &str {
         self.url.split('/').nth(2).unwrap_or_default()
     }
+
+    /// The log line of the attempt, the same in each language.
+    pub fn log_line(&self) -> String {
+        let outcome = match (self.status, self.error) {
+            (Some(status), None | Some(Kind::Status)) => status.to_string(),
+            (_, Some(kind)) => format!("{} error", kind.as_str()),
+            (None, None) => "accepted".to_owned(),
+        };
+        format!(
+            "{} {}: {outcome} in {:.1} ms (attempt {}, request {} bytes, response {})",
+            self.method,
+            self.host(),
+            self.elapsed.as_secs_f64() * 1000.0,
+            self.number,
+            self.request_bytes,
+            self.response_bytes,
+        )
+    }
+
+    /// The log line of the retry that follows, if one does.
+    pub fn retry_log_line(&self) -> Option<String> {
+        let retry_in = self.retry_in?.as_secs_f64();
+        Some(format!(
+            "{} {}: attempt {} failed, another follows in {retry_in:.2} s: {}",
+            self.method,
+            self.host(),
+            self.number,
+            self.reason.as_deref().unwrap_or_default(),
+        ))
+    }
 }
 
-/// Who is told of the attempts, from inside of the event loop.
-pub(crate) type Tell<'a> = &'a (dyn Fn(Attempt) + Send + Sync);
+/// Receives each attempt, inside the event loop.
+pub(crate) type AttemptCallback<'a> = &'a (dyn Fn(Attempt) + Send + Sync);
 
-/// How far a call has come, for whoever breaks it off.
-pub(crate) struct Progress<'a> {
-    attempts: u32,
-    /// What the attempts that ended left open.
-    before: Delivery,
-    /// Whether the current attempt handed its body to a connection.
-    pub(crate) sent: Arc<AtomicBool>,
-    /// Whether the current attempt began a TLS handshake.
-    handshaking: Option<Arc<AtomicBool>>,
-    /// Whether the current attempt may use a connection of an earlier call.
-    pub(crate) old_connection: bool,
-    /// Whether the current attempt got a whole answer.
-    pub(crate) answered: bool,
-    observed: Option<Observed<'a>>,
-}
-
-/// What is kept only where somebody wants to know.
-struct Observed<'a> {
-    tell: Tell<'a>,
-    /// The current attempt, as far as it is known.
+/// Collects what is known of the current attempt. Only calls with a callback have one.
+pub(crate) struct AttemptRecorder<'a> {
+    callback: AttemptCallback<'a>,
     attempt: Attempt,
-    /// Set while an attempt is under way.
-    begun: Option<Instant>,
+    /// Set while an attempt is in flight.
+    started: Option<Instant>,
 }
 
-impl<'a> Progress<'a> {
-    pub(crate) fn new() -> Self {
-        Progress {
-            attempts: 0,
-            before: Delivery::NotSent,
-            sent: Arc::default(),
-            handshaking: None,
-            old_connection: false,
-            answered: false,
-            observed: None,
+impl<'a> AttemptRecorder<'a> {
+    pub(crate) fn new(
+        callback: AttemptCallback<'a>,
+        url: &Arc<str>,
+        request_bytes: usize,
+    ) -> AttemptRecorder<'a> {
+        AttemptRecorder { callback, attempt: Attempt::new(url, request_bytes), started: None }
+    }
+
+    pub(crate) fn start(&mut self, number: u32) {
+        self.attempt = Attempt::new(&self.attempt.url, self.attempt.request_bytes);
+        self.attempt.number = number;
+        self.attempt.started = SystemTime::now();
+        self.started = Some(Instant::now());
+    }
+
+    pub(crate) fn record_status(&mut self, status: u16) {
+        self.attempt.status = Some(status);
+    }
+
+    pub(crate) fn record_bytes(&mut self, count: usize) {
+        self.attempt.response_bytes += count;
+    }
+
+    /// Reports the attempt, once.
+    pub(crate) fn report(&mut self, error: Option<&Error>, retry_in: Option<Duration>) {
+        let Some(started) = self.started.take() else { return };
+        self.attempt.elapsed = started.elapsed();
+        self.attempt.error = error.map(Error::kind);
+        self.attempt.reason = error.map(|error| error.reason().to_owned());
+        self.attempt.retry_in = retry_in;
+        (self.callback)(self.attempt.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_says_what_came_of_the_attempt() {
+        let mut attempt = Attempt::new(&Arc::from("https://host:8443/path"), 120);
+        attempt.number = 2;
+        attempt.elapsed = Duration::from_micros(12_340);
+        attempt.response_bytes = 7;
+        let lines = [
+            ((Some(200), None), "POST host:8443: 200 in 12.3 ms"),
+            ((Some(503), Some(Kind::Status)), "POST host:8443: 503 in 12.3 ms"),
+            ((Some(200), Some(Kind::Refused)), "POST host:8443: refused error in 12.3 ms"),
+            ((None, Some(Kind::Lost)), "POST host:8443: lost error in 12.3 ms"),
+        ];
+        for ((status, error), start) in lines {
+            (attempt.status, attempt.error) = (status, error);
+            let line = format!("{start} (attempt 2, request 120 bytes, response 7)");
+            assert_eq!(attempt.log_line(), line);
         }
-    }
-
-    /// Tells of every attempt to `url` from here on.
-    pub(crate) fn observe(&mut self, tell: Tell<'a>, url: &Arc<str>, request_bytes: usize) {
-        let attempt = Attempt::new(url, request_bytes);
-        self.observed = Some(Observed { tell, attempt, begun: None });
-    }
-
-    /// The call is given this lane.
-    pub(crate) fn enter(&mut self, lane: &Lane) {
-        self.handshaking = Some(lane.handshaking.clone());
-        self.old_connection = lane.used;
-    }
-
-    pub(crate) fn begin_attempt(&mut self) {
-        self.attempts += 1;
-        self.answered = false;
-        self.handshaking.iter().for_each(|flag| flag.store(false, Ordering::Relaxed));
-        if let Some(Observed { attempt, begun, .. }) = &mut self.observed {
-            *attempt = Attempt::new(&attempt.url, attempt.request_bytes);
-            attempt.number = self.attempts;
-            attempt.started = SystemTime::now();
-            *begun = Some(Instant::now());
-        }
-    }
-
-    pub(crate) fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
-    pub(crate) fn is_handshaking(&self) -> bool {
-        self.handshaking.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn got_status(&mut self, status: u16) {
-        if let Some(observed) = &mut self.observed {
-            observed.attempt.status = Some(status);
-        }
-    }
-
-    pub(crate) fn got_bytes(&mut self, count: usize) {
-        if let Some(observed) = &mut self.observed {
-            observed.attempt.response_bytes += count;
-        }
-    }
-
-    pub(crate) fn end_attempt(&mut self, error: Error) -> Error {
-        let error = error.after(self.attempts, self.before);
-        self.before = error.delivery();
-        self.sent.store(false, Ordering::Relaxed);
-        self.old_connection = false;
-        error
-    }
-
-    /// Tells of the attempt that ended, and of the wait before another one.
-    pub(crate) fn tell(&mut self, error: Option<&Error>, wait: Option<Duration>) {
-        let Some(Observed { tell, attempt, begun }) = &mut self.observed else { return };
-        let Some(begun) = begun.take() else { return };
-        attempt.elapsed = begun.elapsed();
-        attempt.error = error.map(Error::kind);
-        attempt.reason = error.map(|error| error.reason().to_owned());
-        attempt.wait = wait;
-        tell(attempt.clone());
-    }
-
-    /// What the current attempt leaves open if it ends without an answer.
-    pub(crate) fn open(&self) -> Delivery {
-        if self.sent.load(Ordering::Relaxed) { Delivery::Unknown } else { Delivery::NotSent }
-    }
-
-    /// The error of a call that ends before its time.
-    pub(crate) fn broken_off(&mut self, kind: Kind, message: impl Into<String>) -> Error {
-        let error = Error::new(kind, self.open(), message);
-        let error = self.end_attempt(error);
-        self.tell(Some(&error), None);
-        error
+        assert_eq!(attempt.retry_log_line(), None);
+        attempt.reason = Some("the connection was lost".to_owned());
+        attempt.retry_in = Some(Duration::from_millis(250));
+        assert_eq!(
+            attempt.retry_log_line().as_deref(),
+            Some(
+                "POST host:8443: attempt 2 failed, another follows in 0.25 s: the connection was lost"
+            )
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Many updates at once.
 //!
 //! A run takes rows as its caller has them, keeps a bounded number of them under way on the
-//! engine's thread, and gives an outcome for each, in the order in which they end. It is the caller
+//! background thread, and gives an outcome for each, in the order in which they end. It is the caller
 //! who pulls: who asks how much room there is before he makes the next row never has more than
 //! twice as many rows in memory as may be under way.
 
@@ -17,14 +17,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use crate::attempt::{Attempt, Progress};
-use crate::client::{Client, either, not_prepared};
-use crate::engine;
+use crate::attempt::Attempt;
+use crate::background;
+use crate::call::CallState;
+use crate::client::{Client, could_not_prepare, either};
 use crate::error::{Delivery, Error, Kind};
-use crate::lane::MOST_ON_ENGINE;
-use crate::pace::Pace;
+use crate::http::connection::MAX_BACKGROUND_CALLS;
 use crate::per_process::OfProcess;
 use crate::personal_info::PersonalInfo;
+use crate::rate_limiter::RateLimiter;
 use crate::update::{Request, Update};
 
 /// In attempts a second.
@@ -32,7 +33,7 @@ const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
 
 /// How a run goes about its rows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ManyOptions {
+pub struct BulkOptions {
     /// How many rows are under way at once, each on a connection of its own: 1 to 100, else 8.
     pub concurrency: usize,
     /// How many attempts a second there are at most, retries included: 0.001 to 1,000,000. Without,
@@ -45,16 +46,16 @@ pub struct ManyOptions {
     pub max_connect_failures: u32,
 }
 
-impl Default for ManyOptions {
+impl Default for BulkOptions {
     fn default() -> Self {
-        ManyOptions { concurrency: 8, rate: None, timeout: None, max_connect_failures: 10 }
+        BulkOptions { concurrency: 8, rate: None, timeout: None, max_connect_failures: 10 }
     }
 }
 
-impl ManyOptions {
+impl BulkOptions {
     fn check(&self) -> Result<(), Error> {
-        if !(1..=MOST_ON_ENGINE).contains(&self.concurrency) {
-            let problem = format!("is out of range; expected 1 to {MOST_ON_ENGINE}");
+        if !(1..=MAX_BACKGROUND_CALLS).contains(&self.concurrency) {
+            let problem = format!("is out of range; expected 1 to {MAX_BACKGROUND_CALLS}");
             return Err(Error::configuration("concurrency", problem));
         }
         if self.rate.is_some_and(|rate| !RATES.contains(&rate)) {
@@ -82,56 +83,56 @@ pub struct Outcome {
 
 /// What a run has to tell.
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
+pub enum BulkEvent {
     /// An attempt of this row is over; told only where somebody wanted to know.
     Attempt(u64, Attempt),
     /// A row has ended.
     Outcome(Outcome),
 }
 
-/// Who is told that there is news, on the engine's thread.
+/// Who is told that there is news, on the background thread.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// A run of many updates, which its caller feeds. For any thread. Dropping it ends it.
 ///
 /// Of a run that a fork leaves behind in the child nothing more is heard there.
-pub struct Many {
+pub struct Bulk {
     /// A forked child does not drop it: a thread that it does not have may hold its lock.
-    run: OfProcess<Arc<Run>>,
+    shared: OfProcess<Arc<Shared>>,
 }
 
-struct Run {
+struct Shared {
     client: Arc<Client>,
     timeout: Duration,
     concurrency: usize,
     max_connect_failures: u32,
     observe: bool,
-    pace: Pace,
+    limiter: RateLimiter,
     /// Ends the rows in flight.
     stop: Notify,
     state: Mutex<State>,
-    heard: Condvar,
+    changed: Condvar,
     wake: Option<Wake>,
 }
 
 #[derive(Default)]
 struct State {
-    rows: u64,
+    submitted: u64,
     waiting: VecDeque<(u64, Request)>,
-    /// Tasks on the engine, each with a row in flight.
+    /// Tasks on the background thread, each with a row in flight.
     workers: usize,
-    news: VecDeque<News>,
+    events: VecDeque<BulkEvent>,
     /// Rows whose outcome was not yet taken.
-    open: usize,
+    undelivered: usize,
     /// Rows that have none yet.
     unfinished: usize,
     connect_failures: u32,
     /// Whether somebody waits for news.
-    awaited: bool,
+    has_waiter: bool,
     /// Whether he will be told when the tasks that are ready have had their turn.
-    to_be_told: bool,
+    notify_scheduled: bool,
     /// Why no more rows are begun.
-    stopped: Option<Error>,
+    stop_reason: Option<Error>,
 }
 
 impl Client {
@@ -144,57 +145,57 @@ impl Client {
     pub fn update_many<I: IntoIterator<Item = Update>>(
         self: &Arc<Self>,
         updates: I,
-        options: &ManyOptions,
-    ) -> Result<UpdateMany<I::IntoIter>, Error> {
-        let many = self.begin_many(options, false, None)?;
-        Ok(UpdateMany { updates: updates.into_iter().fuse(), many, ended: false })
+        options: &BulkOptions,
+    ) -> Result<BulkUpdate<I::IntoIter>, Error> {
+        let bulk = self.start_bulk(options, false, None)?;
+        Ok(BulkUpdate { updates: updates.into_iter().fuse(), bulk, ended: false })
     }
 
     /// Begins a run that has no rows yet. With `observe` it tells of attempts too; `wake` is called
-    /// on the engine's thread whenever there is news, and must not block.
+    /// on the background thread whenever there is news, and must not block.
     ///
     /// # Errors
     /// For options out of range.
-    pub fn begin_many(
+    pub fn start_bulk(
         self: &Arc<Self>,
-        options: &ManyOptions,
+        options: &BulkOptions,
         observe: bool,
         wake: Option<Wake>,
-    ) -> Result<Many, Error> {
+    ) -> Result<Bulk, Error> {
         options.check()?;
-        let run = Run {
+        let shared = Shared {
             client: self.clone(),
             timeout: self.check(options.timeout)?,
             concurrency: options.concurrency,
             max_connect_failures: options.max_connect_failures,
             observe,
-            pace: Pace::new(options.rate),
+            limiter: RateLimiter::new(options.rate),
             stop: Notify::new(),
             state: Mutex::default(),
-            heard: Condvar::new(),
+            changed: Condvar::new(),
             wake,
         };
-        Ok(Many { run: OfProcess::new(Arc::new(run)) })
+        Ok(Bulk { shared: OfProcess::new(Arc::new(shared)) })
     }
 }
 
-impl Many {
+impl Bulk {
     /// How many more rows it takes at the moment: as many as keep it busy, and no more than fit
     /// twice the rows that may be under way. None once it has stopped.
-    pub fn room(&self) -> usize {
-        self.here().map_or(0, |run| {
-            let state = run.lock();
-            if state.stopped.is_some() {
+    pub fn capacity(&self) -> usize {
+        self.shared().map_or(0, |shared| {
+            let state = shared.lock();
+            if state.stop_reason.is_some() {
                 0
             } else {
-                (2 * run.concurrency).saturating_sub(state.open)
+                (2 * shared.concurrency).saturating_sub(state.undelivered)
             }
         })
     }
 
     /// How many rows it took.
-    pub fn rows(&self) -> u64 {
-        self.here().map_or(0, |run| run.lock().rows)
+    pub fn submitted(&self) -> u64 {
+        self.shared().map_or(0, |shared| shared.lock().submitted)
     }
 
     /// Takes a row, whether there is room or not, and gives its number. Whatever is wrong with it is
@@ -202,16 +203,16 @@ impl Many {
     ///
     /// # Errors
     /// If the run has stopped; the row is not taken then.
-    pub fn put(&self, update: &Update) -> Result<u64, Error> {
-        let run = self.here().ok_or_else(of_the_parent)?;
-        let request = update.request(run.client.credentials());
-        let mut state = run.lock();
-        if let Some(stopped) = &state.stopped {
-            return Err(stopped.clone());
+    pub fn submit(&self, update: &Update) -> Result<u64, Error> {
+        let shared = self.shared().ok_or_else(wrong_process)?;
+        let request = update.request(shared.client.credentials());
+        let mut state = shared.lock();
+        if let Some(stop_reason) = &state.stop_reason {
+            return Err(stop_reason.clone());
         }
-        let index = state.rows;
-        state.rows += 1;
-        state.open += 1;
+        let index = state.submitted;
+        state.submitted += 1;
+        state.undelivered += 1;
         state.unfinished += 1;
         match request {
             Ok(request) => state.waiting.push_back((index, request)),
@@ -220,29 +221,31 @@ impl Many {
                 return Ok(index);
             }
         }
-        if state.workers < run.concurrency {
+        if state.workers < shared.concurrency {
             state.workers += 1;
             drop(state);
-            if let Err(problem) = engine::spawn(run.clone().work(run.client.cancelled())) {
-                let mut state = run.lock();
+            if let Err(problem) =
+                background::spawn(shared.clone().run_worker(shared.client.cancelled()))
+            {
+                let mut state = shared.lock();
                 state.workers -= 1;
-                state.stop(not_prepared(problem));
+                state.stop(could_not_prepare(problem));
             }
         }
         Ok(index)
     }
 
     /// Takes what there is to tell.
-    pub fn take(&self) -> Option<News> {
-        let mut state = self.here()?.lock();
-        let news = state.news.pop_front()?;
-        state.open -= usize::from(matches!(news, News::Outcome(_)));
-        Some(news)
+    pub fn next_event(&self) -> Option<BulkEvent> {
+        let mut state = self.shared()?.lock();
+        let event = state.events.pop_front()?;
+        state.undelivered -= usize::from(matches!(event, BulkEvent::Outcome(_)));
+        Some(event)
     }
 
     /// Waits until there is news, or nothing is under way, but no longer than this.
-    pub fn wait(&self, longest: Duration) {
-        self.wait_while(longest, |state| state.news.is_empty() && state.open > 0);
+    pub fn wait_for_event(&self, longest: Duration) {
+        self.wait_while(longest, |state| state.events.is_empty() && state.undelivered > 0);
     }
 
     /// Waits until every row has ended, but no longer than this. Whether they have.
@@ -251,75 +254,76 @@ impl Many {
     }
 
     fn wait_while(&self, longest: Duration, wait: impl Fn(&State) -> bool) -> bool {
-        let Some(run) = self.here() else { return true };
+        let Some(shared) = self.shared() else { return true };
         let still = |state: &mut State| {
             let still = wait(state);
-            state.awaited |= still;
+            state.has_waiter |= still;
             still
         };
-        let state = run.heard.wait_timeout_while(run.lock(), longest, still);
+        let state = shared.changed.wait_timeout_while(shared.lock(), longest, still);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
         !wait(&state)
     }
 
     /// Whether every row that it took has ended and was told of.
-    pub fn is_empty(&self) -> bool {
-        self.here().is_none_or(|run| run.lock().open == 0)
+    pub fn is_drained(&self) -> bool {
+        self.shared().is_none_or(|shared| shared.lock().undelivered == 0)
     }
 
     /// Why it takes no more rows, if it does not: [`Kind::Connect`] where the service cannot be
     /// reached, [`Kind::Configuration`] where the client is closed, [`Kind::Cancelled`].
-    pub fn stopped(&self) -> Option<Error> {
-        let Some(run) = self.here() else { return Some(of_the_parent()) };
-        run.lock().stopped.clone()
+    pub fn stop_reason(&self) -> Option<Error> {
+        let Some(shared) = self.shared() else { return Some(wrong_process()) };
+        shared.lock().stop_reason.clone()
     }
 
     /// Ends it. Each row that has not ended does so at once, as [`Kind::Cancelled`].
     pub fn cancel(&self) {
-        if let Some(run) = self.here() {
-            run.cancel();
+        if let Some(shared) = self.shared() {
+            shared.cancel();
         }
     }
 
     /// The run, in the process that began it.
-    fn here(&self) -> Option<&Arc<Run>> {
-        self.run.here()
+    fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.get()
     }
 }
 
-impl Drop for Many {
+impl Drop for Bulk {
     fn drop(&mut self) {
         self.cancel();
     }
 }
 
-impl fmt::Debug for Many {
+impl fmt::Debug for Bulk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Many").finish_non_exhaustive()
+        f.debug_struct("Bulk").finish_non_exhaustive()
     }
 }
 
-fn of_the_parent() -> Error {
+fn wrong_process() -> Error {
     Error::configuration("run", "belongs to the process that began it; begin another one")
 }
 
-impl Run {
+impl Shared {
     /// Rows, one after the other, until none waits.
-    async fn work(self: Arc<Self>, cancelled: OwnedNotified) {
+    async fn run_worker(self: Arc<Self>, cancelled: OwnedNotified) {
         let mut stop = pin!(either(self.stop.notified(), cancelled));
         while let Some((index, request)) = self.next() {
-            let mut progress = Progress::new();
-            let tell =
-                |attempt| self.tell(|state| state.news.push_back(News::Attempt(index, attempt)));
+            let mut state = CallState::new();
+            let tell = |attempt| {
+                self.publish(|state| state.events.push_back(BulkEvent::Attempt(index, attempt)))
+            };
             if self.observe {
-                self.client.observe(&mut progress, &tell, &request);
+                self.client.record_attempts(&mut state, &tell, &request);
             }
-            let (timeout, pace, stop) = (self.timeout, &self.pace, stop.as_mut());
-            let row = self.client.call_of_run(&request, timeout, pace, &mut progress, stop);
-            let outcome = engine::without_panic(row).await;
-            let attempts = progress.attempts();
-            self.tell(|state| {
-                let stop = state.judge(&outcome, self.max_connect_failures);
+            let (timeout, limiter, stop) = (self.timeout, &self.limiter, stop.as_mut());
+            let row = self.client.call_in_bulk(&request, timeout, limiter, &mut state, stop);
+            let outcome = background::without_panic(row).await;
+            let attempts = state.attempts();
+            self.publish(|state| {
+                let stop = state.stop_reason_after(&outcome, self.max_connect_failures);
                 state.end(index, outcome, attempts);
                 // The rows that are not tried are told of after the one that is why.
                 if let Some(why) = stop {
@@ -339,25 +343,25 @@ impl Run {
 
     fn cancel(&self) {
         self.lock().stop(cancelled());
-        self.heard.notify_all();
+        self.changed.notify_all();
         self.stop.notify_waiters();
     }
 
-    /// Changes the state on the engine's thread, and says that there is news: once for all rows that
+    /// Changes the state on the background thread, and says that there is news: once for all rows that
     /// end together, as to wake a thread takes long.
-    fn tell(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
+    fn publish(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         change(&mut state);
-        if !mem::replace(&mut state.to_be_told, true) {
-            let run = self.clone();
+        if !mem::replace(&mut state.notify_scheduled, true) {
+            let shared = self.clone();
             tokio::spawn(async move {
-                let mut state = run.lock();
-                state.to_be_told = false;
-                if mem::take(&mut state.awaited) {
-                    run.heard.notify_all();
+                let mut state = shared.lock();
+                state.notify_scheduled = false;
+                if mem::take(&mut state.has_waiter) {
+                    shared.changed.notify_all();
                 }
                 drop(state);
-                run.wake.iter().for_each(|wake| wake());
+                shared.wake.iter().for_each(|wake| wake());
             });
         }
     }
@@ -375,11 +379,11 @@ fn cancelled() -> Error {
 impl State {
     fn end(&mut self, index: u64, result: Result<PersonalInfo, Error>, attempts: u32) {
         self.unfinished -= 1;
-        self.news.push_back(News::Outcome(Outcome { index, result, attempts }));
+        self.events.push_back(BulkEvent::Outcome(Outcome { index, result, attempts }));
     }
 
     /// Why no more rows are to be begun after one with this outcome, if so.
-    fn judge(
+    fn stop_reason_after(
         &mut self,
         outcome: &Result<PersonalInfo, Error>,
         max_connect_failures: u32,
@@ -396,47 +400,47 @@ impl State {
         };
         self.connect_failures += u32::from(unconnected.attempts() > 0);
         let rows = self.connect_failures;
-        (rows >= max_connect_failures).then(|| unconnected.ending_run(rows))
+        (rows >= max_connect_failures).then(|| unconnected.stopping_bulk(rows))
     }
 
     /// Begins no more rows. Those that wait end as not tried.
     fn stop(&mut self, why: Error) {
-        if self.stopped.is_none() {
+        if self.stop_reason.is_none() {
             for (index, _) in mem::take(&mut self.waiting) {
                 self.end(index, Err(why.clone()), 0);
             }
-            self.stopped = Some(why);
+            self.stop_reason = Some(why);
         }
     }
 }
 
 /// The outcomes of many updates, as they come.
 #[derive(Debug)]
-pub struct UpdateMany<I> {
+pub struct BulkUpdate<I> {
     updates: Fuse<I>,
-    many: Many,
+    bulk: Bulk,
     ended: bool,
 }
 
-impl<I: Iterator<Item = Update>> Iterator for UpdateMany<I> {
+impl<I: Iterator<Item = Update>> Iterator for BulkUpdate<I> {
     type Item = Result<Outcome, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            while self.many.room() > 0 {
+            while self.bulk.capacity() > 0 {
                 let Some(update) = self.updates.next() else { break };
-                if self.many.put(&update).is_err() {
+                if self.bulk.submit(&update).is_err() {
                     break; // It stopped at this moment, and says so in the end.
                 }
             }
-            match self.many.take() {
-                Some(News::Outcome(outcome)) => return Some(Ok(outcome)),
-                Some(News::Attempt(..)) => {}
-                None if !self.many.is_empty() => {
-                    self.many.wait(Duration::MAX);
+            match self.bulk.next_event() {
+                Some(BulkEvent::Outcome(outcome)) => return Some(Ok(outcome)),
+                Some(BulkEvent::Attempt(..)) => {}
+                None if !self.bulk.is_drained() => {
+                    self.bulk.wait_for_event(Duration::MAX);
                 }
                 None if mem::replace(&mut self.ended, true) => return None,
-                None => return self.many.stopped().map(Err),
+                None => return self.bulk.stop_reason().map(Err),
             }
         }
     }

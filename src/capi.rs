@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    Client, Delivery, Error, Field, Kind, Many, ManyOptions, News, Options, PersonalInfo, Update,
-    Value,
+    Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Field, Kind, Options, PersonalInfo,
+    Update, Value,
 };
 
 /// Success.
@@ -101,18 +101,18 @@ pub struct skypostal_update {
 }
 
 /// A run of many updates, several of which are under way at once. Made by
-/// `skypostal_client_update_many`, freed by `skypostal_many_free`. To be used by one thread at a
+/// `skypostal_bulk_new`, freed by `skypostal_bulk_free`. To be used by one thread at a
 /// time, from its first row to its last outcome:
 ///
 /// ```c
 /// while (1) {
-///     while (more && skypostal_many_room(many) > 0) {
+///     while (more && skypostal_bulk_capacity(many) > 0) {
 ///         skypostal_update_clear(update);
 ///         more = read_row(file, update);
 ///         if (more)
-///             skypostal_many_put(many, update);
+///             skypostal_bulk_submit(many, update);
 ///     }
-///     status = skypostal_many_next(many, &index, &info, &error);
+///     status = skypostal_bulk_next(many, &index, &info, &error);
 ///     if (index < 0)
 ///         break;
 ///     report(index, status, info, error);
@@ -129,12 +129,12 @@ pub struct skypostal_update {
 /// the run stops: no more are sent.
 ///
 /// In a forked child a run of the parent has nothing to tell; a new one can be made there.
-pub struct skypostal_many {
+pub struct skypostal_bulk {
     _opaque: [u8; 0],
 }
 
 /// A customer's personal information after an update, as the service reported it. Given by
-/// `skypostal_client_update_personal_info` and `skypostal_many_next`, freed by
+/// `skypostal_client_update_personal_info` and `skypostal_bulk_next`, freed by
 /// `skypostal_personal_info_free`; independent of the client and the update. Never changes: any
 /// thread may read it.
 ///
@@ -156,7 +156,7 @@ pub struct skypostal_error {
 /// What stands behind a handle: a tag that tells handles of different types and freed ones apart,
 /// then the content.
 #[repr(C)]
-struct Tagged<T> {
+struct HandleBox<T> {
     tag: u64,
     content: T,
 }
@@ -199,10 +199,10 @@ impl Handle for skypostal_error {
     const NAME: &'static str = "error";
 }
 
-impl Handle for skypostal_many {
-    type Content = Many;
+impl Handle for skypostal_bulk {
+    type Content = Bulk;
     const TAG: u64 = 0x736b_7970_6f73_0006;
-    const NAME: &'static str = "many";
+    const NAME: &'static str = "bulk";
 }
 
 /// The texts of an answer, ended by NUL as C wants them.
@@ -252,7 +252,7 @@ impl From<&Error> for ErrorTexts {
         let owned = |text: Option<&str>| c_text(text.map(str::to_owned));
         let milliseconds = |wait: Duration| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         ErrorTexts {
-            kind: status_of(error.kind()),
+            kind: result_of(error.kind()),
             delivery: match error.delivery() {
                 Delivery::NotSent => SKYPOSTAL_DELIVERY_NOT_SENT,
                 Delivery::Rejected => SKYPOSTAL_DELIVERY_REJECTED,
@@ -284,7 +284,7 @@ fn borrowed(text: &Option<CString>) -> *const c_char {
     text.as_ref().map_or(ptr::null(), |text| text.as_ptr())
 }
 
-fn status_of(kind: Kind) -> c_int {
+fn result_of(kind: Kind) -> c_int {
     match kind {
         Kind::InvalidField => SKYPOSTAL_INVALID_FIELD,
         Kind::Configuration => SKYPOSTAL_CONFIGURATION,
@@ -314,9 +314,9 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    fn status(&self) -> c_int {
+    fn result(&self) -> c_int {
         match self {
-            Failure::Error(error) => status_of(error.kind()),
+            Failure::Error(error) => result_of(error.kind()),
             Failure::Misuse(..) => SKYPOSTAL_MISUSE,
         }
     }
@@ -344,13 +344,13 @@ impl Failure {
 /// The content of a live handle of this type: a release build goes by the tag, which may be read
 /// from memory that was freed, and a debug build by the list of the live ones.
 unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Content, Failure> {
-    let tagged = handle.cast::<Tagged<H::Content>>();
-    if tagged.is_null() {
+    let handle_box = handle.cast::<HandleBox<H::Content>>();
+    if handle_box.is_null() {
         return Err(Failure::Misuse(H::NAME, "is NULL"));
     }
-    let has_tag = || unsafe { (*tagged).tag == H::TAG };
-    let is_live = || if cfg!(debug_assertions) { live::holds(handle) } else { has_tag() };
-    if !tagged.is_aligned() || !is_live() {
+    let has_tag = || unsafe { (*handle_box).tag == H::TAG };
+    let is_live = || if cfg!(debug_assertions) { registry::holds(handle) } else { has_tag() };
+    if !handle_box.is_aligned() || !is_live() {
         let problem = "was freed, or is a handle of another type";
         // The functions that return no status have no other way to tell a developer.
         if cfg!(all(debug_assertions, not(fuzzing))) {
@@ -358,19 +358,19 @@ unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Content, Failure
         }
         return Err(Failure::Misuse(H::NAME, problem));
     }
-    Ok(unsafe { &(*tagged).content })
+    Ok(unsafe { &(*handle_box).content })
 }
 
 unsafe fn get_mut<'a, H: Handle>(handle: *mut H) -> Result<&'a mut H::Content, Failure> {
     unsafe { get(handle.cast_const()) }?;
-    Ok(unsafe { &mut (*handle.cast::<Tagged<H::Content>>()).content })
+    Ok(unsafe { &mut (*handle.cast::<HandleBox<H::Content>>()).content })
 }
 
 /// A new handle, which its receiver frees.
-fn give<H: Handle>(content: H::Content) -> *mut H {
-    let handle = Box::into_raw(Box::new(Tagged { tag: H::TAG, content })).cast();
+fn into_handle<H: Handle>(content: H::Content) -> *mut H {
+    let handle = Box::into_raw(Box::new(HandleBox { tag: H::TAG, content })).cast();
     if cfg!(debug_assertions) {
-        live::add::<H>(handle);
+        registry::add::<H>(handle);
     }
     handle
 }
@@ -380,13 +380,13 @@ unsafe fn free<H: Handle>(handle: *mut H) {
         if handle.is_null() || unsafe { get(handle.cast_const()) }.is_err() {
             return;
         }
-        if cfg!(debug_assertions) && !live::remove(handle) {
+        if cfg!(debug_assertions) && !registry::remove(handle) {
             return;
         }
-        let tagged = handle.cast::<Tagged<H::Content>>();
+        let handle_box = handle.cast::<HandleBox<H::Content>>();
         // Seen by a second free as long as the memory is not used again.
-        unsafe { ptr::write_volatile(&raw mut (*tagged).tag, 0) };
-        drop(unsafe { Box::from_raw(tagged) });
+        unsafe { ptr::write_volatile(&raw mut (*handle_box).tag, 0) };
+        drop(unsafe { Box::from_raw(handle_box) });
     }));
 }
 
@@ -395,7 +395,7 @@ unsafe fn free<H: Handle>(handle: *mut H) {
 ///
 /// A list without a lock, since one that another thread holds at a fork would stay locked in the
 /// child. Its slots are used again, and never freed.
-mod live {
+mod registry {
     use std::iter;
     use std::ptr;
     use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
@@ -457,11 +457,11 @@ unsafe fn text<'a>(text: *const c_char) -> Value<'a> {
         return Value::Unset;
     }
     let text = unsafe { CStr::from_ptr(text) }.to_str();
-    text.map_or(Value::Unusable("is not valid UTF-8"), Value::Text)
+    text.map_or(Value::Invalid("is not valid UTF-8"), Value::Text)
 }
 
 /// Runs `work`; no panic crosses into C, and `*error` says why it failed.
-unsafe fn attempt(
+unsafe fn guard(
     error: *mut *mut skypostal_error,
     work: impl FnOnce() -> Result<(), Failure>,
 ) -> c_int {
@@ -472,9 +472,9 @@ unsafe fn attempt(
         Ok(()) => SKYPOSTAL_OK,
         Err(failure) => {
             if !error.is_null() {
-                unsafe { *error = give(failure.texts()) };
+                unsafe { *error = into_handle(failure.texts()) };
             }
-            failure.status()
+            failure.result()
         }
     }
 }
@@ -501,7 +501,7 @@ pub extern "C" fn skypostal_version_number() -> c_int {
 
 /// What a status means, in a few words of English. Static, never NULL, for any number. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn skypostal_status_text(status: c_int) -> *const c_char {
+pub extern "C" fn skypostal_strerror(status: c_int) -> *const c_char {
     let text = match status {
         SKYPOSTAL_OK => c"success",
         SKYPOSTAL_INVALID_FIELD => c"a field is missing, malformed or out of range",
@@ -525,7 +525,7 @@ pub extern "C" fn skypostal_status_text(status: c_int) -> *const c_char {
 /// retries. Never NULL. Yours: free them with `skypostal_options_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_options_new() -> *mut skypostal_options {
-    give(Options::new())
+    into_handle(Options::new())
 }
 
 /// Frees options; a client made of them is not affected. NULL is ignored.
@@ -546,7 +546,7 @@ pub unsafe extern "C" fn skypostal_options_free(options: *mut skypostal_options)
 pub unsafe extern "C" fn skypostal_options_read_environment(
     options: *mut skypostal_options,
 ) -> c_int {
-    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.read_environment()?)) }
+    unsafe { guard(ptr::null_mut(), || Ok(get_mut(options)?.read_environment()?)) }
 }
 
 /// The user code given by SkyPostal for one environment (documented): positive. An update may bring
@@ -556,7 +556,7 @@ pub unsafe extern "C" fn skypostal_options_set_user_code(
     options: *mut skypostal_options,
     value: i64,
 ) -> c_int {
-    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_user_code(value)?)) }
+    unsafe { guard(ptr::null_mut(), || Ok(get_mut(options)?.set_user_code(value)?)) }
 }
 
 /// The application key given by SkyPostal for one environment (documented): a text as the fields of
@@ -566,7 +566,7 @@ pub unsafe extern "C" fn skypostal_options_set_app_key(
     options: *mut skypostal_options,
     value: *const c_char,
 ) -> c_int {
-    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_app_key(text(value))?)) }
+    unsafe { guard(ptr::null_mut(), || Ok(get_mut(options)?.set_app_key(text(value))?)) }
 }
 
 /// `"test"` (the default) or `"production"`. Each has credentials of its own (documented). Test's
@@ -598,7 +598,7 @@ pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
     value: u32,
 ) -> c_int {
     let value = Some(Duration::from_millis(value.into()));
-    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_timeout(value)?)) }
+    unsafe { guard(ptr::null_mut(), || Ok(get_mut(options)?.set_timeout(value)?)) }
 }
 
 /// How long one connection may take, from the look-up of the name to TLS, in milliseconds: from 1
@@ -609,7 +609,7 @@ pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
     value: u32,
 ) -> c_int {
     let value = Some(Duration::from_millis(value.into()));
-    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_connect_timeout(value)?)) }
+    unsafe { guard(ptr::null_mut(), || Ok(get_mut(options)?.set_connect_timeout(value)?)) }
 }
 
 /// How often a call may be tried again, after a failed or lost connection or a status 408, 429,
@@ -620,7 +620,7 @@ pub unsafe extern "C" fn skypostal_options_set_max_retries(
     options: *mut skypostal_options,
     value: c_int,
 ) -> c_int {
-    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(options)?.set_max_retries(value.into())?)) }
+    unsafe { guard(ptr::null_mut(), || Ok(get_mut(options)?.set_max_retries(value.into())?)) }
 }
 
 /// The proxy to use, `"http://[user:password@]host:port"` or `"https://..."`; wins over the
@@ -647,7 +647,7 @@ pub unsafe extern "C" fn skypostal_options_set_ca_file(
         let path = (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes());
         Ok(options.set_ca_file(path.map(|path| Path::new(OsStr::from_bytes(path))))?)
     };
-    unsafe { attempt(ptr::null_mut(), set) }
+    unsafe { guard(ptr::null_mut(), set) }
 }
 
 /// Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, by
@@ -684,7 +684,7 @@ unsafe fn set_flag(
         }
         Ok(())
     };
-    unsafe { attempt(ptr::null_mut(), work) }
+    unsafe { guard(ptr::null_mut(), work) }
 }
 
 unsafe fn set_option(
@@ -696,13 +696,13 @@ unsafe fn set_option(
     let work = || {
         let options = unsafe { get_mut(options) }?;
         match unsafe { text(value) } {
-            Value::Unusable(problem) => Err(options.refuse(name, problem))?,
+            Value::Invalid(problem) => Err(options.refuse(name, problem))?,
             Value::Text(text) => set(options, Some(text))?,
             _ => set(options, None)?,
         }
         Ok(())
     };
-    unsafe { attempt(ptr::null_mut(), work) }
+    unsafe { guard(ptr::null_mut(), work) }
 }
 
 /// Makes a client. The options are copied. Reads certificates, connects to nothing.
@@ -724,10 +724,10 @@ pub unsafe extern "C" fn skypostal_client_new(
         }
         unsafe { *out = ptr::null_mut() };
         let client = Client::new(unsafe { get(options) }?)?;
-        unsafe { *out = give(Arc::new(client)) };
+        unsafe { *out = into_handle(Arc::new(client)) };
         Ok(())
     };
-    unsafe { attempt(error, work) }
+    unsafe { guard(error, work) }
 }
 
 /// Frees a client and closes its connections. No other thread may use it any more; a call that is
@@ -762,11 +762,11 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
         let update = unsafe { get(update) }?;
         let info = client.update_personal_info(update)?;
         if !out.is_null() {
-            unsafe { *out = give(info.into()) };
+            unsafe { *out = into_handle(info.into()) };
         }
         Ok(())
     };
-    unsafe { attempt(error, work) }
+    unsafe { guard(error, work) }
 }
 
 /// Ends the calls of this client that are in flight in this process, and the runs that have rows in
@@ -779,7 +779,7 @@ pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client
         unsafe { get(client) }?.cancel();
         Ok(())
     };
-    unsafe { attempt(ptr::null_mut(), work) }
+    unsafe { guard(ptr::null_mut(), work) }
 }
 
 /// Begins a run of many updates, which has no rows yet.
@@ -788,16 +788,16 @@ pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client
 /// or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
 /// 1000000, or 0 for as many as the service takes.
 ///
-/// Gives `*out`, yours to free with `skypostal_many_free`, or NULL and `*error`, yours to free with
+/// Gives `*out`, yours to free with `skypostal_bulk_free`, or NULL and `*error`, yours to free with
 /// `skypostal_error_free`. `out` is required, `error` may be NULL.
 ///
 /// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` for a number out of range; `SKYPOSTAL_MISUSE`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skypostal_client_update_many(
+pub unsafe extern "C" fn skypostal_bulk_new(
     client: *const skypostal_client,
     concurrency: c_int,
     rate: f64,
-    out: *mut *mut skypostal_many,
+    out: *mut *mut skypostal_bulk,
     error: *mut *mut skypostal_error,
 ) -> c_int {
     let work = || {
@@ -806,48 +806,48 @@ pub unsafe extern "C" fn skypostal_client_update_many(
         }
         unsafe { *out = ptr::null_mut() };
         let client = unsafe { get(client) }?;
-        let mut options = ManyOptions::default();
+        let mut options = BulkOptions::default();
         if concurrency != 0 {
             options.concurrency = concurrency.try_into().unwrap_or(0);
         }
         options.rate = (rate != 0.0).then_some(rate);
-        unsafe { *out = give(client.begin_many(&options, false, None)?) };
+        unsafe { *out = into_handle(client.start_bulk(&options, false, None)?) };
         Ok(())
     };
-    unsafe { attempt(error, work) }
+    unsafe { guard(error, work) }
 }
 
 /// Frees a run, and ends it: rows in flight are broken off, and may have been made or not. Where
 /// that matters, put no more rows and take every outcome before. NULL is ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skypostal_many_free(many: *mut skypostal_many) {
-    unsafe { free(many) }
+pub unsafe extern "C" fn skypostal_bulk_free(bulk: *mut skypostal_bulk) {
+    unsafe { free(bulk) }
 }
 
 /// How many more rows keep the run busy: at most twice as many as may be under way are put and not
 /// told of yet. 0 once it has stopped, and for NULL or a foreign handle. Never waits.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skypostal_many_room(many: *const skypostal_many) -> c_int {
-    unsafe { get(many) }.map_or(0, |many| many.room().try_into().unwrap_or(c_int::MAX))
+pub unsafe extern "C" fn skypostal_bulk_capacity(bulk: *const skypostal_bulk) -> c_int {
+    unsafe { get(bulk) }.map_or(0, |bulk| bulk.capacity().try_into().unwrap_or(c_int::MAX))
 }
 
 /// Puts a row, the next number from 0 on, whether there is room or not, and never waits. The update
 /// is copied: it may be changed and put again at once. What is wrong with it is told by
-/// `skypostal_many_next`, and nothing of it is sent.
+/// `skypostal_bulk_next`, and nothing of it is sent.
 ///
 /// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the run has stopped, the status that
-/// `skypostal_many_next` will end with: the row was not put then.
+/// `skypostal_bulk_next` will end with: the row was not put then.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skypostal_many_put(
-    many: *mut skypostal_many,
+pub unsafe extern "C" fn skypostal_bulk_submit(
+    bulk: *mut skypostal_bulk,
     update: *const skypostal_update,
 ) -> c_int {
     let work = || {
-        let (many, update) = unsafe { (get(many.cast_const())?, get(update)?) };
-        many.put(update)?;
+        let (bulk, update) = unsafe { (get(bulk.cast_const())?, get(update)?) };
+        bulk.submit(update)?;
         Ok(())
     };
-    unsafe { attempt(ptr::null_mut(), work) }
+    unsafe { guard(ptr::null_mut(), work) }
 }
 
 /// Waits for the next row to end. Rows end in any order.
@@ -861,8 +861,8 @@ pub unsafe extern "C" fn skypostal_many_put(
 ///
 /// `index` is required, `out` and `error` may be NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skypostal_many_next(
-    many: *mut skypostal_many,
+pub unsafe extern "C" fn skypostal_bulk_next(
+    bulk: *mut skypostal_bulk,
     index: *mut i64,
     out: *mut *mut skypostal_personal_info,
     error: *mut *mut skypostal_error,
@@ -875,29 +875,31 @@ pub unsafe extern "C" fn skypostal_many_next(
             return Err(Failure::Misuse("index", "is NULL"));
         }
         unsafe { *index = -1 };
-        let many = unsafe { get(many.cast_const()) }?;
+        let bulk = unsafe { get(bulk.cast_const()) }?;
         let outcome = loop {
-            match many.take() {
-                Some(News::Outcome(outcome)) => break outcome,
-                Some(News::Attempt(..)) => {}
-                None if many.is_empty() => return many.stopped().map_or(Ok(()), |e| Err(e.into())),
-                None => many.wait(Duration::MAX),
+            match bulk.next_event() {
+                Some(BulkEvent::Outcome(outcome)) => break outcome,
+                Some(BulkEvent::Attempt(..)) => {}
+                None if bulk.is_drained() => {
+                    return bulk.stop_reason().map_or(Ok(()), |e| Err(e.into()));
+                }
+                None => bulk.wait_for_event(Duration::MAX),
             }
         };
         unsafe { *index = i64::try_from(outcome.index).unwrap_or(i64::MAX) };
         let info = outcome.result?;
         if !out.is_null() {
-            unsafe { *out = give(info.into()) };
+            unsafe { *out = into_handle(info.into()) };
         }
         Ok(())
     };
-    unsafe { attempt(error, work) }
+    unsafe { guard(error, work) }
 }
 
 /// A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_update_new() -> *mut skypostal_update {
-    give(Update::new())
+    into_handle(Update::new())
 }
 
 /// Frees an update. NULL is ignored.
@@ -916,7 +918,7 @@ pub unsafe extern "C" fn skypostal_update_clear(update: *mut skypostal_update) {
         }
         Ok(())
     };
-    unsafe { attempt(ptr::null_mut(), work) };
+    unsafe { guard(ptr::null_mut(), work) };
 }
 
 /// Unsets one field by its name, such as `"user_code"`, an integer too, and forgets a bad value of
@@ -936,7 +938,7 @@ pub unsafe extern "C" fn skypostal_update_unset(
         let name = unsafe { CStr::from_ptr(field) }.to_string_lossy();
         Ok(update.unset(&name)?)
     };
-    unsafe { attempt(ptr::null_mut(), work) }
+    unsafe { guard(ptr::null_mut(), work) }
 }
 
 /// The user code given by SkyPostal for one environment (documented), in place of the client's:
@@ -1036,11 +1038,11 @@ pub unsafe extern "C" fn skypostal_update_set_customer_gender(
 }
 
 unsafe fn set_text(update: *mut skypostal_update, field: Field, value: *const c_char) -> c_int {
-    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(update)?.set(field, text(value))?)) }
+    unsafe { guard(ptr::null_mut(), || Ok(get_mut(update)?.set(field, text(value))?)) }
 }
 
 unsafe fn set_integer(update: *mut skypostal_update, field: Field, value: i64) -> c_int {
-    unsafe { attempt(ptr::null_mut(), || Ok(get_mut(update)?.set(field, value)?)) }
+    unsafe { guard(ptr::null_mut(), || Ok(get_mut(update)?.set(field, value)?)) }
 }
 
 /// Frees an answer, and the texts that were borrowed from it. NULL is ignored.
@@ -1179,7 +1181,7 @@ pub unsafe extern "C" fn skypostal_error_field(error: *const skypostal_error) ->
 }
 
 /// The service's own words for a refusal (documented as `error_description`), perhaps empty; keys
-/// are blotted out. Borrowed; NULL for other errors.
+/// are redacted. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_description(
     error: *const skypostal_error,
@@ -1195,7 +1197,7 @@ pub unsafe extern "C" fn skypostal_error_location(error: *const skypostal_error)
 }
 
 /// An excerpt of the answer, at most about 1 KiB, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`;
-/// keys are blotted out, personal data is not. Borrowed; NULL for other errors.
+/// keys are redacted, personal data is not. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> *const c_char {
     unsafe { get(error) }.map_or(ptr::null(), |error| borrowed(&error.body))
@@ -1212,7 +1214,7 @@ mod tests {
     #[test]
     fn a_panic_is_an_internal_error_and_does_not_cross() {
         let mut error = ptr::null_mut();
-        let status = unsafe { attempt(&mut error, || panic!("of a test")) };
+        let status = unsafe { guard(&mut error, || panic!("of a test")) };
         assert_eq!(status, SKYPOSTAL_INTERNAL);
         assert_eq!(unsafe { skypostal_error_kind(error) }, SKYPOSTAL_INTERNAL);
         let message = unsafe { CStr::from_ptr(skypostal_error_message(error)) };
@@ -1228,7 +1230,7 @@ mod tests {
                 for update in handles {
                     let set = |value| unsafe { skypostal_update_set_user_code(update, value) };
                     assert_eq!([set(396), set(0)], [SKYPOSTAL_OK, SKYPOSTAL_INVALID_FIELD]);
-                    assert!(!live::holds(update.cast::<skypostal_options>()));
+                    assert!(!registry::holds(update.cast::<skypostal_options>()));
                     unsafe { skypostal_update_free(update) };
                 }
             }

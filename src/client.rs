@@ -21,22 +21,23 @@ use reqwest::{Url, redirect};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::attempt::{Attempt, Progress, Tell};
-use crate::credentials::{excerpt, excerpt_line};
-use crate::engine::{self, Begun};
+use crate::attempt::{Attempt, AttemptCallback};
+use crate::background::{self, PendingCall};
+use crate::call::CallState;
 use crate::error::{Delivery, Error, Kind, causes, find};
-use crate::lane::{Driver, LONGEST_IDLE, Lane, Pause, Pool};
-use crate::lookup::Lookup;
+use crate::http::connection::{CallerHook, Connection, ConnectionPool, Driver, IDLE_TIMEOUT};
+use crate::http::lookup::Lookup;
+use crate::http::tls::{self, Tls};
 use crate::options::{Options, UsedProxy, check_time};
-use crate::pace::Pace;
 use crate::per_process::PerProcess;
 use crate::personal_info::{NotAccepted, PersonalInfo};
-use crate::retry::{self, Budget, Retries};
-use crate::tls::{self, Tls};
+use crate::rate_limiter::RateLimiter;
+use crate::retry::{self, Retries, RetryBudget};
+use crate::secret::{redacted_excerpt, redacted_line};
 use crate::update::{Request, Update};
 
 /// An answer that is longer is not read to its end, in bytes.
-const LONGEST_ANSWER: usize = 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// Updates customers. Made once and used for every call, by any number of threads at once.
 ///
@@ -53,8 +54,8 @@ pub struct Client {
     max_retries: u32,
     proxy: Option<UsedProxy>,
     tls: Tls,
-    budget: Budget,
-    pool: PerProcess<Pool>,
+    budget: RetryBudget,
+    pool: PerProcess<ConnectionPool>,
     closed: AtomicBool,
 }
 
@@ -102,7 +103,7 @@ impl Client {
             tls: Tls::new(options.ca_file(), url.scheme() == "https")?,
             address: url.as_str().into(),
             url,
-            budget: Budget::new(),
+            budget: RetryBudget::new(),
             pool: PerProcess::default(),
             closed: AtomicBool::new(false),
         })
@@ -134,24 +135,24 @@ impl Client {
         let ended = Mutex::new(Vec::new());
         let lock = || ended.lock().unwrap_or_else(PoisonError::into_inner);
         let collect = |attempt: Attempt| lock().push(attempt);
-        let mut progress = Progress::new();
+        let mut state = CallState::new();
         if options.on_attempt.is_some() {
-            self.observe(&mut progress, &collect, &request);
+            self.record_attempts(&mut state, &collect, &request);
         }
         let tell = || {
             let ended = mem::take(&mut *lock());
             ended.iter().for_each(|attempt| options.on_attempt.iter().for_each(|f| f(attempt)));
         };
-        let due = || options.on_attempt.is_some() && !lock().is_empty();
-        let go_on = || {
+        let is_due = || options.on_attempt.is_some() && !lock().is_empty();
+        let run = || {
             tell();
             !options.interrupted.is_some_and(|interrupted| interrupted())
         };
-        let pauses = options.on_attempt.is_some() || options.interrupted.is_some();
-        let pause = pauses.then_some(Pause { due: &due, go_on: &go_on });
+        let has_hook = options.on_attempt.is_some() || options.interrupted.is_some();
+        let hook = has_hook.then_some(CallerHook { is_due: &is_due, run: &run });
         let outcome =
-            self.drive(options.timeout, pause, &mut progress, async |http, deadline, progress| {
-                self.call(http, &request, deadline, None, progress).await
+            self.drive(options.timeout, hook, &mut state, async |http, deadline, state| {
+                self.call(http, &request, deadline, None, state).await
             });
         tell();
         outcome
@@ -166,70 +167,71 @@ impl Client {
     ///
     /// # Errors
     /// For what is found before anything is sent: an invalid field, an unusable option.
-    pub fn begin(
+    pub fn start_update(
         self: &Arc<Self>,
         update: &Update,
         timeout: Option<Duration>,
         on_attempt: Option<Box<dyn Fn(Attempt) + Send + Sync>>,
         done: impl FnOnce(Result<PersonalInfo, Error>) + Send + 'static,
-    ) -> Result<Begun, Error> {
+    ) -> Result<PendingCall, Error> {
         let request = update.request(&self.credentials)?;
         let timeout = self.check(timeout)?;
         let deadline = Instant::now() + timeout;
         let cancelled = self.cancelled();
-        let (begun, dropped) = Begun::new();
+        let (begun, dropped) = PendingCall::new();
         let client = self.clone();
         let work = async move {
-            let mut progress = Progress::new();
+            let mut state = CallState::new();
             if let Some(tell) = &on_attempt {
-                client.observe(&mut progress, &**tell, &request);
+                client.record_attempts(&mut state, &**tell, &request);
             }
             let stop = either(cancelled, async { drop(dropped.await) });
-            let call = client.call_on_engine(&request, deadline, None, &mut progress);
+            let call = client.call_in_background(&request, deadline, None, &mut state);
             let outcome = unless(timeout_at(deadline, call), stop).await;
-            ended(outcome, timeout, &mut progress)
+            ended(outcome, timeout, &mut state)
         };
-        engine::spawn(async { done(engine::without_panic(work).await) }).map_err(not_prepared)?;
+        background::spawn(async { done(background::without_panic(work).await) })
+            .map_err(could_not_prepare)?;
         Ok(begun)
     }
 
     /// One row of a run, from its turn on, unless `stop` ends first.
-    pub(crate) async fn call_of_run(
+    pub(crate) async fn call_in_bulk(
         &self,
         request: &Request,
         timeout: Duration,
-        pace: &Pace,
-        progress: &mut Progress<'_>,
+        limiter: &RateLimiter,
+        state: &mut CallState<'_>,
         stop: impl Future<Output = ()>,
     ) -> Result<PersonalInfo, Error> {
         let outcome = unless(
             async {
                 // The wait for its turn is not the row's time.
-                pace.turn().await;
+                limiter.acquire().await;
                 let deadline = Instant::now() + self.check(Some(timeout))?;
-                let call = self.call_on_engine(request, deadline, Some(pace), progress);
+                let call = self.call_in_background(request, deadline, Some(limiter), state);
                 Ok(timeout_at(deadline, call).await)
             },
             stop,
         );
         let outcome = outcome.await.transpose()?;
-        ended(outcome, timeout, progress)
+        ended(outcome, timeout, state)
     }
 
-    async fn call_on_engine(
+    async fn call_in_background(
         &self,
         request: &Request,
         deadline: Instant,
-        pace: Option<&Pace>,
-        progress: &mut Progress<'_>,
+        limiter: Option<&RateLimiter>,
+        state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
-        let pool = self.pool.here();
-        let _room = pool.room.acquire().await.map_err(Error::internal)?;
-        let lane = self.lane(pool, Driver::Engine)?;
-        progress.enter(&lane);
-        let http = lane.http().await;
-        let outcome = self.call(http, request, deadline, pace, progress).await;
-        self.keep(lane, pool, Driver::Engine, progress);
+        let pool = self.pool.get();
+        let _permit = pool.background_calls.acquire().await.map_err(Error::internal)?;
+        let connection = self.connection(pool, Driver::BackgroundThread)?;
+        state.use_connection(&connection);
+        let http = connection.http().await;
+        let outcome = self.call(http, request, deadline, limiter, state).await;
+        self.keep(connection, pool, Driver::BackgroundThread, state);
         outcome
     }
 
@@ -241,29 +243,27 @@ impl Client {
     /// As [`update_personal_info`](Client::update_personal_info), for what keeps an answer from
     /// coming; any status is an answer.
     pub fn probe(&self, options: CallOptions<'_>) -> Result<Probe, Error> {
-        let go_on = || !options.interrupted.is_some_and(|interrupted| interrupted());
-        let pause = options.interrupted.map(|_| Pause { due: &|| false, go_on: &go_on });
-        let mut progress = Progress::new();
-        let outcome =
-            self.drive(options.timeout, pause, &mut progress, async |http, _, progress| {
-                progress.begin_attempt();
-                let started = Instant::now();
-                let answer = http.get(self.url.clone()).send().await;
-                let answer = answer.map_err(|error| {
-                    progress.end_attempt(self.transport_error(&error, progress))
-                })?;
-                if answer.status() == 407 {
-                    return Err(progress.end_attempt(asks_for_a_password()));
-                }
-                let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
-                Ok(Probe {
-                    status: answer.status().as_u16(),
-                    date: date.and_then(|date| httpdate::parse_http_date(date).ok()),
-                    elapsed: started.elapsed(),
-                    proxy: self.proxy().map(str::to_owned),
-                    tls: self.url.scheme() == "https",
-                })
-            });
+        let run = || !options.interrupted.is_some_and(|interrupted| interrupted());
+        let hook = options.interrupted.map(|_| CallerHook { is_due: &|| false, run: &run });
+        let mut state = CallState::new();
+        let outcome = self.drive(options.timeout, hook, &mut state, async |http, _, state| {
+            state.begin_attempt();
+            let started = Instant::now();
+            let answer = http.get(self.url.clone()).send().await;
+            let answer =
+                answer.map_err(|error| state.end_attempt(self.transport_error(&error, state)))?;
+            if answer.status() == 407 {
+                return Err(state.end_attempt(asks_for_a_password()));
+            }
+            let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+            Ok(Probe {
+                status: answer.status().as_u16(),
+                date: date.and_then(|date| httpdate::parse_http_date(date).ok()),
+                elapsed: started.elapsed(),
+                proxy: self.proxy().map(str::to_owned),
+                tls: self.url.scheme() == "https",
+            })
+        });
         outcome.map_err(Error::of_no_update)
     }
 
@@ -271,35 +271,34 @@ impl Client {
     fn drive<'a, T>(
         &self,
         timeout: Option<Duration>,
-        pause: Option<Pause<'_>>,
-        progress: &mut Progress<'a>,
-        work: impl AsyncFnOnce(&reqwest::Client, Instant, &mut Progress<'a>) -> Result<T, Error>,
+        hook: Option<CallerHook<'_>>,
+        state: &mut CallState<'a>,
+        work: impl AsyncFnOnce(&reqwest::Client, Instant, &mut CallState<'a>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let timeout = self.check(timeout)?;
-        let pool = self.pool.here();
+        let pool = self.pool.get();
         // Made here, it hears every cancel from here on.
         let cancelled = pool.cancel.notified();
-        let mut lane = self.lane(pool, Driver::Caller)?;
-        progress.enter(&lane);
+        let mut connection = self.connection(pool, Driver::Caller)?;
+        state.use_connection(&connection);
         let deadline = Instant::now() + timeout;
-        let outcome = lane.run(deadline, pause, async |http| {
-            unless(work(http, deadline, progress), cancelled).await
-        });
+        let outcome = connection
+            .run(deadline, hook, async |http| unless(work(http, deadline, state), cancelled).await);
         let outcome = outcome.and_then(Result::transpose);
         if let Some(Ok(_)) = &outcome {
-            self.keep(lane, pool, Driver::Caller, progress);
+            self.keep(connection, pool, Driver::Caller, state);
         }
-        ended(outcome, timeout, progress)
+        ended(outcome, timeout, state)
     }
 
     /// Tells of every attempt from here on.
-    pub(crate) fn observe<'a>(
+    pub(crate) fn record_attempts<'a>(
         &self,
-        progress: &mut Progress<'a>,
-        tell: Tell<'a>,
+        state: &mut CallState<'a>,
+        tell: AttemptCallback<'a>,
         request: &Request,
     ) {
-        progress.observe(tell, &self.address, request.body.len());
+        state.record_attempts(tell, &self.address, request.body.len());
     }
 
     /// What an update is sent with where it does not say so itself.
@@ -309,7 +308,7 @@ impl Client {
 
     /// Ends when the calls in flight shall.
     pub(crate) fn cancelled(&self) -> OwnedNotified {
-        self.pool.here().cancel.clone().notified_owned()
+        self.pool.get().cancel.clone().notified_owned()
     }
 
     /// Whether a call may begin, and how long it may take.
@@ -320,15 +319,21 @@ impl Client {
         timeout.map_or(Ok(self.timeout), |timeout| check_time("timeout", timeout))
     }
 
-    fn lane(&self, pool: &Pool, driver: Driver) -> Result<Lane, Error> {
-        pool.idle(driver).take().map_or_else(|| self.new_lane(pool, driver), Ok)
+    fn connection(&self, pool: &ConnectionPool, driver: Driver) -> Result<Connection, Error> {
+        pool.idle(driver).take().map_or_else(|| self.new_connection(pool, driver), Ok)
     }
 
-    /// Keeps a lane for the next call. A connection in the middle of an exchange goes at once, and
-    /// with it the lane.
-    fn keep(&self, lane: Lane, pool: &Pool, driver: Driver, progress: &Progress<'_>) {
-        if progress.answered {
-            pool.idle(driver).put(lane);
+    /// Keeps a connection for the next call. A connection in the middle of an exchange goes at once, and
+    /// with it the connection.
+    fn keep(
+        &self,
+        connection: Connection,
+        pool: &ConnectionPool,
+        driver: Driver,
+        state: &CallState<'_>,
+    ) {
+        if state.response_complete {
+            pool.idle(driver).put(connection);
             // Asked afterwards, so that none stays behind if the client is closed at this moment.
             if self.closed.load(Ordering::Relaxed) {
                 pool.clear();
@@ -338,13 +343,13 @@ impl Client {
 
     /// Ends the calls that are in flight in this process as [`Kind::Cancelled`], from any thread.
     pub fn cancel(&self) {
-        self.pool.here().cancel.notify_waiters();
+        self.pool.get().cancel.notify_waiters();
     }
 
     /// Closes the idle connections, and each other one when its call ends. Calls fail from now on.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        self.pool.here().clear();
+        self.pool.get().clear();
     }
 
     /// The address that is called.
@@ -365,19 +370,19 @@ impl Client {
     /// What an update would send, checked as if it were sent: each header, and the body with `***`
     /// in place of the keys. The method is POST, the address [`url`](Client::url).
     #[cfg(feature = "python")]
-    pub(crate) fn shown_request(&self, update: &Update) -> Result<ShownRequest, Error> {
+    pub(crate) fn preview(&self, update: &Update) -> Result<Preview, Error> {
         let length = update.request(&self.credentials)?.body.len();
-        let body = update.shown_body(&self.credentials)?;
+        let body = update.preview_body(&self.credentials)?;
         let mut headers: Vec<(String, String)> = headers()
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
             .collect();
         headers.push(("host".to_owned(), self.url.authority().to_owned()));
         headers.push(("content-length".to_owned(), length.to_string()));
-        Ok(ShownRequest { headers, body })
+        Ok(Preview { headers, body })
     }
 
-    fn new_lane(&self, pool: &Pool, driver: Driver) -> Result<Lane, Error> {
+    fn new_connection(&self, pool: &ConnectionPool, driver: Driver) -> Result<Connection, Error> {
         let handshaking = Arc::<AtomicBool>::default();
         let mut http = reqwest::Client::builder()
             .default_headers(headers())
@@ -393,13 +398,13 @@ impl Client {
             .no_proxy()
             .dns_resolver(Lookup)
             .connect_timeout(self.connect_timeout)
-            .pool_idle_timeout(LONGEST_IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(1);
         http = self.tls.set_up(http, &pool.sessions, handshaking.clone());
         if let Some(used) = &self.proxy {
             http = http.proxy(used.proxy.clone());
         }
-        Lane::new(http, handshaking, driver).map_err(not_prepared)
+        Connection::new(http, handshaking, driver).map_err(could_not_prepare)
     }
 
     /// Attempts, and the waits between them.
@@ -408,28 +413,28 @@ impl Client {
         http: &reqwest::Client,
         request: &Request,
         deadline: Instant,
-        pace: Option<&Pace>,
-        progress: &mut Progress<'_>,
+        limiter: Option<&RateLimiter>,
+        state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
         let (max_retries, budget) = (self.max_retries, &self.budget);
         let mut retries = Retries { max_retries, budget, deadline, attempts: 0 };
         loop {
-            progress.begin_attempt();
+            state.begin_attempt();
             let began = Instant::now();
-            let outcome = self.attempt(http, request, progress).await;
-            let outcome = outcome.map_err(|error| progress.end_attempt(error));
-            let pause = pace.and_then(|pace| pace.heard(began, &outcome));
+            let outcome = self.attempt(http, request, state).await;
+            let outcome = outcome.map_err(|error| state.end_attempt(error));
+            let pause = limiter.and_then(|limiter| limiter.record(began, &outcome));
             let wait = match pause {
-                Some(pause) => retries.after_pause(pause),
-                None => retries.after(&outcome),
+                Some(pause) => retries.next_delay_after_pause(pause),
+                None => retries.next_delay(&outcome),
             };
-            progress.tell(outcome.as_ref().err(), wait);
+            state.report_attempt(outcome.as_ref().err(), wait);
             let Some(wait) = wait else { return outcome };
-            match pace {
-                Some(pace) => {
+            match limiter {
+                Some(limiter) => {
                     let turn = async {
                         sleep(wait).await;
-                        pace.turn().await;
+                        limiter.acquire().await;
                     };
                     if timeout_at(deadline, turn).await.is_err() {
                         return outcome;
@@ -445,41 +450,41 @@ impl Client {
         &self,
         http: &reqwest::Client,
         request: &Request,
-        progress: &mut Progress<'_>,
+        state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
-        let body = Body { bytes: Some(request.body.clone()), taken: progress.sent.clone() };
+        let body = Body { bytes: Some(request.body.clone()), taken: state.body_sent.clone() };
         let sending = http.post(self.url.clone()).body(reqwest::Body::wrap(body)).send();
-        let mut answer = sending.await.map_err(|e| self.transport_error(&e, progress))?;
+        let mut answer = sending.await.map_err(|e| self.transport_error(&e, state))?;
         let status = answer.status();
-        progress.got_status(status.as_u16());
+        state.record_status(status.as_u16());
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
         let retry_after = retry_after.and_then(retry::parse_retry_after);
         let compression = compression(answer.headers());
 
         let too_long = || Error::response("it is longer than 1 MiB", String::new());
-        if status.is_success() && answer.content_length() > Some(LONGEST_ANSWER as u64) {
+        if status.is_success() && answer.content_length() > Some(MAX_RESPONSE_BYTES as u64) {
             return Err(too_long());
         }
         let mut body = Vec::new();
         let ending = loop {
             match answer.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_ANSWER => {
+                Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => {
                     break Err(too_long());
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break Ok(()),
-                Err(e) => break Err(self.transport_error(&e, progress)),
+                Err(e) => break Err(self.transport_error(&e, state)),
             }
         };
-        progress.answered = ending.is_ok();
-        progress.got_bytes(body.len());
+        state.response_complete = ending.is_ok();
+        state.record_bytes(body.len());
 
         let keys = request.keys();
         let compression = compression.filter(|_| !body.is_empty());
-        let compression = compression.map(|coding| excerpt_line(&coding, &keys));
+        let compression = compression.map(|coding| redacted_line(&coding, &keys));
         let shown = || match &compression {
             Some(coding) => format!("({} bytes, compressed with {coding})", body.len()),
-            None => excerpt(&body, progress.answered, &keys),
+            None => redacted_excerpt(&body, state.response_complete, &keys),
         };
         match status.as_u16() {
             200..300 => {}
@@ -495,12 +500,12 @@ impl Client {
             return Err(Error::response(problem, shown()));
         }
         PersonalInfo::decode(&body).map_err(|answer| match answer {
-            NotAccepted::Odd(problem) => Error::response(problem, shown()),
+            NotAccepted::Malformed(problem) => Error::response(problem, shown()),
             NotAccepted::Refused { verified, description, location, system_error } => {
                 Error::refused(
                     verified,
-                    excerpt_line(&description, &keys),
-                    excerpt_line(&location, &keys),
+                    redacted_line(&description, &keys),
+                    redacted_line(&location, &keys),
                     system_error,
                 )
             }
@@ -508,7 +513,7 @@ impl Client {
     }
 
     /// What a failure below HTTP means.
-    fn transport_error(&self, error: &reqwest::Error, progress: &Progress<'_>) -> Error {
+    fn transport_error(&self, error: &reqwest::Error, state: &CallState<'_>) -> Error {
         let host = self.url.authority();
         let causes = chain(error);
         if error.is_connect() {
@@ -517,7 +522,7 @@ impl Client {
                     format!("the certificate of {host} was not accepted, {advice} ({problem})");
                 return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
             }
-            let handshaking = progress.is_handshaking();
+            let handshaking = state.is_handshaking();
             let (kind, what) = if tls::is_tls(error, handshaking) && self.url.scheme() == "https" {
                 (Kind::Tls, "no secure connection to")
             } else {
@@ -536,7 +541,7 @@ impl Client {
             return Error::new(kind, Delivery::NotSent, message);
         }
         // On an old connection it may be what followed the last answer.
-        let unasked = causes.contains("unexpected message") && !progress.old_connection;
+        let unasked = causes.contains("unexpected message") && !state.reused_connection;
         let breaks_http = unasked
             || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
             || find::<io::Error>(error).is_some_and(|e| {
@@ -547,13 +552,13 @@ impl Client {
         }
         let message =
             format!("the connection to {host} was lost before the whole answer: {causes}");
-        Error::new(Kind::Lost, progress.open(), message)
+        Error::new(Kind::Lost, state.current_delivery(), message)
     }
 }
 
 /// A request as a person may see it.
 #[cfg(feature = "python")]
-pub(crate) struct ShownRequest {
+pub(crate) struct Preview {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
@@ -589,22 +594,22 @@ impl fmt::Debug for Client {
 }
 
 /// The outcome of a call that may have been broken off, by its deadline or by its caller.
-fn ended<T, Late>(
-    outcome: Option<Result<Result<T, Error>, Late>>,
+fn ended<T, Elapsed>(
+    outcome: Option<Result<Result<T, Error>, Elapsed>>,
     timeout: Duration,
-    progress: &mut Progress<'_>,
+    state: &mut CallState<'_>,
 ) -> Result<T, Error> {
     match outcome {
         Some(Ok(outcome)) => outcome,
         Some(Err(_)) => {
             let message = format!("no answer within {} s", timeout.as_secs_f64());
-            Err(progress.broken_off(Kind::Timeout, message))
+            Err(state.abort(Kind::Timeout, message))
         }
-        None => Err(progress.broken_off(Kind::Cancelled, "the caller ended the call")),
+        None => Err(state.abort(Kind::Cancelled, "the caller ended the call")),
     }
 }
 
-pub(crate) fn not_prepared(problem: impl fmt::Display) -> Error {
+pub(crate) fn could_not_prepare(problem: impl fmt::Display) -> Error {
     let message = format!("could not prepare a connection: {problem}");
     Error::new(Kind::Connect, Delivery::NotSent, message)
 }
@@ -671,5 +676,5 @@ fn chain(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
     texts.dedup();
     texts.retain(|text| !text.starts_with("client error ("));
-    excerpt_line(&texts.join(": "), &[])
+    redacted_line(&texts.join(": "), &[])
 }

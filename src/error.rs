@@ -214,7 +214,7 @@ impl Error {
     }
 
     /// Says that this ends a run, after so many rows that ended like this one.
-    pub(crate) fn ending_run(&self, rows: u32) -> Self {
+    pub(crate) fn stopping_bulk(&self, rows: u32) -> Self {
         let mut error = self.clone();
         error.0.attempts = 0;
         error.0.message =
@@ -290,12 +290,12 @@ impl Error {
         self.0.retry_after
     }
 
-    /// An excerpt of the answer, for [`Kind::Status`] and [`Kind::Response`]; keys are blotted out.
+    /// An excerpt of the answer, for [`Kind::Status`] and [`Kind::Response`]; keys are redacted.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
 
-    /// The service's own words, for [`Kind::Refused`]; keys are blotted out.
+    /// The service's own words, for [`Kind::Refused`]; keys are redacted.
     pub fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
@@ -344,10 +344,10 @@ pub(crate) fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Op
 /// The faults of a set of named values, remembered until the same name gets a good value, so that a
 /// caller who ignores a setter's answer is told all the same before anything is sent.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Faults(Vec<Error>);
+pub(crate) struct DeferredErrors(Vec<Error>);
 
-impl Faults {
-    pub(crate) fn note<T>(&mut self, name: &str, outcome: Result<T, Error>) -> Result<T, Error> {
+impl DeferredErrors {
+    pub(crate) fn record<T>(&mut self, name: &str, outcome: Result<T, Error>) -> Result<T, Error> {
         self.0.retain(|fault| fault.field() != Some(name));
         if let Err(error) = &outcome {
             self.0.push(error.clone());
@@ -357,11 +357,11 @@ impl Faults {
 
     /// The first fault, if there is one.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.check_all_but(|_| false)
+        self.first_except(|_| false)
     }
 
     /// The first fault that does not matter any less for another value that is set.
-    pub(crate) fn check_all_but(&self, overridden: impl Fn(&str) -> bool) -> Result<(), Error> {
+    pub(crate) fn first_except(&self, overridden: impl Fn(&str) -> bool) -> Result<(), Error> {
         let matters = |fault: &&Error| !fault.field().is_some_and(&overridden);
         self.0.iter().find(matters).cloned().map_or(Ok(()), Err)
     }

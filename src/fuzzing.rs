@@ -1,6 +1,6 @@
 //! What the fuzzers reach, and nobody else.
 
-use crate::credentials::excerpt;
+use crate::secret::redacted_excerpt;
 use crate::{Error, PersonalInfo, Update};
 
 /// The C ABI, called as C does.
@@ -9,7 +9,7 @@ pub use crate::capi;
 
 /// Decodes an answer; gives the excerpt that an error would show.
 pub fn answer(body: &[u8], key: &str) -> Option<String> {
-    PersonalInfo::decode(body).err().map(|_| excerpt(body, true, &[key]))
+    PersonalInfo::decode(body).err().map(|_| redacted_excerpt(body, true, &[key]))
 }
 
 /// The body that an update is sent as.

@@ -27,20 +27,19 @@ compile_error!(
 );
 
 mod attempt;
+mod background;
 mod bulk;
+mod call;
 mod client;
-mod credentials;
-mod engine;
 mod error;
-mod lane;
-mod lookup;
+mod http;
 mod options;
-mod pace;
 mod per_process;
 mod personal_info;
+mod rate_limiter;
 mod retry;
+mod secret;
 mod sys;
-mod tls;
 mod update;
 mod wcf_date;
 
@@ -57,9 +56,9 @@ mod python;
 pub mod fuzzing;
 
 pub use attempt::Attempt;
-pub use bulk::{Many, ManyOptions, News, Outcome, UpdateMany};
+pub use background::PendingCall;
+pub use bulk::{Bulk, BulkEvent, BulkOptions, BulkUpdate, Outcome};
 pub use client::{CallOptions, Client, Probe};
-pub use engine::Begun;
 pub use error::{Delivery, Error, Kind};
 pub use options::{ENVIRONMENT_VARIABLES, Options};
 pub use personal_info::PersonalInfo;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Proxy, Url};
 
-use crate::error::{Error, Faults};
+use crate::error::{DeferredErrors, Error};
 use crate::update::{Field, Update, Value};
 
 /// The service's two environments; each has credentials of its own.
@@ -55,7 +55,7 @@ pub struct Options {
     trust_env: bool,
     allow_http: bool,
     /// Of what was set; the environment has its own.
-    faults: Faults,
+    deferred_errors: DeferredErrors,
 }
 
 /// Whom to call, and as whom: what the environment may tell too.
@@ -65,7 +65,7 @@ struct Target {
     credentials: Update,
     environment: Option<&'static str>,
     base_url: Option<Url>,
-    faults: Faults,
+    deferred_errors: DeferredErrors,
 }
 
 /// A proxy's address, which may hold a password.
@@ -99,7 +99,7 @@ impl Default for Options {
             ca_file: None,
             trust_env: true,
             allow_http: false,
-            faults: Faults::default(),
+            deferred_errors: DeferredErrors::default(),
         }
     }
 }
@@ -118,15 +118,15 @@ impl Options {
     pub fn read_environment(&mut self) -> Result<(), Error> {
         let mut target = Target::default();
         let mut note = |option, name: &str, outcome: Result<(), Error>| {
-            let _ = target.faults.note(option, outcome.map_err(|e| e.read_from(name)));
+            let _ = target.deferred_errors.record(option, outcome.map_err(|e| e.read_from(name)));
         };
         if let Some(text) = variable("SKYPOSTAL_USER_CODE") {
-            let value = text.parse().map_or(Value::Unusable("is not an integer"), Value::Integer);
+            let value = text.parse().map_or(Value::Invalid("is not an integer"), Value::Integer);
             let outcome = target.credentials.set(Field::UserCode, value);
             note("user_code", "SKYPOSTAL_USER_CODE", outcome);
         }
         if let Some(key) = env::var_os("SKYPOSTAL_APP_KEY").filter(|key| !key.is_empty()) {
-            let value = key.to_str().map_or(Value::Unusable("is not valid UTF-8"), Value::Text);
+            let value = key.to_str().map_or(Value::Invalid("is not valid UTF-8"), Value::Text);
             let outcome = target.credentials.set(Field::AppKey, value);
             note("app_key", "SKYPOSTAL_APP_KEY", outcome);
         }
@@ -139,7 +139,7 @@ impl Options {
             note("base_url", "SKYPOSTAL_BASE_URL", outcome);
         }
         self.from_environment = target;
-        self.from_environment.faults.check()
+        self.from_environment.deferred_errors.check()
     }
 
     /// The user code given by SkyPostal, or what is wrong with it. A call may bring its own.
@@ -148,7 +148,7 @@ impl Options {
     /// [`Kind::InvalidField`](crate::Kind::InvalidField) when it is not positive.
     pub fn set_user_code<'a>(&mut self, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let outcome = self.set.credentials.set(Field::UserCode, value);
-        self.faults.note("user_code", outcome)
+        self.deferred_errors.record("user_code", outcome)
     }
 
     /// The application key given by SkyPostal, or what is wrong with it. A call may bring its own.
@@ -157,7 +157,7 @@ impl Options {
     /// [`Kind::InvalidField`](crate::Kind::InvalidField) when it is empty.
     pub fn set_app_key<'a>(&mut self, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let outcome = self.set.credentials.set(Field::AppKey, value);
-        self.faults.note("app_key", outcome)
+        self.deferred_errors.record("app_key", outcome)
     }
 
     /// `test` (the default) or `production`.
@@ -166,7 +166,7 @@ impl Options {
     /// [`Kind::Configuration`](crate::Kind::Configuration) for any other word.
     pub fn set_environment(&mut self, value: Option<&str>) -> Result<(), Error> {
         let parsed = value.map(parse_environment).transpose();
-        self.set.environment = self.faults.note("environment", parsed)?;
+        self.set.environment = self.deferred_errors.record("environment", parsed)?;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Options {
     /// [`Kind::Configuration`](crate::Kind::Configuration) for anything else.
     pub fn set_base_url(&mut self, value: Option<&str>) -> Result<(), Error> {
         let parsed = value.map(parse_base_url).transpose();
-        self.set.base_url = self.faults.note("base_url", parsed)?;
+        self.set.base_url = self.deferred_errors.record("base_url", parsed)?;
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl Options {
     /// [`Kind::Configuration`](crate::Kind::Configuration) for zero or more than 49 days.
     pub fn set_timeout(&mut self, value: Option<Duration>) -> Result<(), Error> {
         let value = value.unwrap_or(Options::default().timeout);
-        self.timeout = self.faults.note("timeout", check_time("timeout", value))?;
+        self.timeout = self.deferred_errors.record("timeout", check_time("timeout", value))?;
         Ok(())
     }
 
@@ -199,7 +199,7 @@ impl Options {
     pub fn set_connect_timeout(&mut self, value: Option<Duration>) -> Result<(), Error> {
         let value = value.unwrap_or(Options::default().connect_timeout);
         let checked = check_time("connect_timeout", value);
-        self.connect_timeout = self.faults.note("connect_timeout", checked)?;
+        self.connect_timeout = self.deferred_errors.record("connect_timeout", checked)?;
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Options {
         let value = u32::try_from(value).ok().filter(|retries| *retries <= i32::MAX as u32);
         let checked = value
             .ok_or_else(|| Error::configuration("max_retries", "must be 0 or a greater integer"));
-        self.max_retries = self.faults.note("max_retries", checked)?;
+        self.max_retries = self.deferred_errors.record("max_retries", checked)?;
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Options {
     /// [`Kind::Configuration`](crate::Kind::Configuration) for anything else.
     pub fn set_proxy(&mut self, value: Option<&str>) -> Result<(), Error> {
         let parsed = value.map(|text| parse_proxy("proxy", text)).transpose();
-        self.proxy = self.faults.note("proxy", parsed)?;
+        self.proxy = self.deferred_errors.record("proxy", parsed)?;
         Ok(())
     }
 
@@ -232,34 +232,34 @@ impl Options {
     pub fn set_ca_file(&mut self, value: Option<&Path>) -> Result<(), Error> {
         let empty = value.is_some_and(|path| path.as_os_str().is_empty());
         let checked = if empty { Err(Error::configuration("ca_file", "is empty")) } else { Ok(()) };
-        self.faults.note("ca_file", checked)?;
+        self.deferred_errors.record("ca_file", checked)?;
         self.ca_file = value.map(Path::to_owned);
         Ok(())
     }
 
     /// Whether `HTTPS_PROXY`, `NO_PROXY` and their like are read; true unless set.
     pub fn set_trust_env(&mut self, value: bool) {
-        let _ = self.faults.note("trust_env", Ok(()));
+        let _ = self.deferred_errors.record("trust_env", Ok(()));
         self.trust_env = value;
     }
 
     /// Whether plain `http://` may leave this machine, with the keys readable on the way.
     pub fn set_allow_http(&mut self, value: bool) {
-        let _ = self.faults.note("allow_http", Ok(()));
+        let _ = self.deferred_errors.record("allow_http", Ok(()));
         self.allow_http = value;
     }
 
     /// Remembers, like a setter, that a value could not even be read.
     pub fn refuse(&mut self, option: &'static str, problem: &str) -> Error {
         let error = Error::configuration(option, problem);
-        let _ = self.faults.note::<()>(option, Err(error.clone()));
+        let _ = self.deferred_errors.record::<()>(option, Err(error.clone()));
         error
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.faults.check()?;
+        self.deferred_errors.check()?;
         let set = &self.set;
-        self.from_environment.faults.check_all_but(|option| match option {
+        self.from_environment.deferred_errors.first_except(|option| match option {
             "user_code" => set.credentials.is_set(Field::UserCode),
             "app_key" => set.credentials.is_set(Field::AppKey),
             _ => set.base_url.is_some() || set.environment.is_some(),

@@ -14,22 +14,22 @@ use crate::sys::fork::generation;
 pub(crate) struct PerProcess<T> {
     generation: usize,
     value: T,
-    of_child: OnceBox<PerProcess<T>>,
+    child: OnceBox<PerProcess<T>>,
 }
 
 impl<T: Default> Default for PerProcess<T> {
     fn default() -> Self {
-        PerProcess { generation: generation(), value: T::default(), of_child: OnceBox::new() }
+        PerProcess { generation: generation(), value: T::default(), child: OnceBox::new() }
     }
 }
 
 impl<T: Default> PerProcess<T> {
     /// The value of the process that asks.
-    pub(crate) fn here(&self) -> &T {
+    pub(crate) fn get(&self) -> &T {
         let generation = generation();
         let mut owner = self;
         while owner.generation != generation {
-            owner = owner.of_child.get_or_init(Box::default);
+            owner = owner.child.get_or_init(Box::default);
         }
         &owner.value
     }
@@ -53,7 +53,7 @@ impl<T> OfProcess<T> {
     }
 
     /// The value, in its process.
-    pub(crate) fn here(&self) -> Option<&T> {
+    pub(crate) fn get(&self) -> Option<&T> {
         self.value.as_ref().filter(|_| self.is_here())
     }
 }

@@ -43,24 +43,24 @@ pub(crate) enum NotAccepted {
     /// The service said no, or reported an error beside a `_verify` that is true.
     Refused { verified: bool, description: String, location: String, system_error: bool },
     /// Not the documented form, and why.
-    Odd(String),
+    Malformed(String),
 }
 
 impl PersonalInfo {
     /// Reads the body of a 2xx answer.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, NotAccepted> {
-        let odd = |problem: &str| NotAccepted::Odd(problem.to_owned());
+        let malformed = |problem: &str| NotAccepted::Malformed(problem.to_owned());
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         if body.iter().all(u8::is_ascii_whitespace) {
-            return Err(odd("it is empty"));
+            return Err(malformed("it is empty"));
         }
         let text = lossy(body);
         let items: Vec<&RawValue> = serde_json::from_str(&text)
             // The error's own words repeat what was sent.
             .map_err(|e| {
-                odd(if e.is_data() { "it is not a JSON array" } else { "it is not JSON" })
+                malformed(if e.is_data() { "it is not a JSON array" } else { "it is not JSON" })
             })?;
-        let item = items.first().ok_or_else(|| odd("the array is empty"))?;
+        let item = items.first().ok_or_else(|| malformed("the array is empty"))?;
         PersonalInfo::from_item(item.get())
     }
 
@@ -80,14 +80,14 @@ impl PersonalInfo {
     }
 
     fn from_item(raw: &str) -> Result<Self, NotAccepted> {
-        let odd = |problem: &str| NotAccepted::Odd(problem.to_owned());
+        let malformed = |problem: &str| NotAccepted::Malformed(problem.to_owned());
         let members: Members = serde_json::from_str(raw)
-            .map_err(|_| odd("the first item of the array is not an object"))?;
+            .map_err(|_| malformed("the first item of the array is not an object"))?;
 
         let verified = match members.get("_verify") {
             Some("true") => true,
             Some("false") => false,
-            _ => return Err(odd("_verify is neither true nor false")),
+            _ => return Err(malformed("_verify is neither true nor false")),
         };
         let error = members.get("error").unwrap_or("null");
         let members_of_error = serde_json::from_str::<Members>(error).unwrap_or_default();
@@ -237,8 +237,8 @@ mod tests {
             .unwrap_or_else(|problem| panic!("{members}: {problem:?}"))
     }
 
-    fn is_odd(body: &[u8]) -> bool {
-        matches!(PersonalInfo::decode(body), Err(NotAccepted::Odd(_)))
+    fn is_malformed(body: &[u8]) -> bool {
+        matches!(PersonalInfo::decode(body), Err(NotAccepted::Malformed(_)))
     }
 
     #[test]
@@ -433,7 +433,7 @@ mod tests {
             r#""_Verify":true"#,
             r#""verify":true"#,
         ] {
-            assert!(matches!(decode(members), Err(NotAccepted::Odd(_))), "{members}");
+            assert!(matches!(decode(members), Err(NotAccepted::Malformed(_))), "{members}");
         }
     }
 
@@ -463,9 +463,9 @@ mod tests {
             r#"[{_verify:true}]"#,
             r#"[{"_verify":true}][{"_verify":true}]"#,
         ] {
-            assert!(is_odd(body.as_bytes()), "{body}");
+            assert!(is_malformed(body.as_bytes()), "{body}");
         }
-        assert!(is_odd(b"\xff\xfe[\0"));
+        assert!(is_malformed(b"\xff\xfe[\0"));
     }
 
     #[test]
@@ -504,9 +504,9 @@ mod tests {
         assert_eq!(accepted(&format!("\"customer_gender\":{deep}")).customer_gender, None);
         let objects = "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000);
         assert_eq!(accepted(&format!("\"new\":{objects},\"cust_id\":3")).cust_id, Some(3));
-        assert!(is_odd(deep.as_bytes()));
-        assert!(is_odd("[".repeat(100_000).as_bytes()));
-        assert!(is_odd(format!("[{objects}]").as_bytes()));
+        assert!(is_malformed(deep.as_bytes()));
+        assert!(is_malformed("[".repeat(100_000).as_bytes()));
+        assert!(is_malformed(format!("[{objects}]").as_bytes()));
     }
 
     #[test]

@@ -17,16 +17,16 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyMapping, PyString, PyTuple};
 
-use self::attempt::{Attempt, Observer};
-use self::mailbox::{Letter, Mailbox};
-use self::many::{Outcome, UpdateMany};
+use self::bulk::{BulkUpdate, Outcome};
+use self::event_queue::{EventQueue, QueuedEvent};
+use self::observer::{Attempt, Observer};
 use crate::{
-    CallOptions, ENVIRONMENT_VARIABLES, Error, Field, Kind, ManyOptions, Options, Update, Value,
+    BulkOptions, CallOptions, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Update, Value,
 };
 
-mod attempt;
-mod mailbox;
-mod many;
+mod bulk;
+mod event_queue;
+mod observer;
 
 /// How many clients the functions of the module keep, one for each configuration they met.
 const CLIENTS_KEPT: usize = 16;
@@ -38,10 +38,10 @@ const CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
 mod _native {
     #[pymodule_export]
     use super::{
-        Attempt, Client, Mailbox, Outcome, PersonalInfo, UpdateMany, arrow_schema, update_batch,
-        update_personal_info,
+        Attempt, BulkUpdate, Client, EventQueue, Outcome, PersonalInfo, update_batch,
+        update_batch_schema, update_personal_info,
     };
-    use super::{Bound, PyModule, PyResult, mailbox};
+    use super::{Bound, PyModule, PyResult, event_queue};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
@@ -49,7 +49,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        mailbox::end_with_the_interpreter(module)
+        event_queue::end_with_the_interpreter(module)
     }
 }
 
@@ -269,10 +269,10 @@ impl Client {
         #[pyo3(from_py_with = argument::rate)] rate: Option<f64>,
         #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         #[pyo3(from_py_with = argument::max_connect_failures)] max_connect_failures: i64,
-    ) -> PyResult<UpdateMany> {
-        let options = many_options(concurrency, rate, timeout, max_connect_failures);
+    ) -> PyResult<BulkUpdate> {
+        let options = bulk_options(concurrency, rate, timeout, max_connect_failures);
         let observer = Observer::new(py, self.on_attempt.as_ref())?;
-        UpdateMany::new(py, &self.client, observer, &options, Some(rows), None)
+        BulkUpdate::new(py, &self.client, observer, &options, Some(rows), None)
     }
 
     /// Updates the customers of an Arrow table, and gives a table of what became of them.
@@ -295,33 +295,33 @@ impl Client {
 
     /// The same for an event loop, which puts the rows: `wake` is called on it when there is news.
     #[allow(clippy::too_many_arguments)]
-    fn _begin_many(
+    fn _start_bulk(
         &self,
         py: Python<'_>,
-        mailbox: Py<Mailbox>,
+        queue: Py<EventQueue>,
         wake: Py<PyAny>,
         #[pyo3(from_py_with = argument::concurrency)] concurrency: i64,
         #[pyo3(from_py_with = argument::rate)] rate: Option<f64>,
         #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         #[pyo3(from_py_with = argument::max_connect_failures)] max_connect_failures: i64,
-    ) -> PyResult<UpdateMany> {
-        mailbox::check_not_ending(py)?;
-        let options = many_options(concurrency, rate, timeout, max_connect_failures);
+    ) -> PyResult<BulkUpdate> {
+        event_queue::check_not_ending(py)?;
+        let options = bulk_options(concurrency, rate, timeout, max_connect_failures);
         let observer = Observer::new(py, self.on_attempt.as_ref())?;
-        let waker = Some((mailbox, wake));
-        UpdateMany::new(py, &self.client, observer, &options, None, waker)
+        let waker = Some((queue, wake));
+        BulkUpdate::new(py, &self.client, observer, &options, None, waker)
     }
 
     /// For the command line: what this update would POST, with the keys hidden: the address, the
     /// headers and the body.
     #[pyo3(signature = (**fields))]
     #[allow(clippy::type_complexity)]
-    fn _shown_request(
+    fn _preview(
         &self,
         py: Python<'_>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<(&str, Vec<(String, String)>, String)> {
-        let shown = self.client.shown_request(&read_fields(fields)?);
+        let shown = self.client.preview(&read_fields(fields)?);
         let shown = shown.map_err(|error| exception(py, &error))?;
         Ok((self.client.url(), shown.headers, shown.body))
     }
@@ -331,32 +331,37 @@ impl Client {
         (self.client.url(), self.client.proxy().zip(self.client.proxy_named_by()))
     }
 
-    /// The same for an event loop: what happens is left in its mailbox, and the outcome goes to
+    /// The same for an event loop: what happens is left in its event queue, and the outcome goes to
     /// `settle`.
-    fn _begin(
+    fn _start_update(
         &self,
         py: Python<'_>,
-        mailbox: Py<Mailbox>,
+        queue: Py<EventQueue>,
         settle: Py<PyAny>,
         #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Begun> {
-        mailbox::check_not_ending(py)?;
+    ) -> PyResult<PendingCall> {
+        event_queue::check_not_ending(py)?;
         let update = read_fields(fields)?;
         let observer = Observer::new(py, self.on_attempt.as_ref())?;
         let observer = observer.map(|observer| observer.in_this_context(py)).transpose()?;
-        let for_attempts = mailbox.clone_ref(py);
+        let for_attempts = queue.clone_ref(py);
         let on_attempt = observer.map(Arc::new).map(|observer| {
             Box::new(move |attempt: crate::Attempt| {
                 if observer.wants(&attempt) {
-                    Mailbox::post(&for_attempts, Letter::Attempt(observer.clone(), attempt));
+                    EventQueue::push(
+                        &for_attempts,
+                        QueuedEvent::Attempt(observer.clone(), attempt),
+                    );
                 }
             }) as _
         });
-        let done = move |outcome| Mailbox::post(&mailbox, Letter::Outcome(settle, outcome));
-        let begin = || self.client.begin(&update, timeout.map(seconds), on_attempt, done);
+        let done = move |outcome| EventQueue::push(&queue, QueuedEvent::Outcome(settle, outcome));
+        let begin = || self.client.start_update(&update, timeout.map(seconds), on_attempt, done);
         let begun = py.detach(|| Error::catch_panic(begin));
-        begun.map(|begun| Begun(Mutex::new(Some(begun)))).map_err(|error| exception(py, &error))
+        begun
+            .map(|begun| PendingCall(Mutex::new(Some(begun))))
+            .map_err(|error| exception(py, &error))
     }
 
     /// What `skypostal doctor` asks: whether the service answers, without telling it anything.
@@ -453,7 +458,7 @@ impl Client {
         match raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(raised) => Err(match &outcome {
                 Ok(_) => raised,
-                Err(error) => tell_delivery(py, raised, error),
+                Err(error) => set_delivery(py, raised, error),
             }),
             None => outcome.map_err(|error| exception(py, &error)),
         }
@@ -461,11 +466,11 @@ impl Client {
 }
 
 /// A call that was begun for an event loop.
-#[pyclass(frozen, module = "skypostal._native", name = "_Begun")]
-struct Begun(Mutex<Option<crate::Begun>>);
+#[pyclass(frozen, module = "skypostal._native", name = "_PendingCall")]
+struct PendingCall(Mutex<Option<crate::PendingCall>>);
 
 #[pymethods]
-impl Begun {
+impl PendingCall {
     /// Ends it, and with it its connection.
     fn cancel(&self) {
         drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -518,8 +523,8 @@ fn update_batch<'py>(
 
 /// The columns of what `update_batch` gives.
 #[pyfunction]
-fn arrow_schema(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    arrow(py, "arrow_schema", ())
+fn update_batch_schema(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    arrow(py, "update_batch_schema", ())
 }
 
 /// Calls a function of `skypostal._arrow`, which imports what few programs need.
@@ -606,13 +611,13 @@ mod argument {
 }
 
 /// What is out of range is 0 here, which the core refuses.
-fn many_options(
+fn bulk_options(
     concurrency: i64,
     rate: Option<f64>,
     timeout: Option<f64>,
     max_connect_failures: i64,
-) -> ManyOptions {
-    ManyOptions {
+) -> BulkOptions {
+    BulkOptions {
         concurrency: concurrency.try_into().unwrap_or_default(),
         rate,
         timeout: timeout.map(seconds),
@@ -629,7 +634,7 @@ fn set_text(
     let Some(value) = value else { return Ok(()) };
     with_text(&value, |value| match value {
         Value::Text(text) => set(options, Some(text)),
-        Value::Unusable(problem) => Err(options.refuse(name, problem)),
+        Value::Invalid(problem) => Err(options.refuse(name, problem)),
         _ => Ok(()),
     })
 }
@@ -696,21 +701,21 @@ fn set_field(update: &mut Update, field: Field, value: &Bound<'_, PyAny>) -> Res
 
 fn integer<'a>(value: &Bound<'_, PyAny>) -> Value<'a> {
     if value.is_instance_of::<PyBool>() {
-        return Value::Unusable("is not an integer");
+        return Value::Invalid("is not an integer");
     }
     match value.extract() {
         Ok(integer) => Value::Integer(integer),
-        Err(_) if value.is_instance_of::<PyInt>() => Value::Unusable("is out of range"),
-        Err(_) => Value::Unusable("is not an integer"),
+        Err(_) if value.is_instance_of::<PyInt>() => Value::Invalid("is out of range"),
+        Err(_) => Value::Invalid("is not an integer"),
     }
 }
 
 fn with_text<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
     let Ok(text) = value.cast::<PyString>() else {
-        return take(Value::Unusable("is not a str"));
+        return take(Value::Invalid("is not a str"));
     };
     let text = text.to_cow();
-    take(text.as_deref().map_or(Value::Unusable("has half of a surrogate pair"), Value::Text))
+    take(text.as_deref().map_or(Value::Invalid("has half of a surrogate pair"), Value::Text))
 }
 
 fn with_number<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
@@ -719,22 +724,22 @@ fn with_number<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -
     }
     match convert(value.py(), "plain_number", value) {
         Ok(text) => with_text(&text, take),
-        Err(_) => take(Value::Unusable("is not a str, int or Decimal")),
+        Err(_) => take(Value::Invalid("is not a str, int or Decimal")),
     }
 }
 
 fn with_date<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
     if value.is_instance_of::<PyDateTime>() {
-        take(Value::Unusable("is a datetime, whose day depends on a time zone; give a date"))
+        take(Value::Invalid("is a datetime, whose day depends on a time zone; give a date"))
     } else if value.is_instance_of::<PyDate>() {
         match value.call_method0("isoformat") {
             Ok(text) => with_text(&text, take),
-            Err(_) => take(Value::Unusable("is not a date")),
+            Err(_) => take(Value::Invalid("is not a date")),
         }
     } else if value.is_instance_of::<PyString>() {
         with_text(value, take)
     } else {
-        take(Value::Unusable("is neither a str nor a datetime.date"))
+        take(Value::Invalid("is neither a str nor a datetime.date"))
     }
 }
 
@@ -791,7 +796,7 @@ fn convert<'py>(
 
 /// What ended a call early, with the answers that every error has; a class may have no room for
 /// them.
-fn tell_delivery(py: Python<'_>, raised: PyErr, error: &Error) -> PyErr {
+fn set_delivery(py: Python<'_>, raised: PyErr, error: &Error) -> PyErr {
     let value = raised.value(py);
     let _ = value.setattr("delivery", error.delivery().as_str());
     let _ = value.setattr("attempts", error.attempts());
@@ -832,7 +837,7 @@ fn exception(py: Python<'_>, error: &Error) -> PyErr {
             }
             Kind::Cancelled => {
                 let interrupt = PyKeyboardInterrupt::new_err(error.to_string());
-                return Ok(tell_delivery(py, interrupt, error));
+                return Ok(set_delivery(py, interrupt, error));
             }
             Kind::Internal => "InternalError",
         };

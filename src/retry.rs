@@ -1,7 +1,7 @@
-//! When to try again, and how long to wait before.
+//! Decides whether a failed attempt is retried, and after which delay.
 //!
 //! The same update sent twice leaves the same record, so an attempt whose outcome is unknown may be
-//! repeated. What cannot get better by repeating is not: bad input, a refusal, an odd answer.
+//! repeated. Bad input, a refusal and a malformed response are not retried: they would not change.
 
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,74 +11,75 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Kind};
 
-/// The first wait is up to this, the next up to twice as much, and so on.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// The longest first delay. Each further one may be twice as long, up to `MAX_BACKOFF`.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(8);
 
 /// The attempts of one call.
 pub(crate) struct Retries<'a> {
     pub(crate) max_retries: u32,
-    pub(crate) budget: &'a Budget,
+    pub(crate) budget: &'a RetryBudget,
     pub(crate) deadline: Instant,
-    /// How many attempts have ended.
+    /// Attempts that have ended.
     pub(crate) attempts: u32,
 }
 
 impl Retries<'_> {
-    /// The wait after which to try again, or nothing if this outcome of an attempt is final.
+    /// The delay before the next attempt, or `None` if this outcome is final.
     ///
-    /// A wait that would pass the deadline is not begun, and costs no retry.
-    pub(crate) fn after<T>(&mut self, outcome: &Result<T, Error>) -> Option<Duration> {
+    /// A delay that would pass the deadline is not started, and costs no retry.
+    pub(crate) fn next_delay<T>(&mut self, outcome: &Result<T, Error>) -> Option<Duration> {
         self.attempts += 1;
         let error = match outcome {
             Ok(_) => {
-                self.budget.earn();
+                self.budget.deposit();
                 return None;
             }
             Err(error) => error,
         };
-        let wait = wait(error, self.attempts).filter(|wait| self.fits(*wait))?;
-        (self.attempts <= self.max_retries && self.budget.spend()).then_some(wait)
+        let delay =
+            delay_before_retry(error, self.attempts).filter(|delay| self.fits_deadline(*delay))?;
+        (self.attempts <= self.max_retries && self.budget.withdraw()).then_some(delay)
     }
 
-    /// The same where the service asks a whole run to pause: it is the run that slows down, so this
-    /// costs no retry. Not where none are wanted at all.
-    pub(crate) fn after_pause(&mut self, pause: Duration) -> Option<Duration> {
+    /// The same after a pause of the whole bulk, which costs no retry: the bulk itself slows down.
+    /// `None` if the client has no retries at all.
+    pub(crate) fn next_delay_after_pause(&mut self, pause: Duration) -> Option<Duration> {
         self.attempts += 1;
-        (self.max_retries > 0 && self.fits(pause)).then_some(pause)
+        (self.max_retries > 0 && self.fits_deadline(pause)).then_some(pause)
     }
 
-    fn fits(&self, wait: Duration) -> bool {
-        wait < self.deadline.saturating_duration_since(Instant::now())
+    fn fits_deadline(&self, delay: Duration) -> bool {
+        delay < self.deadline.saturating_duration_since(Instant::now())
     }
 }
 
-/// How long to wait before the attempt after `attempts`, if the error is worth another one.
-pub(crate) fn wait(error: &Error, attempts: u32) -> Option<Duration> {
-    let worth_it = match error.kind() {
+/// The delay after `attempts` attempts, or `None` if another one would not help.
+pub(crate) fn delay_before_retry(error: &Error, attempts: u32) -> Option<Duration> {
+    let may_get_better = match error.kind() {
         Kind::Connect | Kind::Lost => true,
         Kind::Tls => !error.has_bad_certificate(),
         Kind::Status => matches!(error.http_status(), Some(408 | 429 | 502 | 503 | 504)),
         _ => false,
     };
-    if !worth_it {
+    if !may_get_better {
         return None;
     }
     Some(error.retry_after().unwrap_or_else(|| backoff(attempts)))
 }
 
-/// A wait that doubles, on the average, with each failure in a row.
+/// A random delay whose upper bound doubles with each failure in a row.
 pub(crate) fn backoff(failures: u32) -> Duration {
-    let longest = FIRST_WAIT * 2u32.pow(failures.saturating_sub(1).min(10));
-    // Full jitter: clients that failed together do not come back together. Forked processes inherit
+    let longest = INITIAL_BACKOFF * 2u32.pow(failures.saturating_sub(1).min(10));
+    // Full jitter: clients that failed together do not return together. Forked processes inherit
     // the generator, and may have the same number in their namespaces: the clock tells them apart.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let salt = u64::from(process::id()) << 32 | u64::from(now.subsec_nanos());
     let mut random = fastrand::Rng::with_seed(fastrand::u64(..) ^ salt);
-    longest.min(LONGEST_WAIT).mul_f64(random.f64())
+    longest.min(MAX_BACKOFF).mul_f64(random.f64())
 }
 
-/// A `Retry-After` header: seconds, or a date.
+/// Reads a `Retry-After` header: seconds, or a date.
 pub(crate) fn parse_retry_after(value: &str) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
@@ -87,30 +88,30 @@ pub(crate) fn parse_retry_after(value: &str) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Keeps an outage from being multiplied by retries: a client has 50, and every ten accepted
-/// answers earn one back.
-pub(crate) struct Budget {
+/// The retries of a client: 50, and ten accepted updates give one back. So retries do not multiply
+/// an outage.
+pub(crate) struct RetryBudget {
     /// In tenths of a retry.
     left: AtomicU32,
 }
 
-impl Budget {
+impl RetryBudget {
     const FULL: u32 = 500;
     const RETRY: u32 = 10;
 
     pub(crate) fn new() -> Self {
-        Budget { left: AtomicU32::new(Budget::FULL) }
+        RetryBudget { left: AtomicU32::new(RetryBudget::FULL) }
     }
 
-    /// Takes a retry, if there is one.
-    pub(crate) fn spend(&self) -> bool {
-        let take = |left: u32| left.checked_sub(Budget::RETRY);
+    /// Takes a retry; false if none is left.
+    pub(crate) fn withdraw(&self) -> bool {
+        let take = |left: u32| left.checked_sub(RetryBudget::RETRY);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    /// An answer was accepted.
-    pub(crate) fn earn(&self) {
-        let add = |left| (left < Budget::FULL).then_some(left + 1);
+    /// Records an accepted update.
+    pub(crate) fn deposit(&self) {
+        let add = |left| (left < RetryBudget::FULL).then_some(left + 1);
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 }
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn only_what_may_get_better_is_tried_again() {
         for kind in [Kind::Connect, Kind::Lost, Kind::Tls] {
-            assert!(wait(&error(kind), 1).is_some(), "{kind:?}");
+            assert!(delay_before_retry(&error(kind), 1).is_some(), "{kind:?}");
         }
         for kind in [
             Kind::InvalidField,
@@ -172,10 +173,11 @@ mod tests {
             Kind::Cancelled,
             Kind::Internal,
         ] {
-            assert!(wait(&error(kind), 1).is_none(), "{kind:?}");
+            assert!(delay_before_retry(&error(kind), 1).is_none(), "{kind:?}");
         }
-        assert!(wait(&error(Kind::Tls).with_bad_certificate(), 1).is_none());
-        let tried: Vec<u16> = (300..600).filter(|s| wait(&status(*s, None), 1).is_some()).collect();
+        assert!(delay_before_retry(&error(Kind::Tls).with_bad_certificate(), 1).is_none());
+        let tried: Vec<u16> =
+            (300..600).filter(|s| delay_before_retry(&status(*s, None), 1).is_some()).collect();
         assert_eq!(tried, [408, 429, 502, 503, 504]);
     }
 
@@ -193,8 +195,9 @@ mod tests {
         ];
         for (attempts, millis) in bounds {
             let bound = Duration::from_millis(millis);
-            let waits: Vec<_> =
-                (0..1000).map(|_| wait(&error(Kind::Lost), attempts).unwrap()).collect();
+            let waits: Vec<_> = (0..1000)
+                .map(|_| delay_before_retry(&error(Kind::Lost), attempts).unwrap())
+                .collect();
             assert!(waits.iter().all(|wait| *wait <= bound), "after {attempts} attempts");
             // Full jitter: each of these fails once in 10^45 runs.
             assert!(waits.iter().any(|wait| *wait > bound.mul_f64(0.9)), "after {attempts}");
@@ -206,24 +209,29 @@ mod tests {
     fn what_the_service_asks_for_is_waited() {
         for seconds in [0, 1, 3600, u64::MAX] {
             let asked = Duration::from_secs(seconds);
-            assert_eq!(wait(&status(503, Some(asked)), 1), Some(asked));
+            assert_eq!(delay_before_retry(&status(503, Some(asked)), 1), Some(asked));
         }
         let asked = Duration::from_secs(1);
-        assert_eq!(wait(&status(500, Some(asked)), 1), None, "but only if it is worth it");
+        assert_eq!(
+            delay_before_retry(&status(500, Some(asked)), 1),
+            None,
+            "but only if it is worth it"
+        );
     }
 
     #[test]
     fn a_budget_is_fifty_retries_and_ten_answers_earn_one() {
-        let spend_all = |budget: &Budget| (0..1000).take_while(|_| budget.spend()).count();
-        let budget = Budget::new();
-        (0..100).for_each(|_| budget.earn());
-        assert_eq!(spend_all(&budget), 50, "never more");
-        (0..9).for_each(|_| budget.earn());
-        assert_eq!(spend_all(&budget), 0);
-        budget.earn();
-        assert_eq!(spend_all(&budget), 1);
-        (0..10_000).for_each(|_| budget.earn());
-        assert_eq!(spend_all(&budget), 50, "never above");
+        let withdraw_all =
+            |budget: &RetryBudget| (0..1000).take_while(|_| budget.withdraw()).count();
+        let budget = RetryBudget::new();
+        (0..100).for_each(|_| budget.deposit());
+        assert_eq!(withdraw_all(&budget), 50, "never more");
+        (0..9).for_each(|_| budget.deposit());
+        assert_eq!(withdraw_all(&budget), 0);
+        budget.deposit();
+        assert_eq!(withdraw_all(&budget), 1);
+        (0..10_000).for_each(|_| budget.deposit());
+        assert_eq!(withdraw_all(&budget), 50, "never above");
     }
 
     /// Repeats an attempt that always fails so, on a clock that jumps over the waits; gives how
@@ -233,9 +241,9 @@ mod tests {
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let started = Instant::now();
-            let (budget, deadline) = (&Budget::new(), started + timeout);
+            let (budget, deadline) = (&RetryBudget::new(), started + timeout);
             let mut retries = Retries { max_retries, budget, deadline, attempts: 0 };
-            while let Some(wait) = retries.after(&Err::<(), _>(error.clone())) {
+            while let Some(wait) = retries.next_delay(&Err::<(), _>(error.clone())) {
                 tokio::time::sleep(wait).await;
             }
             (retries.attempts, started.elapsed())

@@ -10,15 +10,15 @@ use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::credentials::Secret;
-use crate::error::{Error, Faults};
+use crate::error::{DeferredErrors, Error};
+use crate::secret::Secret;
 
 /// A string longer than this is refused by the service (observed), counted in UTF-16 units.
-const LONGEST_TEXT: usize = 8192;
+const MAX_TEXT_UTF16: usize = 8192;
 /// A request longer than this is refused by the service (observed), in bytes.
-const LONGEST_REQUEST: usize = 65_536;
+const MAX_REQUEST_BYTES: usize = 65_536;
 /// A tax number is a .NET decimal, which holds this many digits whatever they are.
-const MOST_DIGITS: usize = 28;
+const MAX_TAX_NUMBER_DIGITS: usize = 28;
 
 /// A field of the update, named as the service names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,10 +97,12 @@ impl Field {
             UserCode | CustomerBoxId => "a positive integer of at most 64 bits".to_owned(),
             AppKey | CustomerKey => "a text that is not empty".to_owned(),
             CustomerFirstName | CustomerLastName | CustomerIdentityNumber => {
-                format!("a text of at most {LONGEST_TEXT} UTF-16 units without control characters")
+                format!(
+                    "a text of at most {MAX_TEXT_UTF16} UTF-16 units without control characters"
+                )
             }
             CustomerTaxNumber => format!(
-                "digits with an optional fraction, no sign, no exponent, at most {MOST_DIGITS} digits"
+                "digits with an optional fraction, no sign, no exponent, at most {MAX_TAX_NUMBER_DIGITS} digits"
             ),
             CustomerBirthDate => {
                 "a calendar day as YYYY-MM-DD, from 1753-01-01 to today".to_owned()
@@ -114,12 +116,12 @@ impl Field {
         Error::invalid_field(self.name(), format_args!("{problem}; expected {}", self.expected()))
     }
 
-    fn check(self, value: Value<'_>) -> Result<Option<Checked>, Error> {
+    fn check(self, value: Value<'_>) -> Result<Option<FieldValue>, Error> {
         match (self, value) {
             (_, Value::Unset) => Ok(None),
-            (_, Value::Unusable(problem)) => Err(self.invalid(problem)),
+            (_, Value::Invalid(problem)) => Err(self.invalid(problem)),
             (UserCode | CustomerBoxId, Value::Integer(id)) if id > 0 => {
-                Ok(Some(Checked::Integer(id)))
+                Ok(Some(FieldValue::Integer(id)))
             }
             (UserCode | CustomerBoxId, Value::Integer(_)) => Err(self.invalid("is not positive")),
             (UserCode | CustomerBoxId, Value::Text(_)) => Err(self.invalid("is not an integer")),
@@ -128,13 +130,13 @@ impl Field {
         }
     }
 
-    fn check_text(self, text: &str) -> Result<Checked, Error> {
+    fn check_text(self, text: &str) -> Result<FieldValue, Error> {
         self.check_characters(text)?;
         match self {
             CustomerTaxNumber => self.check_tax_number(text),
             CustomerBirthDate => self.check_birth_date(text),
             CustomerGender if text != "M" && text != "F" => Err(self.invalid("is another text")),
-            _ => Ok(Checked::Text(Secret::new(text))),
+            _ => Ok(FieldValue::Text(Secret::new(text))),
         }
     }
 
@@ -153,16 +155,16 @@ impl Field {
             return Err(Error::invalid_field(self.name(), problem));
         }
         // A text has at least as many bytes.
-        let length = if text.len() > LONGEST_TEXT { text.encode_utf16().count() } else { 0 };
-        if length > LONGEST_TEXT {
-            let problem = format!("is {length} UTF-16 units long; at most {LONGEST_TEXT} fit");
+        let length = if text.len() > MAX_TEXT_UTF16 { text.encode_utf16().count() } else { 0 };
+        if length > MAX_TEXT_UTF16 {
+            let problem = format!("is {length} UTF-16 units long; at most {MAX_TEXT_UTF16} fit");
             return Err(Error::invalid_field(self.name(), problem));
         }
         Ok(())
     }
 
     /// Leading zeros are dropped: the service's type is numeric, and JSON has none.
-    fn check_tax_number(self, text: &str) -> Result<Checked, Error> {
+    fn check_tax_number(self, text: &str) -> Result<FieldValue, Error> {
         let (whole, fraction) = text.split_once('.').map_or((text, None), |(w, f)| (w, Some(f)));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !digits(whole) || !fraction.is_none_or(digits) {
@@ -170,7 +172,7 @@ impl Field {
         }
         let whole = whole.trim_start_matches('0');
         let fraction_digits = fraction.map_or(0, str::len);
-        if whole.len() + fraction_digits > MOST_DIGITS {
+        if whole.len() + fraction_digits > MAX_TAX_NUMBER_DIGITS {
             return Err(self.invalid("has too many digits"));
         }
         let whole = if whole.is_empty() { "0" } else { whole };
@@ -178,10 +180,10 @@ impl Field {
             Some(fraction) => format!("{whole}.{fraction}"),
             None => whole.to_owned(),
         });
-        Ok(Checked::Number(Secret::new(&number)))
+        Ok(FieldValue::Number(Secret::new(&number)))
     }
 
-    fn check_birth_date(self, text: &str) -> Result<Checked, Error> {
+    fn check_birth_date(self, text: &str) -> Result<FieldValue, Error> {
         // The form is checked apart: the parser also takes signs and single digits.
         let form = text.bytes().enumerate().all(|(at, byte)| match at {
             4 | 7 => byte == b'-',
@@ -197,7 +199,7 @@ impl Field {
         if day < first || day > last {
             return Err(self.invalid("is out of range"));
         }
-        Ok(Checked::Text(Secret::new(text)))
+        Ok(FieldValue::Text(Secret::new(text)))
     }
 }
 
@@ -211,7 +213,7 @@ pub enum Value<'a> {
     /// For all other fields; a tax number is text too, so that every digit arrives.
     Text(&'a str),
     /// What is wrong with a value that is neither, such as "is not valid UTF-8".
-    Unusable(&'a str),
+    Invalid(&'a str),
 }
 
 impl From<i64> for Value<'_> {
@@ -234,18 +236,18 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 
 /// A value that may be sent.
 #[derive(Clone)]
-enum Checked {
+enum FieldValue {
     Integer(i64),
     Text(Secret),
     /// A JSON number, digit by digit.
     Number(Secret),
 }
 
-impl Checked {
+impl FieldValue {
     fn len(&self) -> usize {
         match self {
-            Checked::Integer(_) => 0,
-            Checked::Text(text) | Checked::Number(text) => text.expose().len(),
+            FieldValue::Integer(_) => 0,
+            FieldValue::Text(text) | FieldValue::Number(text) => text.expose().len(),
         }
     }
 }
@@ -267,8 +269,8 @@ impl Checked {
 /// ```
 #[derive(Clone, Default)]
 pub struct Update {
-    values: [Option<Checked>; 10],
-    faults: Faults,
+    values: [Option<FieldValue>; 10],
+    deferred_errors: DeferredErrors,
 }
 
 impl Update {
@@ -284,7 +286,7 @@ impl Update {
     pub fn set<'a>(&mut self, field: Field, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let slot = &mut self.values[field as usize];
         *slot = None;
-        *slot = self.faults.note(field.name(), field.check(value.into()))?;
+        *slot = self.deferred_errors.record(field.name(), field.check(value.into()))?;
         Ok(())
     }
 
@@ -310,7 +312,7 @@ impl Update {
     pub fn refuse_unknown(&mut self, name: &str) -> Error {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
         let error = Error::invalid_field(shown, format_args!("is no field{}", Field::hint(name)));
-        let _ = self.faults.note::<()>(name, Err(error.clone()));
+        let _ = self.deferred_errors.record::<()>(name, Err(error.clone()));
         error
     }
 
@@ -385,7 +387,7 @@ impl Update {
 
     /// The request body; `user_code` and `app_key` come from `defaults` where not set here.
     pub(crate) fn request(&self, defaults: &Update) -> Result<Request, Error> {
-        self.faults.check()?;
+        self.deferred_errors.check()?;
         let value = |field: Field| {
             self.values[field as usize].as_ref().or(defaults.values[field as usize].as_ref())
         };
@@ -409,16 +411,17 @@ impl Update {
         let room = Field::ALL.into_iter().filter_map(value).map(|v| 64 + 6 * v.len()).sum();
         let mut body = Zeroizing::new(Vec::with_capacity(room));
         write_json(&mut body, value).map_err(Error::internal)?;
-        if body.len() > LONGEST_REQUEST {
-            let longest = Field::ALL.into_iter().max_by_key(|f| value(*f).map_or(0, Checked::len));
+        if body.len() > MAX_REQUEST_BYTES {
+            let longest =
+                Field::ALL.into_iter().max_by_key(|f| value(*f).map_or(0, FieldValue::len));
             let problem = format!(
-                "makes the request {} bytes long; at most {LONGEST_REQUEST} fit",
+                "makes the request {} bytes long; at most {MAX_REQUEST_BYTES} fit",
                 body.len()
             );
             return Err(Error::invalid_field(longest.map_or("", Field::name), problem));
         }
         let key = |field| match value(field) {
-            Some(Checked::Text(key)) => key.clone(),
+            Some(FieldValue::Text(key)) => key.clone(),
             _ => Secret::new(""),
         };
         Ok(Request { body: Bytes::from_owner(body), keys: [key(AppKey), key(CustomerKey)] })
@@ -426,7 +429,7 @@ impl Update {
 
     /// The same body with `***` in place of the keys, for people to see.
     #[cfg(feature = "python")]
-    pub(crate) fn shown_body(&self, defaults: &Update) -> Result<String, Error> {
+    pub(crate) fn preview_body(&self, defaults: &Update) -> Result<String, Error> {
         // A fault of the defaults does not matter where a field of this update wins.
         let mut shown = Update::new();
         shown.override_with(defaults);
@@ -465,16 +468,16 @@ impl Request {
 
 fn write_json<'a>(
     body: &mut Vec<u8>,
-    value: impl Fn(Field) -> Option<&'a Checked>,
+    value: impl Fn(Field) -> Option<&'a FieldValue>,
 ) -> serde_json::Result<()> {
     let mut json = serde_json::Serializer::with_formatter(body, EscapeNoncharacters);
     let mut object = json.serialize_map(None)?;
     for field in Field::ALL {
         match value(field) {
             None => {}
-            Some(Checked::Integer(id)) => object.serialize_entry(field.name(), id)?,
-            Some(Checked::Text(text)) => object.serialize_entry(field.name(), text.expose())?,
-            Some(Checked::Number(number)) => {
+            Some(FieldValue::Integer(id)) => object.serialize_entry(field.name(), id)?,
+            Some(FieldValue::Text(text)) => object.serialize_entry(field.name(), text.expose())?,
+            Some(FieldValue::Number(number)) => {
                 let number = RawValue::from_string(number.expose().to_owned())?;
                 object.serialize_entry(field.name(), &number)?;
             }
@@ -755,7 +758,7 @@ mod tests {
             assert_refused(field, 1);
         }
         for field in Field::ALL {
-            let error = assert_refused(field, Value::Unusable("is not valid UTF-8"));
+            let error = assert_refused(field, Value::Invalid("is not valid UTF-8"));
             assert!(error.to_string().contains("is not valid UTF-8"), "{error}");
         }
     }

@@ -12,16 +12,16 @@
 
 import os as _os
 
-from ._async import AsyncClient, AsyncUpdateMany
+from ._async import AsyncBulkUpdate, AsyncClient
 from ._native import (
     Attempt,
+    BulkUpdate,
     Client,
     Outcome,
     PersonalInfo,
-    UpdateMany,
     __version__,
-    arrow_schema,
     update_batch,
+    update_batch_schema,
     update_personal_info,
 )
 from .errors import (
@@ -40,7 +40,7 @@ from .errors import (
 
 __all__ = [
     "AsyncClient",
-    "AsyncUpdateMany",
+    "AsyncBulkUpdate",
     "Attempt",
     "Client",
     "ConfigurationError",
@@ -55,10 +55,10 @@ __all__ = [
     "SkyPostalError",
     "StatusError",
     "TlsError",
-    "UpdateMany",
+    "BulkUpdate",
     "ValidationError",
     "__version__",
-    "arrow_schema",
+    "update_batch_schema",
     "update_batch",
     "update_personal_info",
 ]

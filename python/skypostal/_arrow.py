@@ -62,7 +62,7 @@ _FIRST_DAY = datetime.date(1970, 1, 1)
 _ROWS_AT_ONCE = 1000
 
 
-def arrow_schema() -> Any:
+def update_batch_schema() -> Any:
     return _library(None).schema(_REPORT)
 
 
@@ -136,7 +136,7 @@ def _check_columns(client: Client, columns: list[tuple[str, str, str]]) -> list[
             raise ValidationError(f"{name}: is required; the table has no such column", field=name)
     # So that a missing credential is no failure of each row.
     given = {"user_code": 1, "app_key": "given"}
-    client._shown_request(
+    client._preview(
         customer_box_id=1,
         customer_key="given",
         **{name: value for name, value in given.items() if name in names},  # type: ignore[arg-type]

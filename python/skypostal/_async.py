@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from _thread import _local
 
-from ._native import Client, _Mailbox
+from ._native import Client, _EventQueue
 
 # Importing typing would take longer than importing all the rest of this package.
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ._native import Attempt, Outcome, PersonalInfo, UpdateMany, _Fields
+    from ._native import Attempt, BulkUpdate, Outcome, PersonalInfo, _Fields
 
     _Outcome = tuple[Optional[PersonalInfo], Optional[BaseException]]
     _Settle = Callable[[Optional[PersonalInfo], Optional[BaseException]], None]
@@ -87,7 +87,7 @@ class AsyncClient:
         registered with ``atexit`` before the import.
         """
         mailbox, settle, outcome = _in_trio() if _is_trio() else _in_asyncio()
-        call = self._client._begin(mailbox, settle, timeout, fields)
+        call = self._client._start_update(mailbox, settle, timeout, fields)
         try:
             info, error = await outcome()
         finally:
@@ -107,17 +107,17 @@ class AsyncClient:
         rate: float | None = None,
         timeout: float | None = None,
         max_connect_failures: int = 10,
-    ) -> AsyncUpdateMany:
+    ) -> AsyncBulkUpdate:
         """As ``Client.update_many``, for ``async for``; to be called on an event loop.
 
         rows may be asynchronous too. While the next row is awaited no outcome is given: a source
         that may be silent for long delays those of the rows before.
         """
         woken = _Woken()
-        many = self._client._begin_many(
+        many = self._client._start_bulk(
             woken.mailbox, woken.wake, concurrency, rate, timeout, max_connect_failures
         )
-        return AsyncUpdateMany(many, rows, woken)
+        return AsyncBulkUpdate(many, rows, woken)
 
     async def aclose(self) -> None:
         """Closes the connections, from any event loop and any number of times.
@@ -152,7 +152,7 @@ class AsyncClient:
         )
 
 
-class AsyncUpdateMany:
+class AsyncBulkUpdate:
     """The outcomes of ``AsyncClient.update_many``, each as its row ends: an asynchronous iterator,
     and a context manager that closes it. To be used by one task at a time.
     """
@@ -161,7 +161,7 @@ class AsyncUpdateMany:
 
     def __init__(
         self,
-        many: UpdateMany,
+        many: BulkUpdate,
         rows: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
         woken: _Woken,
     ) -> None:
@@ -253,7 +253,7 @@ def _puller(
 class _Woken:
     """An event of the event loop that runs in this thread, set by its mailbox."""
 
-    mailbox: _Mailbox
+    mailbox: _EventQueue
     _event: Any
 
     def __init__(self) -> None:
@@ -284,19 +284,19 @@ class _Thread(_local):
     """The mailbox of the event loop that runs in this thread."""
 
     loop: object = None
-    mailbox: _Mailbox
+    mailbox: _EventQueue
 
 
 _thread = _Thread()
 
 
-def _mailbox(loop: object, call_soon: Callable[..., object]) -> _Mailbox:
+def _mailbox(loop: object, call_soon: Callable[..., object]) -> _EventQueue:
     if _thread.loop is not loop:
-        _thread.loop, _thread.mailbox = loop, _Mailbox(call_soon)
+        _thread.loop, _thread.mailbox = loop, _EventQueue(call_soon)
     return _thread.mailbox
 
 
-def _in_asyncio() -> tuple[_Mailbox, _Settle, _Wait]:
+def _in_asyncio() -> tuple[_EventQueue, _Settle, _Wait]:
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -322,7 +322,7 @@ def _is_trio() -> bool:
         return False  # asyncio says what is missing
 
 
-def _in_trio() -> tuple[_Mailbox, _Settle, _Wait]:
+def _in_trio() -> tuple[_EventQueue, _Settle, _Wait]:
     import trio
 
     outcome: list[_Outcome] = []

@@ -14,10 +14,10 @@ __all__ = [
     "Client",
     "Outcome",
     "PersonalInfo",
-    "UpdateMany",
-    "_Mailbox",
+    "BulkUpdate",
+    "_EventQueue",
     "__version__",
-    "arrow_schema",
+    "update_batch_schema",
     "update_batch",
     "update_personal_info",
 ]
@@ -138,7 +138,7 @@ def update_batch(
 
     Reads and writes by pyarrow if it is there, else by polars; by polars too where it is given a
     data frame of it. Gives a ``polars.DataFrame`` then, a ``pyarrow.Table`` for one, and a
-    ``pyarrow.RecordBatch`` for everything else. ``arrow_schema`` has its columns:
+    ``pyarrow.RecordBatch`` for everything else. ``update_batch_schema`` has its columns:
 
     - ``customer_box_id``, as it was given;
     - ``ok``: whether the update was accepted;
@@ -161,7 +161,7 @@ def update_batch(
     ``skypostal[pyarrow]`` nor ``skypostal[polars]`` is installed.
     """
 
-def arrow_schema() -> Any:
+def update_batch_schema() -> Any:
     """The columns of what ``update_batch`` gives, behind those that it keeps: a ``pyarrow.Schema``,
     or a ``polars.Schema`` where pyarrow is not there. Engines ask for it. Sends nothing."""
 
@@ -232,21 +232,19 @@ class Client:
         ``user_code``, ``app_key`` and ``timeout`` win over the client's where given.
         """
 
-    def _shown_request(
-        self, **fields: Unpack[_Fields]
-    ) -> tuple[str, list[tuple[str, str]], str]: ...
+    def _preview(self, **fields: Unpack[_Fields]) -> tuple[str, list[tuple[str, str]], str]: ...
     def _way(self) -> tuple[str, tuple[str, str] | None]: ...
     def _probe(self, *, timeout: float | None = None) -> _Probe:
         """Asks the service for a page in place of sending an update: by the same way, with the
         same errors, once. Sends no credentials, needs none, and changes nothing."""
 
-    def _begin(
+    def _start_update(
         self,
-        mailbox: _Mailbox,
+        mailbox: _EventQueue,
         settle: Callable[[PersonalInfo | None, BaseException | None], None],
         timeout: float | None,
         fields: _Fields,
-    ) -> _Begun:
+    ) -> _PendingCall:
         """For ``AsyncClient``: begins a call, whose outcome goes to ``settle``."""
 
     def update_many(
@@ -257,7 +255,7 @@ class Client:
         rate: float | None = None,
         timeout: float | None = None,
         max_connect_failures: int = 10,
-    ) -> UpdateMany:
+    ) -> BulkUpdate:
         """Updates many customers, several at once, and gives an outcome for each as it ends.
 
         rows: mappings of the fields' names to values, as ``update_personal_info`` has them by
@@ -294,15 +292,15 @@ class Client:
     ) -> Any:
         """As ``skypostal.update_batch``, with this client's options."""
 
-    def _begin_many(
+    def _start_bulk(
         self,
-        mailbox: _Mailbox,
+        mailbox: _EventQueue,
         wake: Callable[[], None],
         concurrency: int,
         rate: float | None,
         timeout: float | None,
         max_connect_failures: int,
-    ) -> UpdateMany:
+    ) -> BulkUpdate:
         """For ``AsyncClient``: begins a run whose rows are put, and which wakes the event loop."""
 
     def close(self) -> None:
@@ -321,7 +319,7 @@ class Client:
     ) -> None: ...
 
 @final
-class _Mailbox:
+class _EventQueue:
     """What the calls of one event loop have to tell it."""
 
     def __new__(cls, call_soon: Callable[..., object]) -> Self:
@@ -331,7 +329,7 @@ class _Mailbox:
         """Tells all that has come, on the event loop's thread."""
 
 @final
-class _Begun:
+class _PendingCall:
     """A call that was begun for an event loop."""
 
     def cancel(self) -> None:
@@ -363,7 +361,7 @@ class Outcome:
         """The error's answer to "was the customer changed?"; None if the update was accepted."""
 
 @final
-class UpdateMany:
+class BulkUpdate:
     """The outcomes of ``Client.update_many``, each as its row ends: an iterator, and a context
     manager that closes it.
 

@@ -30,9 +30,9 @@ pub(crate) fn generation() -> usize {
 /// Has each fork from here on set the generation to 0. Takes no lock, which a fork could leave
 /// locked: of two threads that come first, one leaves its page behind.
 fn watch() -> &'static AtomicUsize {
-    static KEPT: AtomicUsize = AtomicUsize::new(0);
+    static MAX_EXCERPT_BYTES: AtomicUsize = AtomicUsize::new(0);
     at_fork();
-    let ours = ptr::from_ref(wiped_by_fork().unwrap_or(&KEPT)).cast_mut();
+    let ours = ptr::from_ref(wiped_by_fork().unwrap_or(&MAX_EXCERPT_BYTES)).cast_mut();
     let none = ptr::null_mut();
     let set = CURRENT.compare_exchange(none, ours, Ordering::AcqRel, Ordering::Acquire);
     unsafe { &*set.map_or_else(|other| other, |_| ours) }

@@ -28,14 +28,14 @@ static int call(const char *name)
 static void run(const char *name)
 {
     skypostal_update *update = new_update();
-    skypostal_many *many = NULL;
+    skypostal_bulk *bulk = NULL;
     int64_t index = -1;
-    CHECK_INT(skypostal_client_update_many(client, 1, 0, &many, NULL), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_new(client, 1, 0, &bulk, NULL), SKYPOSTAL_OK);
     skypostal_update_set_customer_first_name(update, name);
-    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_many_next(many, &index, NULL, NULL), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_next(bulk, &index, NULL, NULL), SKYPOSTAL_OK);
     CHECK_INT(index, 0);
-    skypostal_many_free(many);
+    skypostal_bulk_free(bulk);
     skypostal_update_free(update);
 }
 

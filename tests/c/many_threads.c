@@ -43,7 +43,7 @@ static void odd(struct worker *worker, const char *what, int status, const skypo
     const char *message = error ? skypostal_error_message(error) : "no error";
     if (worker->odd[0] == '\0')
         snprintf(worker->odd, sizeof(worker->odd), "%s: %s (%s)", what,
-                 skypostal_status_text(status), message);
+                 skypostal_strerror(status), message);
 }
 
 /* The answer to this thread's own update of this round; what is cancelled is sent again. */
@@ -78,24 +78,24 @@ static void update_with(struct worker *worker, const skypostal_client *with, int
 static void update_many_with(struct worker *worker, const skypostal_client *with)
 {
     skypostal_update *update = new_update();
-    skypostal_many *many = NULL;
+    skypostal_bulk *bulk = NULL;
     int64_t index;
     int put = 0, told = 0;
 
-    CHECK_INT(skypostal_client_update_many(with, 2, 0, &many, NULL), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_new(with, 2, 0, &bulk, NULL), SKYPOSTAL_OK);
     for (;;) {
         skypostal_personal_info *info = NULL;
         skypostal_error *error = NULL;
         char name[32];
         int status;
-        while (put < RUN_ROWS && skypostal_many_room(many) > 0) {
+        while (put < RUN_ROWS && skypostal_bulk_capacity(bulk) > 0) {
             snprintf(name, sizeof(name), "Thread %d row %d", worker->number, put);
             skypostal_update_set_customer_first_name(update, name);
-            if (skypostal_many_put(many, update) != SKYPOSTAL_OK)
+            if (skypostal_bulk_submit(bulk, update) != SKYPOSTAL_OK)
                 break;
             put++;
         }
-        status = skypostal_many_next(many, &index, &info, &error);
+        status = skypostal_bulk_next(bulk, &index, &info, &error);
         snprintf(name, sizeof(name), "Thread %d row %d", worker->number, (int)index);
         if (status == SKYPOSTAL_CANCELLED)
             worker->cancelled++;
@@ -111,7 +111,7 @@ static void update_many_with(struct worker *worker, const skypostal_client *with
     }
     CHECK_INT(told, put);
     CHECK(put == RUN_ROWS || with == client);
-    skypostal_many_free(many);
+    skypostal_bulk_free(bulk);
     skypostal_update_free(update);
 }
 

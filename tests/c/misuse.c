@@ -60,7 +60,7 @@ static void bad_options(void *bad)
     skypostal_error_free(error);
 }
 
-static void bad_update(void *bad, const skypostal_client *client, skypostal_many *many)
+static void bad_update(void *bad, const skypostal_client *client, skypostal_bulk *bulk)
 {
     skypostal_personal_info *info = GARBAGE;
     skypostal_error *error = GARBAGE;
@@ -82,12 +82,12 @@ static void bad_update(void *bad, const skypostal_client *client, skypostal_many
     CHECK_INT(skypostal_error_kind(error), SKYPOSTAL_MISUSE);
     CHECK_HOLDS(skypostal_error_message(error), "update");
     skypostal_error_free(error);
-    CHECK_INT(skypostal_many_put(many, bad), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_bulk_submit(bulk, bad), SKYPOSTAL_MISUSE);
 }
 
 static void bad_client(void *bad, const skypostal_update *update)
 {
-    skypostal_many *many = GARBAGE;
+    skypostal_bulk *bulk = GARBAGE;
     skypostal_personal_info *info = GARBAGE;
     skypostal_error *error = GARBAGE;
 
@@ -99,29 +99,29 @@ static void bad_client(void *bad, const skypostal_update *update)
     CHECK_INT(skypostal_error_kind(error), SKYPOSTAL_MISUSE);
     CHECK_HOLDS(skypostal_error_message(error), "client");
     skypostal_error_free(error);
-    CHECK_INT(skypostal_client_update_many(bad, 1, 0, NULL, NULL), SKYPOSTAL_MISUSE);
-    CHECK_INT(skypostal_client_update_many(bad, 1, 0, &many, &error), SKYPOSTAL_MISUSE);
-    CHECK(many == NULL);
+    CHECK_INT(skypostal_bulk_new(bad, 1, 0, NULL, NULL), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_bulk_new(bad, 1, 0, &bulk, &error), SKYPOSTAL_MISUSE);
+    CHECK(bulk == NULL);
     CHECK_HOLDS(skypostal_error_message(error), "client");
     skypostal_error_free(error);
 }
 
-static void bad_many(void *bad, const skypostal_update *update)
+static void bad_bulk(void *bad, const skypostal_update *update)
 {
     skypostal_personal_info *info = GARBAGE;
     skypostal_error *error = GARBAGE;
     int64_t index = 5;
 
-    CHECK_INT(skypostal_many_room(bad), 0);
-    CHECK_INT(skypostal_many_put(bad, update), SKYPOSTAL_MISUSE);
-    CHECK_INT(skypostal_many_next(bad, NULL, NULL, NULL), SKYPOSTAL_MISUSE);
-    CHECK_INT(skypostal_many_next(bad, &index, &info, &error), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_bulk_capacity(bad), 0);
+    CHECK_INT(skypostal_bulk_submit(bad, update), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_bulk_next(bad, NULL, NULL, NULL), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_bulk_next(bad, &index, &info, &error), SKYPOSTAL_MISUSE);
     CHECK_INT(index, -1);
     CHECK(info == NULL);
     CHECK_INT(skypostal_error_kind(error), SKYPOSTAL_MISUSE);
-    CHECK_HOLDS(skypostal_error_message(error), "many");
+    CHECK_HOLDS(skypostal_error_message(error), "bulk");
     skypostal_error_free(error);
-    skypostal_many_free(bad);
+    skypostal_bulk_free(bad);
 }
 
 static void bad_info(void *bad)
@@ -155,7 +155,7 @@ struct handles {
     skypostal_client *client;
     skypostal_personal_info *info;
     skypostal_error *error;
-    skypostal_many *many;
+    skypostal_bulk *bulk;
 };
 
 static void new_handles(struct handles *handles)
@@ -168,13 +168,13 @@ static void new_handles(struct handles *handles)
               SKYPOSTAL_OK);
     CHECK_INT(skypostal_client_new(handles->options, NULL, &handles->error), SKYPOSTAL_MISUSE);
     CHECK_TEXT(skypostal_error_message(handles->error), "out is NULL");
-    CHECK_INT(skypostal_client_update_many(handles->client, 1, 0, &handles->many, NULL),
+    CHECK_INT(skypostal_bulk_new(handles->client, 1, 0, &handles->bulk, NULL),
               SKYPOSTAL_OK);
 }
 
 static void free_handles(struct handles *handles)
 {
-    skypostal_many_free(handles->many);
+    skypostal_bulk_free(handles->bulk);
     skypostal_error_free(handles->error);
     skypostal_personal_info_free(handles->info);
     skypostal_client_free(handles->client);
@@ -185,7 +185,7 @@ static void free_handles(struct handles *handles)
 /* Each handle where one of another type belongs; then NULL and pointers to what is no handle. */
 static void foreign(void)
 {
-    static const char *const names[] = {"options", "update", "client", "info", "error", "many", "NULL",
+    static const char *const names[] = {"options", "update", "client", "info", "error", "bulk", "NULL",
                                         "a pointer that is not aligned", "the program's own"};
     static int64_t own[8];
     struct handles handles;
@@ -198,7 +198,7 @@ static void foreign(void)
     all[2] = handles.client;
     all[3] = handles.info;
     all[4] = handles.error;
-    all[5] = handles.many;
+    all[5] = handles.bulk;
     all[6] = NULL;
     all[7] = (char *)handles.options + 1;
     all[8] = own;
@@ -207,7 +207,7 @@ static void foreign(void)
         if (at != 0)
             bad_options(all[at]);
         if (at != 1)
-            bad_update(all[at], handles.client, handles.many);
+            bad_update(all[at], handles.client, handles.bulk);
         if (at != 2)
             bad_client(all[at], handles.update);
         if (at != 3)
@@ -215,7 +215,7 @@ static void foreign(void)
         if (at != 4)
             bad_error(all[at]);
         if (at != 5)
-            bad_many(all[at], handles.update);
+            bad_bulk(all[at], handles.update);
     }
 
     check_about = "the handles afterwards";
@@ -224,7 +224,7 @@ static void foreign(void)
     CHECK_INT(skypostal_client_update_personal_info(handles.client, handles.update, NULL, NULL),
               SKYPOSTAL_OK);
     CHECK_INT(skypostal_options_set_base_url(handles.options, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_many_room(handles.many), 2);
+    CHECK_INT(skypostal_bulk_capacity(handles.bulk), 2);
     free_handles(&handles);
 }
 
@@ -240,9 +240,9 @@ static void order(void)
               SKYPOSTAL_OK);
     CHECK_INT(skypostal_client_cancel(handles.client), SKYPOSTAL_OK);
     skypostal_client_free(handles.client);
-    CHECK_INT(skypostal_many_put(handles.many, handles.update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_submit(handles.bulk, handles.update), SKYPOSTAL_OK);
     skypostal_update_free(handles.update);
-    skypostal_many_free(handles.many);
+    skypostal_bulk_free(handles.bulk);
     CHECK_TEXT(skypostal_personal_info_customer_identity_number(handles.info), "123456789");
     skypostal_personal_info_free(handles.info);
     CHECK_TEXT(skypostal_error_message(handles.error), "out is NULL");
@@ -316,13 +316,13 @@ static void freed(void)
 {
     struct handles handles;
     skypostal_client *another = new_client(NULL);
-    skypostal_many *run = NULL;
+    skypostal_bulk *run = NULL;
 
     check_about = "freed";
     new_handles(&handles);
-    CHECK_INT(skypostal_client_update_many(another, 1, 0, &run, NULL), SKYPOSTAL_OK);
-    skypostal_many_free(handles.many);
-    bad_many(handles.many, handles.update);
+    CHECK_INT(skypostal_bulk_new(another, 1, 0, &run, NULL), SKYPOSTAL_OK);
+    skypostal_bulk_free(handles.bulk);
+    bad_bulk(handles.bulk, handles.update);
     skypostal_personal_info_free(handles.info);
     bad_info(handles.info);
     skypostal_error_free(handles.error);
@@ -333,7 +333,7 @@ static void freed(void)
     bad_client(handles.client, handles.update);
     skypostal_update_free(handles.update);
     bad_update(handles.update, another, run);
-    skypostal_many_free(run);
+    skypostal_bulk_free(run);
     skypostal_client_free(another);
 }
 

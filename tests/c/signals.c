@@ -86,20 +86,20 @@ static void live(void)
 }
 
 /* Ends a run of 30 rows, each of which ends so. */
-static void live_many(const skypostal_client *client, const skypostal_update *update, int expected)
+static void live_bulk(const skypostal_client *client, const skypostal_update *update, int expected)
 {
-    skypostal_many *many = NULL;
+    skypostal_bulk *bulk = NULL;
     int64_t index = 0;
     int at, before = waits;
 
-    CHECK_INT(skypostal_client_update_many(client, 4, 0, &many, NULL), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_new(client, 4, 0, &bulk, NULL), SKYPOSTAL_OK);
     for (at = 0; at < 30; at++)
-        CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+        CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     for (at = 0; at < 30; at++) {
-        CHECK_INT(skypostal_many_next(many, &index, NULL, NULL), expected);
+        CHECK_INT(skypostal_bulk_next(bulk, &index, NULL, NULL), expected);
         CHECK(index >= 0);
     }
-    skypostal_many_free(many);
+    skypostal_bulk_free(bulk);
     /* A SIGPIPE that this thread gets meanwhile is the host's. */
     CHECK_INT(waits, before);
 }
@@ -147,7 +147,7 @@ static void be_hung_up_on(void)
         CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL),
                   SKYPOSTAL_LOST);
     if (with_runs)
-        live_many(client, update, SKYPOSTAL_LOST);
+        live_bulk(client, update, SKYPOSTAL_LOST);
     shutdown(listener, SHUT_RDWR);
     CHECK_INT(pthread_join(server, NULL), 0);
     close(listener);
@@ -160,7 +160,7 @@ static void start_runs(void)
 {
     skypostal_client *client = new_client(NULL);
     skypostal_update *update = new_update();
-    live_many(client, update, SKYPOSTAL_OK);
+    live_bulk(client, update, SKYPOSTAL_OK);
     skypostal_update_free(update);
     skypostal_client_free(client);
     with_runs = 1;

@@ -101,14 +101,14 @@ def test_a_debug_build_tells_misuse_on_the_standard_error(
     program = str(debug_c_library.compile(TESTS / "c" / "misuse.c", *FLAGS))
     for handles in ["live", "stale"]:
         errors = finished([program, handles], patient).stderr
-        for name in ["options", "client", "update", "info", "error", "many"]:
+        for name in ["options", "client", "update", "info", "error", "bulk"]:
             assert f"skypostal: {name} was freed, or is a handle of another type\n" in errors
         assert "NULL" not in errors  # as freeing it is no misuse
 
 
 def test_every_function_that_takes_a_handle_is_misused() -> None:
     used = set(re.findall(r"skypostal_\w+", (TESTS / "c" / "misuse.c").read_text()))
-    without_handle = {"version", "version_number", "status_text", "options_new", "update_new"}
+    without_handle = {"version", "version_number", "strerror", "options_new", "update_new"}
     assert {name.removeprefix("skypostal_") for name in DECLARED - used} <= without_handle
 
 
@@ -137,11 +137,11 @@ def test_the_hosts_signals_threads_and_locale_are_left_alone(run: Run) -> None:
 
 
 def test_runs_of_many_updates_give_each_row_its_outcome_and_stop_as_they_should(run: Run) -> None:
-    run("many")
+    run("bulk")
 
 
 def test_a_run_is_nobodys_in_a_forked_child_which_may_begin_another(run: Run) -> None:
-    run("many", "fork")
+    run("bulk", "fork")
 
 
 def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:
@@ -149,7 +149,7 @@ def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:
 
 
 # Each with its argument, if it takes one.
-MEMCHECKED = ["golden", "errors", "fields", "options", "version", "misuse live", "many"]
+MEMCHECKED = ["golden", "errors", "fields", "options", "version", "misuse live", "bulk"]
 
 
 @pytest.mark.memcheck
@@ -240,7 +240,7 @@ def test_ownership_units_and_statuses_are_said_where_they_matter() -> None:
         if returned.startswith("const char *"):
             assert "Borrowed" in comment or "Static" in comment, name
             assert "NULL" in comment, name
-        elif "*" in returned or name in ("skypostal_client_new", "skypostal_client_update_many"):
+        elif "*" in returned or name in ("skypostal_client_new", "skypostal_bulk_new"):
             assert "ours" in comment and "_free`" in comment, name
         if name.endswith("_ms"):
             assert "milliseconds" in comment, name
@@ -250,6 +250,6 @@ def test_ownership_units_and_statuses_are_said_where_they_matter() -> None:
         if setter or name in ("skypostal_client_new", "skypostal_client_cancel"):
             statuses = items[setter[1]] if setter else comment
             assert "SKYPOSTAL_OK" in statuses and "SKYPOSTAL_MISUSE" in statuses, name
-    for handle in ("options", "client", "update", "personal_info", "error", "many"):
+    for handle in ("options", "client", "update", "personal_info", "error", "bulk"):
         comment = items[f"skypostal_{handle}"]
         assert f"skypostal_{handle}_free`" in comment and "thread" in comment, handle

@@ -45,7 +45,7 @@ class Table:
         return 1, 2
 
 report = client.update_batch(Table(), keep=["id"], rate=200)
-print(report.num_rows, skypostal.update_batch(Table()), skypostal.arrow_schema().names)
+print(report.num_rows, skypostal.update_batch(Table()), skypostal.update_batch_schema().names)
 
 async def update() -> str:
     async with skypostal.AsyncClient(environment="production", on_attempt=hook) as client:

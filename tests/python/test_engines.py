@@ -95,7 +95,7 @@ def check(sandbox: Sandbox, folder: Path) -> None:
     assert report["customer_first_name"].to_pylist() == names
     assert [sandbox.customers[number]["customer_first_name"] for number in IDS] == names
     types = {field.name: field.type for field in report.schema}
-    assert types == {"id": pa.int64(), **{f.name: f.type for f in skypostal.arrow_schema()}}
+    assert types == {"id": pa.int64(), **{f.name: f.type for f in skypostal.update_batch_schema()}}
 
 
 def wait_until_all_hang(sandbox: Sandbox, answered: int, running: subprocess.Popen[bytes]) -> None:

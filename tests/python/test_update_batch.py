@@ -24,7 +24,7 @@ from skypostal import Client
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 WHO: dict[str, list[Any]] = {"customer_box_id": [BOX_ID], "customer_key": [CUSTOMER_KEY]}
-NAMES = skypostal.arrow_schema().names
+NAMES = skypostal.update_batch_schema().names
 Library = Callable[[Any], Any]
 LIBRARIES = pytest.mark.parametrize("library", [pa.table, pl.DataFrame])
 
@@ -133,7 +133,7 @@ def test_the_schema_is_known_beforehand_and_always_the_same(
     client: Client, customers: dict[str, list[Any]]
 ) -> None:
     batch = pa.record_batch(customers)
-    schema = skypostal.arrow_schema()
+    schema = skypostal.update_batch_schema()
     assert client.update_batch(batch, keep=["id"]).schema == schema.insert(0, batch.schema.field(0))
     nothing = pa.record_batch(pa.table(customers).schema.empty_table().to_pydict())
     assert client.update_batch(pa.record_batch(WHO)).schema == schema
@@ -489,7 +489,7 @@ report = skypostal.update_batch(table, keep="id")
 kind = type(report)
 polars = "polars" in kind.__module__
 names = [*(report.schema if polars else report.schema.names)]
-schema = skypostal.arrow_schema()
+schema = skypostal.update_batch_schema()
 assert names[1:] == [*(schema if polars else schema.names)], names
 assert [str(ok) for ok in report["ok"]][0].lower() == "true"
 print(kind.__module__ + "." + kind.__name__, names)

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use skypostal::{
-    Attempt, Begun, CallOptions, Client, Delivery, Error, Kind, ManyOptions, News, Options,
-    Outcome, PersonalInfo, Update,
+    Attempt, BulkEvent, BulkOptions, CallOptions, Client, Delivery, Error, Kind, Options, Outcome,
+    PendingCall, PersonalInfo, Update,
 };
 
 const APP_KEY: &str = "1656d700707ad9a77f737e5df3db088a";
@@ -966,10 +966,10 @@ fn each_attempt_is_told_on_the_thread_that_calls_before_the_wait() {
     }
     let [(busy, _), (lost, _), (good, _)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((busy.status, busy.error, busy.response_bytes), (Some(503), Some(Kind::Status), 10));
-    assert_eq!(busy.wait, Some(Duration::ZERO));
+    assert_eq!(busy.retry_in, Some(Duration::ZERO));
     assert_eq!((lost.status, lost.error, lost.response_bytes), (None, Some(Kind::Lost), 0));
-    assert!(lost.wait.is_some());
-    assert_eq!((good.status, good.error, good.wait), (Some(200), None, None));
+    assert!(lost.retry_in.is_some());
+    assert_eq!((good.status, good.error, good.retry_in), (Some(200), None, None));
     assert!(!format!("{told:?}").contains("Jane"), "no word of the service");
 }
 
@@ -977,7 +977,7 @@ fn each_attempt_is_told_on_the_thread_that_calls_before_the_wait() {
 fn an_attempt_that_is_broken_off_is_told_once_and_a_wait_not_again() {
     let told = Mutex::new(Vec::new());
     let tell = |attempt: &Attempt| {
-        told.lock().unwrap().push((attempt.number, attempt.error, attempt.wait.is_some()));
+        told.lock().unwrap().push((attempt.number, attempt.error, attempt.retry_in.is_some()));
     };
     let silent = Server::new(|_, _| Reply::Hold(Vec::new()));
     let timeout = Some(Duration::from_millis(100));
@@ -994,10 +994,10 @@ fn an_attempt_that_is_broken_off_is_told_once_and_a_wait_not_again() {
 }
 
 /// Begins a call, and gives what it ends with to a channel.
-fn begin(client: &Arc<Client>) -> (Begun, mpsc::Receiver<Result<PersonalInfo, Error>>) {
+fn begin(client: &Arc<Client>) -> (PendingCall, mpsc::Receiver<Result<PersonalInfo, Error>>) {
     let (send, receive) = mpsc::channel();
     let done = move |outcome| send.send(outcome).unwrap();
-    (client.begin(&update(), None, None, done).unwrap(), receive)
+    (client.start_update(&update(), None, None, done).unwrap(), receive)
 }
 
 #[test]
@@ -1016,7 +1016,7 @@ fn calls_that_are_begun_share_one_thread_and_at_most_a_hundred_connections() {
                 threads.lock().unwrap().insert(thread::current().id());
                 send.send(outcome.unwrap().cust_id.unwrap()).unwrap();
             };
-            client.begin(&update(), None, None, done).unwrap()
+            client.start_update(&update(), None, None, done).unwrap()
         })
         .collect();
     let mut answers: Vec<_> = begun.iter().map(|_| receive.recv().unwrap()).collect();
@@ -1057,17 +1057,20 @@ fn a_call_that_is_begun_has_the_same_checks_deadline_retries_and_attempts() {
     });
     let client = Arc::new(server.client());
     let never = |_| panic!("it was never begun");
-    let error = client.begin(&Update::new(), None, None, never).unwrap_err();
+    let error = client.start_update(&Update::new(), None, None, never).unwrap_err();
     assert_eq!(end(&error), (Kind::InvalidField, Delivery::NotSent, 0));
     let zero = Some(Duration::ZERO);
-    assert_eq!(client.begin(&update(), zero, None, never).unwrap_err().field(), Some("timeout"));
+    assert_eq!(
+        client.start_update(&update(), zero, None, never).unwrap_err().field(),
+        Some("timeout")
+    );
 
     let (send, attempts) = mpsc::channel();
     let tell =
         Box::new(move |attempt: Attempt| send.send((attempt.number, attempt.error)).unwrap());
     let (send, outcome) = mpsc::channel();
     let done = move |outcome| send.send(outcome).unwrap();
-    let begun = client.begin(&update(), None, Some(tell), done).unwrap();
+    let begun = client.start_update(&update(), None, Some(tell), done).unwrap();
     assert_eq!(outcome.recv().unwrap().unwrap().cust_id, Some(7));
     let attempts: Vec<_> = attempts.iter().collect();
     assert_eq!(attempts, [(1, Some(Kind::Status)), (2, None)]);
@@ -1076,13 +1079,13 @@ fn a_call_that_is_begun_has_the_same_checks_deadline_retries_and_attempts() {
     let (send, outcome) = mpsc::channel();
     let done = move |outcome| send.send(outcome).unwrap();
     let soon = Some(Duration::from_millis(50));
-    let _begun = client.begin(&update(), soon, None, done).unwrap();
+    let _begun = client.start_update(&update(), soon, None, done).unwrap();
     let error: Result<PersonalInfo, Error> = outcome.recv().unwrap();
     assert_eq!(end(&error.unwrap_err()), (Kind::Timeout, Delivery::Unknown, 1));
     assert_eq!(server.connections(), 1, "kept and used again");
 
     client.close();
-    let closed = client.begin(&update(), None, None, never).unwrap_err();
+    let closed = client.start_update(&update(), None, None, never).unwrap_err();
     assert_eq!(closed.kind(), Kind::Configuration);
 }
 
@@ -1093,7 +1096,7 @@ fn a_panic_on_the_engine_is_an_internal_error_and_the_next_call_works() {
     let (send, outcome) = mpsc::channel();
     let done = move |outcome: Result<PersonalInfo, Error>| send.send(outcome).unwrap();
     let tell = Box::new(|_: Attempt| panic!("of a test"));
-    let _begun = client.begin(&update(), None, Some(tell), done).unwrap();
+    let _begun = client.start_update(&update(), None, Some(tell), done).unwrap();
     assert_eq!(outcome.recv().unwrap().unwrap_err().kind(), Kind::Internal);
     let (_begun, outcome) = begin(&client);
     assert_eq!(outcome.recv().unwrap().unwrap().cust_id, Some(1));
@@ -1112,9 +1115,9 @@ fn number_in(request: &str) -> u64 {
 fn run(
     client: &Arc<Client>,
     rows: impl IntoIterator<Item = Update>,
-    set: impl FnOnce(&mut ManyOptions),
+    set: impl FnOnce(&mut BulkOptions),
 ) -> (Vec<Outcome>, Option<Error>) {
-    let mut options = ManyOptions::default();
+    let mut options = BulkOptions::default();
     set(&mut options);
     let (mut outcomes, mut stopped) = (Vec::new(), None);
     for outcome in client.update_many(rows, &options).unwrap() {
@@ -1158,7 +1161,7 @@ fn rows_are_pulled_as_others_end_and_no_more_run_at_once_than_asked_for() {
     let rows = (0..u64::MAX).map(numbered).inspect(|_| {
         pulled.fetch_add(1, Ordering::SeqCst);
     });
-    let options = ManyOptions { concurrency: 3, ..ManyOptions::default() };
+    let options = BulkOptions { concurrency: 3, ..BulkOptions::default() };
     let mut outcomes = client.update_many(rows, &options).unwrap();
     for told in 1..=100 {
         outcomes.next().unwrap().unwrap().result.unwrap();
@@ -1319,23 +1322,23 @@ fn a_run_that_is_cancelled_tells_what_was_in_flight() {
     for by_client in [false, true] {
         let server = Server::new(|_, _| Reply::Hold(Vec::new()));
         let client = Arc::new(server.client());
-        let many = client.begin_many(&ManyOptions::default(), false, None).unwrap();
+        let bulk = client.start_bulk(&BulkOptions::default(), false, None).unwrap();
         for number in 0..12 {
-            assert_eq!(many.put(&numbered(number)).unwrap(), number);
+            assert_eq!(bulk.submit(&numbered(number)).unwrap(), number);
         }
-        assert_eq!(many.room(), 4);
+        assert_eq!(bulk.capacity(), 4);
         wait_until(|| server.requests() == 8);
-        assert!(!many.wait_for_all(Duration::from_millis(1)));
+        assert!(!bulk.wait_for_all(Duration::from_millis(1)));
         if by_client {
             client.cancel()
         } else {
-            many.cancel()
+            bulk.cancel()
         }
-        assert!(many.wait_for_all(Duration::from_secs(1)));
-        let mut ends: Vec<_> = iter::from_fn(|| many.take())
-            .map(|news| match news {
-                News::Outcome(outcome) => (outcome.index, end(&outcome.result.unwrap_err())),
-                News::Attempt(..) => panic!("nobody asked"),
+        assert!(bulk.wait_for_all(Duration::from_secs(1)));
+        let mut ends: Vec<_> = iter::from_fn(|| bulk.next_event())
+            .map(|event| match event {
+                BulkEvent::Outcome(outcome) => (outcome.index, end(&outcome.result.unwrap_err())),
+                BulkEvent::Attempt(..) => panic!("nobody asked"),
             })
             .collect();
         ends.sort_by_key(|(index, _)| *index);
@@ -1344,10 +1347,10 @@ fn a_run_that_is_cancelled_tells_what_was_in_flight() {
             let not_sent = (Kind::Cancelled, Delivery::NotSent, 0);
             assert_eq!(end, if index < 8 { unknown } else { not_sent }, "{index}");
         }
-        assert!(many.is_empty());
-        assert_eq!((many.room(), many.rows()), (0, 12));
-        assert_eq!(many.put(&update()).unwrap_err().kind(), Kind::Cancelled);
-        assert_eq!(many.stopped().unwrap().kind(), Kind::Cancelled);
+        assert!(bulk.is_drained());
+        assert_eq!((bulk.capacity(), bulk.submitted()), (0, 12));
+        assert_eq!(bulk.submit(&update()).unwrap_err().kind(), Kind::Cancelled);
+        assert_eq!(bulk.stop_reason().unwrap().kind(), Kind::Cancelled);
     }
 }
 
@@ -1356,7 +1359,7 @@ fn a_run_ends_with_its_client_and_with_its_handle() {
     let server = Server::new(|_, _| Reply::Keep(accepted(1)));
     let client = Arc::new(server.client());
     let mut outcomes =
-        client.update_many((0..u64::MAX).map(numbered), &ManyOptions::default()).unwrap();
+        client.update_many((0..u64::MAX).map(numbered), &BulkOptions::default()).unwrap();
     outcomes.next().unwrap().unwrap();
     client.close();
     let last = outcomes.find_map(Result::err).unwrap();
@@ -1365,10 +1368,10 @@ fn a_run_ends_with_its_client_and_with_its_handle() {
 
     let server = Server::new(|_, _| Reply::Hold(Vec::new()));
     let client = Arc::new(server.client());
-    let many = client.begin_many(&ManyOptions::default(), false, None).unwrap();
-    many.put(&numbered(0)).unwrap();
+    let bulk = client.start_bulk(&BulkOptions::default(), false, None).unwrap();
+    bulk.submit(&numbered(0)).unwrap();
     wait_until(|| server.requests() == 1);
-    drop(many);
+    drop(bulk);
     wait_until(|| server.hung_up.load(Ordering::SeqCst));
 }
 
@@ -1386,13 +1389,14 @@ fn attempts_of_a_run_are_told_with_their_row_to_whoever_asked() {
     let wake = Box::new(move || {
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    let many = client.begin_many(&ManyOptions::default(), true, Some(wake)).unwrap();
-    many.put(&numbered(0)).unwrap();
-    assert!(many.wait_for_all(Duration::from_secs(5)));
-    let news: Vec<_> = iter::from_fn(|| many.take()).collect();
-    let [News::Attempt(0, first), News::Attempt(0, second), News::Outcome(outcome)] = &news[..]
+    let bulk = client.start_bulk(&BulkOptions::default(), true, Some(wake)).unwrap();
+    bulk.submit(&numbered(0)).unwrap();
+    assert!(bulk.wait_for_all(Duration::from_secs(5)));
+    let events: Vec<_> = iter::from_fn(|| bulk.next_event()).collect();
+    let [BulkEvent::Attempt(0, first), BulkEvent::Attempt(0, second), BulkEvent::Outcome(outcome)] =
+        &events[..]
     else {
-        panic!("{news:?}");
+        panic!("{events:?}");
     };
     assert_eq!((first.number, first.error), (1, Some(Kind::Lost)));
     assert_eq!((second.number, second.error, outcome.attempts), (2, None, 2));
@@ -1403,19 +1407,19 @@ fn attempts_of_a_run_are_told_with_their_row_to_whoever_asked() {
 #[test]
 fn options_of_a_run_are_checked() {
     let client = Arc::new(Client::new(&options(9)).unwrap());
-    let usual = ManyOptions::default;
+    let usual = BulkOptions::default;
     for (options, named) in [
-        (ManyOptions { concurrency: 0, ..usual() }, "concurrency"),
-        (ManyOptions { concurrency: 101, ..usual() }, "concurrency"),
-        (ManyOptions { rate: Some(0.0), ..usual() }, "rate"),
-        (ManyOptions { rate: Some(-1.0), ..usual() }, "rate"),
-        (ManyOptions { rate: Some(f64::NAN), ..usual() }, "rate"),
-        (ManyOptions { rate: Some(f64::INFINITY), ..usual() }, "rate"),
-        (ManyOptions { rate: Some(1e-300), ..usual() }, "rate"),
-        (ManyOptions { timeout: Some(Duration::ZERO), ..usual() }, "timeout"),
-        (ManyOptions { max_connect_failures: 0, ..usual() }, "max_connect_failures"),
+        (BulkOptions { concurrency: 0, ..usual() }, "concurrency"),
+        (BulkOptions { concurrency: 101, ..usual() }, "concurrency"),
+        (BulkOptions { rate: Some(0.0), ..usual() }, "rate"),
+        (BulkOptions { rate: Some(-1.0), ..usual() }, "rate"),
+        (BulkOptions { rate: Some(f64::NAN), ..usual() }, "rate"),
+        (BulkOptions { rate: Some(f64::INFINITY), ..usual() }, "rate"),
+        (BulkOptions { rate: Some(1e-300), ..usual() }, "rate"),
+        (BulkOptions { timeout: Some(Duration::ZERO), ..usual() }, "timeout"),
+        (BulkOptions { max_connect_failures: 0, ..usual() }, "max_connect_failures"),
     ] {
-        let error = client.begin_many(&options, false, None).unwrap_err();
+        let error = client.start_bulk(&options, false, None).unwrap_err();
         assert_eq!((error.kind(), error.field()), (Kind::Configuration, Some(named)), "{error}");
     }
     let (outcomes, stopped) = run(&client, [], |options| options.concurrency = 100);

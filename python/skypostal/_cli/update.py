@@ -116,10 +116,10 @@ def _run(args: argparse.Namespace) -> int:
             fields["customer_key"] = _given_key(args)
             if fields["customer_key"] is None and _at_a_terminal():
                 # What else is wrong is told before a key is asked for.
-                client._shown_request(**{**fields, "customer_key": "***"})
+                client._preview(**{**fields, "customer_key": "***"})
                 fields["customer_key"] = _ask()
             if args.dry_run:
-                return _show_request(args, *client._shown_request(**fields))
+                return _show_request(args, *client._preview(**fields))
             url, _ = client._way()
             sending = True
             info = client.update_personal_info(**fields)

@@ -209,7 +209,7 @@ def problems_of(client: skypostal.Client, fields: dict[str, Any]) -> list[str]:
     told: set[str] = set()
     while True:
         try:
-            client._shown_request(**fields)
+            client._preview(**fields)
             return problems
         except (skypostal.ValidationError, skypostal.ConfigurationError) as error:
             field = str(error).partition(":")[0]

@@ -153,7 +153,7 @@ class _Run:
         # What is missing of every row alike is told once.
         given: dict[str, Any] = {"user_code": 1, "app_key": "-"}
         given = {name: value for name, value in given.items() if name in self.columns.at}
-        self.client._shown_request(customer_box_id=1, customer_key="-", **given)
+        self.client._preview(customer_box_id=1, customer_key="-", **given)
 
     def _look_at_place(self) -> None:
         """What would keep the report from being written is told before anything is sent."""

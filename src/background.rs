@@ -14,26 +14,26 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::error::Error;
-use crate::lane::LOOKUP_THREADS;
+use crate::http::connection::MAX_LOOKUP_THREADS;
 use crate::per_process::{OfProcess, PerProcess};
 use crate::sys::signals;
 
-static ENGINE: OnceBox<PerProcess<OnceBox<Engine>>> = OnceBox::new();
+static BACKGROUND_THREAD: OnceBox<PerProcess<OnceBox<BackgroundThread>>> = OnceBox::new();
 
-struct Engine {
-    loop_: Handle,
+struct BackgroundThread {
+    runtime_handle: Handle,
     /// Dropped, it ends the thread.
     _running: oneshot::Sender<()>,
 }
 
-impl Engine {
+impl BackgroundThread {
     fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .max_blocking_threads(LOOKUP_THREADS)
+            .max_blocking_threads(MAX_LOOKUP_THREADS)
             .build()?;
-        let loop_ = runtime.handle().clone();
+        let runtime_handle = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
         let drive = move || {
             let _ = runtime.block_on(stopped);
@@ -41,14 +41,14 @@ impl Engine {
         };
         let thread = thread::Builder::new().name("skypostal".to_owned());
         signals::without_signals(|| thread.spawn(drive))?;
-        Ok(Engine { loop_, _running: running })
+        Ok(BackgroundThread { runtime_handle, _running: running })
     }
 }
 
-/// Drives `work` on the engine's thread. It must not block.
+/// Drives `work` on the background thread. It must not block.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-    let slot = ENGINE.get_or_init(Box::default).here();
-    slot.get_or_try_init(|| Engine::start().map(Box::new))?.loop_.spawn(work);
+    let slot = BACKGROUND_THREAD.get_or_init(Box::default).get();
+    slot.get_or_try_init(|| BackgroundThread::start().map(Box::new))?.runtime_handle.spawn(work);
     Ok(())
 }
 
@@ -68,14 +68,14 @@ pub(crate) async fn without_panic<T>(
 /// call is the parent's, and goes on.
 #[must_use = "dropping it ends the call"]
 #[derive(Debug)]
-pub struct Begun {
+pub struct PendingCall {
     _wanted: OfProcess<oneshot::Sender<()>>,
 }
 
-impl Begun {
+impl PendingCall {
     /// And what ends when it is dropped.
     pub(crate) fn new() -> (Self, oneshot::Receiver<()>) {
         let (wanted, dropped) = oneshot::channel();
-        (Begun { _wanted: OfProcess::new(wanted) }, dropped)
+        (PendingCall { _wanted: OfProcess::new(wanted) }, dropped)
     }
 }

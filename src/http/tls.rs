@@ -71,7 +71,7 @@ mod with_rustls {
     /// TLS sessions kept for resumption; all are with one server, or with it and a proxy.
     const SESSIONS_KEPT: usize = 8;
 
-    /// The TLS settings of a client, made once and shared by its lanes.
+    /// The TLS settings of a client, made once and shared by its connections.
     pub(crate) struct Tls(ClientConfig);
 
     impl Tls {
@@ -112,7 +112,7 @@ mod with_rustls {
             handshaking: Arc<AtomicBool>,
         ) -> ClientBuilder {
             let mut config = self.0.clone();
-            let sessions = LaneSessions { shared: sessions.0.clone(), handshaking };
+            let sessions = ConnectionSessions { shared: sessions.0.clone(), handshaking };
             config.resumption = Resumption::store(Arc::new(sessions));
             http.tls_backend_preconfigured(config)
         }
@@ -137,7 +137,7 @@ mod with_rustls {
         handshaking
     }
 
-    /// The TLS sessions that the lanes of a process may resume.
+    /// The TLS sessions that the connections of a process may resume.
     pub(crate) struct Sessions(Arc<ClientSessionMemoryCache>);
 
     impl Sessions {
@@ -146,16 +146,16 @@ mod with_rustls {
         }
     }
 
-    /// Those sessions, seen from one lane. Asking for one is the first thing that a handshake does,
+    /// Those sessions, seen from one connection. Asking for one is the first thing that a handshake does,
     /// so this is also where its beginning is seen: a connection that fails after that, even in
     /// silence, failed in TLS.
     #[derive(Debug)]
-    struct LaneSessions {
+    struct ConnectionSessions {
         shared: Arc<ClientSessionMemoryCache>,
         handshaking: Arc<AtomicBool>,
     }
 
-    impl ClientSessionStore for LaneSessions {
+    impl ClientSessionStore for ConnectionSessions {
         fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
             self.shared.set_kx_hint(server, group);
         }

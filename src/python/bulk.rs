@@ -9,13 +9,13 @@ use pyo3::exceptions::{PyException, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
-use super::attempt::Observer;
-use super::mailbox::{Letter, Mailbox};
+use super::event_queue::{EventQueue, QueuedEvent};
+use super::observer::Observer;
 use super::{PersonalInfo, exception, read_row};
-use crate::{Client, Error, Kind, Many, ManyOptions, News};
+use crate::{Bulk, BulkEvent, BulkOptions, Client, Error, Kind};
 
 /// How often the main thread looks for a signal.
-const BETWEEN_SIGNALS: Duration = Duration::from_millis(50);
+const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How one row of many ended.
 #[pyclass(frozen, get_all, module = "skypostal")]
@@ -60,8 +60,8 @@ impl Outcome {
 
 /// The outcomes of many updates, each as its row ends.
 #[pyclass(frozen, module = "skypostal")]
-pub(super) struct UpdateMany {
-    many: Many,
+pub(super) struct BulkUpdate {
+    bulk: Bulk,
     observer: Option<Observer>,
     /// Set while an event loop waits to be woken.
     asleep: Arc<AtomicBool>,
@@ -78,39 +78,39 @@ enum Rows {
     Over,
 }
 
-impl UpdateMany {
+impl BulkUpdate {
     /// Begins a run. Its rows come from an iterator, or one by one with `put`.
     pub(super) fn new(
         py: Python<'_>,
         client: &Arc<Client>,
         observer: Option<Observer>,
-        options: &ManyOptions,
+        options: &BulkOptions,
         rows: Option<&Bound<'_, PyAny>>,
-        waker: Option<(Py<Mailbox>, Py<PyAny>)>,
+        waker: Option<(Py<EventQueue>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let rows = match rows {
             Some(rows) => Rows::Left(rows.try_iter()?.unbind()),
             None => Rows::Over,
         };
         let asleep = Arc::new(AtomicBool::new(false));
-        let wake = waker.map(|(mailbox, wake)| {
+        let wake = waker.map(|(queue, wake)| {
             let (asleep, wake) = (asleep.clone(), Arc::new(wake));
             Box::new(move || {
                 if asleep.swap(false, Ordering::AcqRel) {
-                    Mailbox::post(&mailbox, Letter::Wake(wake.clone()));
+                    EventQueue::push(&queue, QueuedEvent::Wake(wake.clone()));
                 }
             }) as _
         });
         let observe = observer.is_some();
-        let begin = || client.begin_many(options, observe, wake);
-        let many = Error::catch_panic(begin).map_err(|error| exception(py, &error))?;
-        Ok(UpdateMany { many, observer, asleep, rows: Mutex::new(rows) })
+        let begin = || client.start_bulk(options, observe, wake);
+        let bulk = Error::catch_panic(begin).map_err(|error| exception(py, &error))?;
+        Ok(BulkUpdate { bulk, observer, asleep, rows: Mutex::new(rows) })
     }
 
     /// Puts rows as long as there is room. What is no `Exception`, such as a Ctrl-C while the next
     /// row is made, ends the run at once.
     fn fill(&self, py: Python<'_>, rows: &mut Rows) -> PyResult<()> {
-        while self.many.room() > 0 {
+        while self.bulk.capacity() > 0 {
             let Rows::Left(left) = rows else { break };
             let mut left = left.bind(py).clone();
             let end = match left.next() {
@@ -129,10 +129,10 @@ impl UpdateMany {
 
     /// What there is to tell, or nothing at the moment. Tells of attempts on the way.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
-        while let Some(news) = self.many.take() {
-            match news {
-                News::Outcome(outcome) => return Outcome::new(py, outcome).map(Some),
-                News::Attempt(_, attempt) => {
+        while let Some(event) = self.bulk.next_event() {
+            match event {
+                BulkEvent::Outcome(outcome) => return Outcome::new(py, outcome).map(Some),
+                BulkEvent::Attempt(_, attempt) => {
                     let mut observer = self.observer.iter().filter(|it| it.wants(&attempt));
                     observer.try_for_each(|it| it.tell(py, &attempt))?;
                 }
@@ -153,7 +153,7 @@ impl UpdateMany {
 
     /// What ended the run early, if anything did but its own caller.
     fn stopped(&self, py: Python<'_>) -> Option<PyErr> {
-        let stopped = self.many.stopped().filter(|error| error.kind() != Kind::Cancelled);
+        let stopped = self.bulk.stop_reason().filter(|error| error.kind() != Kind::Cancelled);
         stopped.map(|error| exception(py, &error))
     }
 
@@ -169,12 +169,12 @@ impl UpdateMany {
 
     fn cut_short<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         py.detach(|| {
-            self.many.cancel();
-            while !self.many.wait_for_all(BETWEEN_SIGNALS) {}
+            self.bulk.cancel();
+            while !self.bulk.wait_for_all(INTERRUPT_POLL_INTERVAL) {}
         });
         let outcomes = PyList::empty(py);
-        while let Some(news) = self.many.take() {
-            if let News::Outcome(outcome) = news {
+        while let Some(event) = self.bulk.next_event() {
+            if let BulkEvent::Outcome(outcome) = event {
                 outcomes.append(Outcome::new(py, outcome)?)?;
             }
         }
@@ -187,7 +187,7 @@ impl UpdateMany {
 }
 
 #[pymethods]
-impl UpdateMany {
+impl BulkUpdate {
     fn __iter__(this: Py<Self>) -> Py<Self> {
         this
     }
@@ -197,15 +197,15 @@ impl UpdateMany {
         loop {
             let outcome = self.fill(py, &mut rows).and_then(|()| self.take(py));
             let outcome = outcome.and_then(|outcome| {
-                if outcome.is_none() && !self.many.is_empty() {
-                    py.detach(|| self.many.wait(BETWEEN_SIGNALS));
+                if outcome.is_none() && !self.bulk.is_drained() {
+                    py.detach(|| self.bulk.wait_for_event(INTERRUPT_POLL_INTERVAL));
                     py.check_signals()?;
                 }
                 Ok(outcome)
             });
             match outcome {
                 Ok(Some(outcome)) => return Ok(outcome),
-                Ok(None) if self.many.is_empty() => return Err(self.end(py, &mut rows)),
+                Ok(None) if self.bulk.is_drained() => return Err(self.end(py, &mut rows)),
                 Ok(None) => {}
                 Err(raised) => return Err(self.break_off(py, &mut rows, raised)),
             }
@@ -230,15 +230,15 @@ impl UpdateMany {
 
     /// For an event loop, which has the rows: how many more there is room for.
     fn _room(&self) -> usize {
-        self.many.room()
+        self.bulk.capacity()
     }
 
     /// Takes a row.
     #[pyo3(name = "_put")]
     fn put(&self, row: &Bound<'_, PyAny>) -> PyResult<()> {
-        let update = read_row(row, self.many.rows())?;
+        let update = read_row(row, self.bulk.submitted())?;
         // If it has stopped at this moment, the iteration says so in the end.
-        let _ = self.many.put(&update);
+        let _ = self.bulk.submit(&update);
         Ok(())
     }
 
@@ -249,7 +249,7 @@ impl UpdateMany {
     }
 
     fn _is_empty(&self) -> bool {
-        self.many.is_empty()
+        self.bulk.is_drained()
     }
 
     /// Raises what ended the run early, if anything did.

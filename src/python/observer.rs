@@ -55,7 +55,7 @@ impl From<&crate::Attempt> for Attempt {
             response_bytes: attempt.response_bytes,
             error: attempt.error.map(crate::Kind::as_str),
             reason: attempt.reason.clone(),
-            retry_in: attempt.wait.map(|wait| wait.as_secs_f64()),
+            retry_in: attempt.retry_in.map(|wait| wait.as_secs_f64()),
         }
     }
 }
@@ -102,7 +102,7 @@ impl Observer {
 
     /// Whether this attempt matters; asked without the GIL.
     pub(super) fn wants(&self, attempt: &crate::Attempt) -> bool {
-        self.hook.is_some() || self.log_all || (self.log && attempt.wait.is_some())
+        self.hook.is_some() || self.log_all || (self.log && attempt.retry_in.is_some())
     }
 
     /// Logs the attempt and calls the hook.

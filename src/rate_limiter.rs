@@ -1,4 +1,7 @@
-//! How fast a run of many updates may go: as fast as its caller allows and the service takes.
+//! Limits the rate of a bulk to what its caller allows and what the service takes.
+//!
+//! It is a GCRA (a token bucket without a timer) whose rate the service lowers by a 429 or a 503. The lowered rate
+//! recovers along a cubic curve, as TCP's CUBIC does.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,111 +11,112 @@ use tokio::time::{Instant, sleep_until};
 use crate::error::Error;
 use crate::retry;
 
-/// A run that was held up catches up on this much and no more, so that no burst follows.
-const CATCH_UP: Duration = Duration::from_millis(100);
-/// What the service accepted is measured over about this long.
-const MEMORY: Duration = Duration::from_secs(1);
-/// What is left of the rate when the service asks for less.
-const CUT: f64 = 0.85;
-/// No limit is below this, in attempts a second.
-const SLOWEST: f64 = 1.0;
-/// The first return to the rate that was too much takes this long; it doubles each time that the
-/// same rate is too much again, so that a run settles below it.
-const RETURN: Duration = Duration::from_secs(2);
-/// So many times the rate that was too much is no limit any more.
-const NO_LIMIT: f64 = 20.0;
-const LONGEST_RETURN: Duration = Duration::from_secs(30);
-/// A pause is no longer, whatever `Retry-After` says: nobody may stop a run for good.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A bulk that was delayed makes up for at most this much time, so that no burst follows.
+const BURST_TOLERANCE: Duration = Duration::from_millis(100);
+/// The time over which the rate of accepted updates is measured.
+const MEASUREMENT_WINDOW: Duration = Duration::from_secs(1);
+/// The part of the rate that is kept when the service asks for less.
+const BACKOFF_FACTOR: f64 = 0.85;
+/// The lowest limit, in attempts a second.
+const MIN_RATE: f64 = 1.0;
+/// The time from the reduced rate back to the last maximum. It doubles each time that the same rate
+/// is too high again, so that a bulk settles below it.
+const RECOVERY_TIME: Duration = Duration::from_secs(2);
+const MAX_RECOVERY_TIME: Duration = Duration::from_secs(30);
+/// A limit of so many times the last maximum is dropped.
+const UNLIMITED_FACTOR: f64 = 20.0;
+/// The longest pause, whatever `Retry-After` says: the service must not stop a bulk for good.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
-/// Whose turn it is. One for all the rows of a run, their retries included.
-pub(crate) struct Pace {
-    /// Held while the next one waits, so that all others queue behind in order.
+/// The rate limiter of a bulk, which all its attempts share, retries included.
+pub(crate) struct RateLimiter {
+    /// Held by the attempt that waits, so that the others queue behind it in order.
     queue: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
 struct State {
-    /// What the caller allows, in attempts a second.
+    /// The caller's limit, in attempts a second.
     rate: Option<f64>,
-    /// What the service takes, once it has asked for less.
+    /// The service's limit, once it has asked for less.
     limit: Option<Limit>,
-    /// When the next attempt is due.
+    /// The instant from which on the next attempt may start.
     next: Instant,
     paused_until: Option<Instant>,
-    /// What was begun before then has nothing new to say.
-    cut_at: Option<Instant>,
-    /// Pauses in a row after which nothing was accepted.
+    /// The instant of the last reduction. Attempts that started before it tell nothing new.
+    reduced_at: Option<Instant>,
+    /// Pauses in a row without an accepted update.
     pauses: u32,
-    accepted: Accepted,
+    accepted: AcceptedRate,
 }
 
-/// A rate that was too much. From `since` on, when the pause is over, it goes from `CUT` of it back to it within `back_after`, level
-/// there, and then ever faster beyond it, along a cubic curve as in TCP's CUBIC.
+/// A limit that recovers. From `since` on, the end of the pause, it grows from `BACKOFF_FACTOR` of
+/// the last maximum to the whole of it in `recovery_time`, stays level there, and then grows ever
+/// faster.
 struct Limit {
-    ceiling: f64,
-    made: Instant,
+    last_max_rate: f64,
+    created: Instant,
     since: Instant,
-    back_after: Duration,
+    recovery_time: Duration,
 }
 
 impl Limit {
-    /// Nothing where the curve has left the ceiling behind.
+    /// The limit at this instant; `None` once it has grown far beyond the last maximum.
     fn at(&self, now: Instant) -> Option<f64> {
-        let passed = now.saturating_duration_since(self.since).div_duration_f64(self.back_after);
-        let grown = 1.0 + (1.0 - CUT) * (passed - 1.0).powi(3);
-        (grown < NO_LIMIT).then_some((self.ceiling * grown).max(SLOWEST))
+        let passed = now.saturating_duration_since(self.since).div_duration_f64(self.recovery_time);
+        let grown = 1.0 + (1.0 - BACKOFF_FACTOR) * (passed - 1.0).powi(3);
+        (grown < UNLIMITED_FACTOR).then_some((self.last_max_rate * grown).max(MIN_RATE))
     }
 }
 
-/// How many answers were accepted of late, each one fading.
-struct Accepted {
+/// The number of accepted updates of late; each one counts less as time passes.
+struct AcceptedRate {
     count: f64,
     since: Instant,
     at: Instant,
 }
 
-impl Accepted {
-    fn fade(&mut self, now: Instant) {
+impl AcceptedRate {
+    fn decay(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at);
-        self.count *= (-passed.div_duration_f64(MEMORY)).exp();
+        self.count *= (-passed.div_duration_f64(MEASUREMENT_WINDOW)).exp();
         self.at = now;
     }
 
     fn per_second(&mut self, now: Instant) -> f64 {
-        self.fade(now);
+        self.decay(now);
         let whole = now.saturating_duration_since(self.since).max(Duration::from_millis(1));
-        let seen = 1.0 - (-whole.div_duration_f64(MEMORY)).exp();
-        self.count / (seen * MEMORY.as_secs_f64())
+        let weight = 1.0 - (-whole.div_duration_f64(MEASUREMENT_WINDOW)).exp();
+        self.count / (weight * MEASUREMENT_WINDOW.as_secs_f64())
     }
 }
 
-impl Pace {
+impl RateLimiter {
     pub(crate) fn new(rate: Option<f64>) -> Self {
         let now = Instant::now();
-        Pace {
+        RateLimiter {
             queue: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
                 rate,
                 limit: None,
                 next: now,
                 paused_until: None,
-                cut_at: None,
+                reduced_at: None,
                 pauses: 0,
-                accepted: Accepted { count: 0.0, since: now, at: now },
+                accepted: AcceptedRate { count: 0.0, since: now, at: now },
             }),
         }
     }
 
-    /// Waits until another attempt may begin.
-    pub(crate) async fn turn(&self) {
-        if self.lock().is_free() {
+    /// Waits until another attempt may start.
+    pub(crate) async fn acquire(&self) {
+        if self.lock().is_unlimited() {
             return;
         }
         let _first = self.queue.lock().await;
         loop {
-            // Looked at anew after each wait: meanwhile the service may have asked for less.
-            let due = self.lock().take(Instant::now());
+            // Asked again after each wait, because the service may have asked for less meanwhile.
+            let due = self.lock().try_acquire(Instant::now());
             match due {
                 Some(due) => sleep_until(due).await,
                 None => return,
@@ -120,20 +124,24 @@ impl Pace {
         }
     }
 
-    /// Learns from an attempt that began then. Gives how long the whole run pauses, if the service
-    /// asked for that.
-    pub(crate) fn heard<T>(&self, began: Instant, outcome: &Result<T, Error>) -> Option<Duration> {
+    /// Records the outcome of an attempt that started at `started`. Returns how long the whole bulk
+    /// pauses, if the service asked for a pause.
+    pub(crate) fn record<T>(
+        &self,
+        started: Instant,
+        outcome: &Result<T, Error>,
+    ) -> Option<Duration> {
         let mut state = self.lock();
         let now = Instant::now();
         match outcome {
             Ok(_) => {
-                state.accepted.fade(now);
+                state.accepted.decay(now);
                 state.accepted.count += 1.0;
                 state.pauses = 0;
                 None
             }
             Err(error) if matches!(error.http_status(), Some(429 | 503)) => {
-                state.slow_down(began, now, error);
+                state.reduce(started, now, error);
                 let until = state.paused_until.unwrap_or(now);
                 Some(until.saturating_duration_since(now))
             }
@@ -148,13 +156,13 @@ impl Pace {
 }
 
 impl State {
-    /// Whether nobody has to wait, or count.
-    fn is_free(&self) -> bool {
+    /// True while no attempt waits.
+    fn is_unlimited(&self) -> bool {
         self.rate.is_none() && self.limit.is_none() && self.paused_until.is_none()
     }
 
-    /// Takes the next turn, or says when to ask again.
-    fn take(&mut self, now: Instant) -> Option<Instant> {
+    /// Takes the next slot, or returns when to ask again.
+    fn try_acquire(&mut self, now: Instant) -> Option<Instant> {
         self.paused_until = self.paused_until.filter(|until| now < *until);
         if self.paused_until.is_some() {
             return self.paused_until;
@@ -170,35 +178,37 @@ impl State {
         if now < self.next {
             return Some(self.next);
         }
-        let late = now.checked_sub(CATCH_UP).map_or(now, |earliest| self.next.max(earliest));
+        let late = now.checked_sub(BURST_TOLERANCE).map_or(now, |earliest| self.next.max(earliest));
         self.next = late + Duration::from_secs_f64(1.0 / rate);
         None
     }
 
-    fn slow_down(&mut self, began: Instant, now: Instant, error: &Error) {
-        let asked = error.retry_after().map(|wait| wait.min(LONGEST_PAUSE));
-        if self.cut_at.is_none_or(|cut_at| began > cut_at) {
-            let seen = self.accepted.per_second(now);
+    fn reduce(&mut self, started: Instant, now: Instant, error: &Error) {
+        let requested_pause = error.retry_after().map(|wait| wait.min(MAX_PAUSE));
+        if self.reduced_at.is_none_or(|reduced_at| started > reduced_at) {
+            let measured_rate = self.accepted.per_second(now);
             let current = self.limit.as_ref().and_then(|limit| limit.at(now));
-            // Right after a cut there is nothing to learn, nor where nothing was accepted since.
-            let tried = |limit: &Limit| now.saturating_duration_since(limit.made) >= MEMORY;
+            // The rate right after a reduction, or without an accepted update, says nothing.
+            let tried =
+                |limit: &Limit| now.saturating_duration_since(limit.created) >= MEASUREMENT_WINDOW;
             let learned = self.pauses == 0 && self.limit.as_ref().is_some_and(tried);
-            if seen > 0.0 && (current.is_none() || learned) {
-                let ceiling = current.map_or(seen, |current| current.min(seen));
-                let same = |old: &Limit| (0.7..1.3).contains(&(ceiling / old.ceiling));
+            if measured_rate > 0.0 && (current.is_none() || learned) {
+                let last_max_rate =
+                    current.map_or(measured_rate, |current| current.min(measured_rate));
+                let same = |old: &Limit| (0.7..1.3).contains(&(last_max_rate / old.last_max_rate));
                 let again = self.limit.take().filter(same);
-                let back_after =
-                    again.map_or(RETURN, |old| (old.back_after * 2).min(LONGEST_RETURN));
-                self.limit = Some(Limit { ceiling, made: now, since: now, back_after });
+                let recovery_time = again
+                    .map_or(RECOVERY_TIME, |old| (old.recovery_time * 2).min(MAX_RECOVERY_TIME));
+                self.limit = Some(Limit { last_max_rate, created: now, since: now, recovery_time });
             }
             self.pauses += 1;
-            let pause = asked.unwrap_or_else(|| retry::backoff(self.pauses));
+            let pause = requested_pause.unwrap_or_else(|| retry::backoff(self.pauses));
             self.paused_until = self.paused_until.max(Some(now + pause));
-            self.cut_at = Some(now);
-        } else if let Some(asked) = asked {
-            self.paused_until = self.paused_until.max(Some(now + asked));
+            self.reduced_at = Some(now);
+        } else if let Some(requested_pause) = requested_pause {
+            self.paused_until = self.paused_until.max(Some(now + requested_pause));
         }
-        // A pause is no time of recovery.
+        // The limit recovers after the pause.
         if let Some(limit) = &mut self.limit {
             limit.since = self.paused_until.unwrap_or(now);
         }
@@ -223,7 +233,7 @@ mod tests {
     }
 
     impl Service {
-        fn answer(&mut self) -> Result<(), Error> {
+        fn respond(&mut self) -> Result<(), Error> {
             let now = Instant::now();
             self.tokens += (now - self.at).as_secs_f64() * self.rate;
             self.tokens = self.tokens.min((self.rate / 10.0).max(1.0));
@@ -237,7 +247,7 @@ mod tests {
     }
 
     /// Runs `workers` that take 5 ms for each attempt against a service whose rate changes: each of
-    /// `rates` stands for a number of seconds. Gives accepted and refused attempts of each second.
+    /// `rates` stands for a number of seconds. Returns accepted and refused attempts of each second.
     fn run(
         given: Option<f64>,
         workers: usize,
@@ -251,16 +261,16 @@ mod tests {
             let (rate, log) = (rates[0].1, Vec::new());
             let service = Service { rate, tokens: 0.0, at: began, retry_after, log };
             let service = Arc::new(Mutex::new(service));
-            let pace = Arc::new(Pace::new(given));
+            let limiter = Arc::new(RateLimiter::new(given));
             for _ in 0..workers {
-                let (service, pace) = (service.clone(), pace.clone());
+                let (service, limiter) = (service.clone(), limiter.clone());
                 tokio::spawn(async move {
                     loop {
-                        pace.turn().await;
-                        let began = Instant::now();
+                        limiter.acquire().await;
+                        let started = Instant::now();
                         tokio::time::sleep(Duration::from_millis(5)).await;
-                        let answer = service.lock().unwrap().answer();
-                        pace.heard(began, &answer);
+                        let outcome = service.lock().unwrap().respond();
+                        limiter.record(started, &outcome);
                     }
                 });
             }
@@ -295,7 +305,7 @@ mod tests {
             for workers in [8, 100] {
                 let seconds = run(Some(rate), workers, None, &[(10, FREE)]);
                 let even = |(accepted, _): &(usize, usize)| (*accepted as f64 - rate).abs() < 2.0;
-                // What was begun in the first second is heard 5 ms later.
+                // The response comes 5 ms after the start.
                 assert!(seconds[1..].iter().all(even), "{rate}: {seconds:?}");
                 let sum = accepted(&seconds) as f64;
                 assert!((0.985..=1.005).contains(&(sum / rate / 10.0)), "{rate}: {sum}");
@@ -310,11 +320,11 @@ mod tests {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let pace = Pace::new(Some(100.0));
+            let limiter = RateLimiter::new(Some(100.0));
             tokio::time::sleep(Duration::from_secs(60)).await;
             let began = Instant::now();
             for _ in 0..50 {
-                pace.turn().await;
+                limiter.acquire().await;
             }
             let passed = began.elapsed();
             assert!((380..=400).contains(&passed.as_millis()), "{passed:?}");
@@ -322,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_settles_below_what_the_service_takes() {
+    fn a_bulk_settles_below_what_the_service_takes() {
         // The slower the service, the less there is to measure.
         for (rate, expected) in [(20.0, 0.7), (100.0, 0.9), (1000.0, 0.93)] {
             let seconds = run(None, 8, None, &[(120, rate)]);
@@ -336,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_outage_a_run_is_soon_back_at_its_rate() {
+    fn after_an_outage_a_bulk_is_soon_back_at_its_rate() {
         let seconds = run(None, 8, None, &[(5, FREE), (2, 0.0), (20, FREE)]);
         assert!(refused(&seconds) <= 8 * 8, "{seconds:?}");
         assert_eq!(refused(&seconds[15..]), 0, "{seconds:?}");
@@ -355,10 +365,10 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_pauses_everybody() {
-        let asked = Duration::from_secs(7);
-        let seconds = run(None, 8, Some(asked), &[(1, 0.0), (20, FREE)]);
-        assert_eq!(refused(&seconds), 8, "those that were under way: {seconds:?}");
+    fn retry_after_pauses_the_whole_bulk() {
+        let requested_pause = Duration::from_secs(7);
+        let seconds = run(None, 8, Some(requested_pause), &[(1, 0.0), (20, FREE)]);
+        assert_eq!(refused(&seconds), 8, "those in flight: {seconds:?}");
         assert_eq!(accepted(&seconds[..7]), 0, "{seconds:?}");
         assert!(accepted(&seconds[7..9]) > 0, "{seconds:?}");
         // But not for good.

@@ -1,10 +1,10 @@
 //! reqwest on the thread that calls.
 //!
-//! A lane is one event loop with one HTTP client and its connections. A call checks one out, drives
+//! A connection is one event loop with one HTTP client and its connections. A call checks one out, drives
 //! it itself until the answer is there, and hands it back: no helper thread, nothing to pass
 //! between threads, and a wait that can be ended at any moment.
 //!
-//! A call that nobody waits for gets a lane too: one without an event loop, on the engine's.
+//! A call that nobody waits for gets a connection too: one without an event loop, on the background thread's.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,23 +19,23 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::http::tls::Sessions;
 use crate::sys::fork::generation;
 use crate::sys::signals;
-use crate::tls::Sessions;
 
-/// A lane idle for longer is closed when another one is handed back.
-pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(60);
+/// A connection idle for longer is closed when another one is handed back.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a caller is asked whether its call shall end.
-const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
-/// Calls of one client that the engine drives at once; each has a connection, and so a descriptor.
-pub(crate) const MOST_ON_ENGINE: usize = 100;
+const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Calls of one client that the background thread drives at once; each has a connection, and so a descriptor.
+pub(crate) const MAX_BACKGROUND_CALLS: usize = 100;
 /// Threads of one event loop that may hang in a name look-up.
-pub(crate) const LOOKUP_THREADS: usize = 4;
+pub(crate) const MAX_LOOKUP_THREADS: usize = 4;
 
 /// One event loop, one HTTP client, its connections.
-pub(crate) struct Lane {
-    /// Taken on drop only. On the engine's loop it has no loop of its own.
-    parts: Option<(reqwest::Client, Option<Loop>)>,
+pub(crate) struct Connection {
+    /// Taken on drop only. On the background thread's loop it has no loop of its own.
+    parts: Option<(reqwest::Client, Option<EventLoop>)>,
     generation: usize,
     idle_since: Instant,
     /// Whether it served a call before, so that its connection may be an old one.
@@ -44,36 +44,36 @@ pub(crate) struct Lane {
     pub(crate) handshaking: Arc<AtomicBool>,
 }
 
-/// The event loop of a lane, with the timer of its calls.
-struct Loop {
-    alarm: Alarm,
+/// The event loop of a connection, with the timer of its calls.
+struct EventLoop {
+    timer: DeadlineTimer,
     runtime: Runtime,
 }
 
 /// A timer that stays set from call to call: to set one anew takes a system call and a place in the
 /// loop's queue, and calls are over long before it goes off.
-struct Alarm(Pin<Box<Sleep>>);
+struct DeadlineTimer(Pin<Box<Sleep>>);
 
 /// The time was over first.
-pub(crate) struct Late;
+pub(crate) struct Elapsed;
 
-/// Whose event loop drives a lane.
+/// Whose event loop drives a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
     Caller,
-    Engine,
+    BackgroundThread,
 }
 
 /// What a caller does between two slices of the event loop, outside of it, so that it may even make
 /// a call of its own.
-pub(crate) struct Pause<'a> {
+pub(crate) struct CallerHook<'a> {
     /// Whether it has something to do at once.
-    pub(crate) due: &'a dyn Fn() -> bool,
+    pub(crate) is_due: &'a dyn Fn() -> bool,
     /// Does it; `false` ends the work.
-    pub(crate) go_on: &'a dyn Fn() -> bool,
+    pub(crate) run: &'a dyn Fn() -> bool,
 }
 
-impl Lane {
+impl Connection {
     pub(crate) fn new(
         builder: reqwest::ClientBuilder,
         handshaking: Arc<AtomicBool>,
@@ -86,19 +86,19 @@ impl Lane {
                 // Timers are looked at after every step, so that a flood of bytes cannot hold up
                 // the deadline. An ordinary call waits after every step anyway.
                 .event_interval(1)
-                .max_blocking_threads(LOOKUP_THREADS)
+                .max_blocking_threads(MAX_LOOKUP_THREADS)
                 .build()
                 .map_err(|e| e.to_string())?;
-            let alarm = {
+            let timer = {
                 let _inside = runtime.enter();
-                Alarm(Box::pin(sleep(Duration::MAX)))
+                DeadlineTimer(Box::pin(sleep(Duration::MAX)))
             };
-            Ok::<_, String>(Loop { alarm, runtime })
+            Ok::<_, String>(EventLoop { timer, runtime })
         };
-        let own_loop = (driver == Driver::Caller).then(new_loop).transpose()?;
+        let event_loop = (driver == Driver::Caller).then(new_loop).transpose()?;
         let http = builder.build().map_err(|e| e.to_string())?;
-        Ok(Lane {
-            parts: Some((http, own_loop)),
+        Ok(Connection {
+            parts: Some((http, event_loop)),
             generation: generation(),
             idle_since: Instant::now(),
             used: false,
@@ -111,29 +111,29 @@ impl Lane {
     pub(crate) fn run<T>(
         &mut self,
         deadline: Instant,
-        pause: Option<Pause<'_>>,
+        hook: Option<CallerHook<'_>>,
         work: impl AsyncFnOnce(&reqwest::Client) -> T,
-    ) -> Option<Result<T, Late>> {
-        let (http, own_loop) = self.parts.as_mut().expect("taken on drop only");
-        let Loop { alarm, runtime } = own_loop.as_mut().expect("its caller drives it");
+    ) -> Option<Result<T, Elapsed>> {
+        let (http, event_loop) = self.parts.as_mut().expect("taken on drop only");
+        let EventLoop { timer, runtime } = event_loop.as_mut().expect("its caller drives it");
         let mut work = pin!(async { work(woken(http).await).await });
         loop {
-            let question = pause.as_ref().map(|_| Instant::now() + BETWEEN_QUESTIONS);
-            let question = question.filter(|question| *question < deadline);
+            let next_poll = hook.as_ref().map(|_| Instant::now() + INTERRUPT_POLL_INTERVAL);
+            let next_poll = next_poll.filter(|next_poll| *next_poll < deadline);
             let slice = poll_fn(|context| match work.as_mut().poll(context) {
                 Poll::Ready(output) => Poll::Ready(Some(Ok(output))),
-                Poll::Pending if pause.as_ref().is_some_and(|pause| (pause.due)()) => {
+                Poll::Pending if hook.as_ref().is_some_and(|hook| (hook.is_due)()) => {
                     Poll::Ready(None)
                 }
                 Poll::Pending => {
-                    let late = question.is_none().then_some(Err(Late));
-                    alarm.poll(context, question.unwrap_or(deadline)).map(|()| late)
+                    let late = next_poll.is_none().then_some(Err(Elapsed));
+                    timer.poll(context, next_poll.unwrap_or(deadline)).map(|()| late)
                 }
             });
             let ended = signals::without_sigpipe(|| runtime.block_on(slice));
-            let Some(pause) = pause.as_ref().filter(|_| ended.is_none()) else { return ended };
-            // Who pauses may also fork, and the child must leave this lane alone.
-            if !(pause.go_on)() || self.generation != generation() {
+            let Some(hook) = hook.as_ref().filter(|_| ended.is_none()) else { return ended };
+            // Who pauses may also fork, and the child must leave this connection alone.
+            if !(hook.run)() || self.generation != generation() {
                 return None;
             }
         }
@@ -151,7 +151,7 @@ async fn woken(http: &reqwest::Client) -> &reqwest::Client {
     http
 }
 
-impl Alarm {
+impl DeadlineTimer {
     /// Ready from `time` on. An earlier time, which another call left, does no harm.
     fn poll(&mut self, context: &mut Context<'_>, time: Instant) -> Poll<()> {
         if self.0.deadline() > time {
@@ -167,76 +167,77 @@ impl Alarm {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Connection {
     fn drop(&mut self) {
-        let Some((http, own_loop)) = self.parts.take() else { return };
+        let Some((http, event_loop)) = self.parts.take() else { return };
         if self.generation == generation() {
             drop(http);
             // A name look-up that hangs must not be waited for.
-            if let Some(own_loop) = own_loop {
-                own_loop.runtime.shutdown_background();
+            if let Some(event_loop) = event_loop {
+                event_loop.runtime.shutdown_background();
             }
         } else {
             // After a fork the sockets and the event queue are the parent's too: leave them alone.
-            mem::forget((http, own_loop));
+            mem::forget((http, event_loop));
         }
     }
 }
 
-/// The idle lanes of one process, and what its calls share.
-pub(crate) struct Pool {
-    of_callers: Idle,
-    of_engine: Idle,
-    /// Waited for by the calls on the engine.
-    pub(crate) room: Semaphore,
+/// The idle connections of one process, and what its calls share.
+pub(crate) struct ConnectionPool {
+    of_callers: IdleConnections,
+    of_background_thread: IdleConnections,
+    /// Waited for by the calls on the background thread.
+    pub(crate) background_calls: Semaphore,
     /// Ends the calls in flight.
     pub(crate) cancel: Arc<Notify>,
     /// TLS sessions to resume.
     pub(crate) sessions: Sessions,
 }
 
-impl Default for Pool {
+impl Default for ConnectionPool {
     fn default() -> Self {
-        Pool {
-            of_callers: Idle::default(),
-            of_engine: Idle::default(),
-            room: Semaphore::new(MOST_ON_ENGINE),
+        ConnectionPool {
+            of_callers: IdleConnections::default(),
+            of_background_thread: IdleConnections::default(),
+            background_calls: Semaphore::new(MAX_BACKGROUND_CALLS),
             cancel: Arc::default(),
             sessions: Sessions::new(),
         }
     }
 }
 
-impl Pool {
-    pub(crate) fn idle(&self, driver: Driver) -> &Idle {
+impl ConnectionPool {
+    pub(crate) fn idle(&self, driver: Driver) -> &IdleConnections {
         match driver {
             Driver::Caller => &self.of_callers,
-            Driver::Engine => &self.of_engine,
+            Driver::BackgroundThread => &self.of_background_thread,
         }
     }
 
     pub(crate) fn clear(&self) {
         self.of_callers.clear();
-        self.of_engine.clear();
+        self.of_background_thread.clear();
     }
 }
 
-/// Lanes that wait for a call.
+/// Connections that wait for a call.
 #[derive(Default)]
-pub(crate) struct Idle(Mutex<VecDeque<Lane>>);
+pub(crate) struct IdleConnections(Mutex<VecDeque<Connection>>);
 
-impl Idle {
-    /// The lane that was used last: its connection is the likeliest to be alive.
-    pub(crate) fn take(&self) -> Option<Lane> {
+impl IdleConnections {
+    /// The connection that was used last: its connection is the likeliest to be alive.
+    pub(crate) fn take(&self) -> Option<Connection> {
         self.lock().pop_back()
     }
 
-    pub(crate) fn put(&self, mut lane: Lane) {
-        lane.idle_since = Instant::now();
-        lane.used = true;
+    pub(crate) fn put(&self, mut connection: Connection) {
+        connection.idle_since = Instant::now();
+        connection.used = true;
         let mut idle = self.lock();
-        idle.push_back(lane);
-        let stale = idle.front().is_some_and(|lane| lane.idle_since.elapsed() > LONGEST_IDLE);
+        idle.push_back(connection);
+        let stale =
+            idle.front().is_some_and(|connection| connection.idle_since.elapsed() > IDLE_TIMEOUT);
         let stale = if stale { idle.pop_front() } else { None };
         drop(idle);
         drop(stale);
@@ -247,7 +248,7 @@ impl Idle {
         drop(idle);
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Lane>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Connection>> {
         // Nothing that panics runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

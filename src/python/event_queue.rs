@@ -1,4 +1,4 @@
-//! From the engine's thread to the event loop of a program.
+//! From the background thread to the event loop of a program.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use once_cell::race::OnceBox;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::attempt::Observer;
+use super::observer::Observer;
 use super::{PersonalInfo, call_python, exception};
 use crate::Error;
 use crate::per_process::PerProcess;
 
 /// What happened, for one event loop to hear.
-pub(super) enum Letter {
+pub(super) enum QueuedEvent {
     Attempt(Arc<Observer>, crate::Attempt),
     /// To be called.
     Wake(Arc<Py<PyAny>>),
@@ -22,29 +22,29 @@ pub(super) enum Letter {
 }
 
 /// What the calls of one event loop have to tell it. However many end at once, it is woken once.
-#[pyclass(frozen, module = "skypostal._native", name = "_Mailbox")]
-pub(super) struct Mailbox {
+#[pyclass(frozen, module = "skypostal._native", name = "_EventQueue")]
+pub(super) struct EventQueue {
     /// Has a function called on the event loop's thread, from any thread.
     call_soon: Py<PyAny>,
-    letters: Mutex<Vec<Letter>>,
+    events: Mutex<Vec<QueuedEvent>>,
 }
 
 #[pymethods]
-impl Mailbox {
+impl EventQueue {
     #[new]
     fn new(call_soon: Py<PyAny>) -> Self {
-        Mailbox { call_soon, letters: Mutex::default() }
+        EventQueue { call_soon, events: Mutex::default() }
     }
 
     /// Tells all that has come. One letter's exception does not keep the next from being read.
-    fn open(&self, py: Python<'_>) -> PyResult<()> {
-        let letters = mem::take(&mut *self.lock());
+    fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        let events = mem::take(&mut *self.lock());
         let mut outcome = Ok(());
-        for letter in letters {
-            let told = match letter {
-                Letter::Attempt(observer, attempt) => observer.tell(py, &attempt),
-                Letter::Wake(wake) => call_python(wake.bind(py), (), None).map(drop),
-                Letter::Outcome(settle, result) => {
+        for event in events {
+            let told = match event {
+                QueuedEvent::Attempt(observer, attempt) => observer.tell(py, &attempt),
+                QueuedEvent::Wake(wake) => call_python(wake.bind(py), (), None).map(drop),
+                QueuedEvent::Outcome(settle, result) => {
                     let (info, error) = match result {
                         Ok(info) => (Some(PersonalInfo(info)), None),
                         Err(error) => (None, Some(exception(py, &error))),
@@ -58,40 +58,40 @@ impl Mailbox {
     }
 }
 
-impl Mailbox {
-    /// Leaves a letter, from the engine's thread.
-    pub(super) fn post(this: &Py<Self>, letter: Letter) {
-        let mailbox = this.get();
+impl EventQueue {
+    /// Leaves a letter, from the background thread.
+    pub(super) fn push(this: &Py<Self>, event: QueuedEvent) {
+        let queue = this.get();
         let first = {
-            let mut letters = mailbox.lock();
-            letters.push(letter);
-            letters.len() == 1
+            let mut events = queue.lock();
+            events.push(event);
+            events.len() == 1
         };
         if first {
             enter_python(|py| {
-                let wake = || mailbox.call_soon.call1(py, (this.getattr(py, "open")?,));
+                let wake = || queue.call_soon.call1(py, (this.getattr(py, "drain")?,));
                 if wake().is_err() {
                     // The event loop is closed, and with it all that waited for these.
-                    let unread = mem::take(&mut *mailbox.lock());
+                    let unread = mem::take(&mut *queue.lock());
                     drop(unread);
                 }
             });
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Letter>> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<QueuedEvent>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether the interpreter is about to end. Locked while the engine's thread is in Python.
+/// Whether the interpreter is about to end. Locked while the background thread is in Python.
 static ENDING: OnceBox<PerProcess<Mutex<bool>>> = OnceBox::new();
 
 fn ending() -> &'static Mutex<bool> {
-    ENDING.get_or_init(Box::default).here()
+    ENDING.get_or_init(Box::default).get()
 }
 
-/// Sees or sets whether the interpreter is about to end. The GIL is let go only where the engine's
+/// Sees or sets whether the interpreter is about to end. The GIL is let go only where the background thread's
 /// thread may need it: in an interpreter that ends already it would not be given back.
 fn with_ending<T: Send>(py: Python<'_>, look: impl FnOnce(&mut bool) -> T + Send) -> T {
     match ending().try_lock() {
@@ -101,7 +101,7 @@ fn with_ending<T: Send>(py: Python<'_>, look: impl FnOnce(&mut bool) -> T + Send
 }
 
 /// Before it ends, CPython ends each thread of another language that is in it, or blocks it, which
-/// such a thread need not survive. So this waits for the engine's to be out, and keeps it out.
+/// such a thread need not survive. So this waits for the background thread's to be out, and keeps it out.
 pub(super) fn end_with_the_interpreter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let end = wrap_pyfunction!(_at_exit, py)?;

@@ -11,21 +11,21 @@
 
 static const char answer[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"_verify\":true}]";
 
-static skypostal_many *new_run(const skypostal_client *client, int concurrency, double rate)
+static skypostal_bulk *new_bulk(const skypostal_client *client, int concurrency, double rate)
 {
-    skypostal_many *many = NULL;
-    CHECK_INT(skypostal_client_update_many(client, concurrency, rate, &many, NULL), SKYPOSTAL_OK);
-    return many;
+    skypostal_bulk *bulk = NULL;
+    CHECK_INT(skypostal_bulk_new(client, concurrency, rate, &bulk, NULL), SKYPOSTAL_OK);
+    return bulk;
 }
 
 /* Takes one outcome, and gives its number. What is said of the error holds if there is one. */
-static int64_t take(skypostal_many *many, int status, int delivery, int attempts)
+static int64_t take(skypostal_bulk *bulk, int status, int delivery, int attempts)
 {
     skypostal_personal_info *info = (void *)&check_count;
     skypostal_error *error = (void *)&check_count;
     int64_t index = -9;
 
-    CHECK_INT(skypostal_many_next(many, &index, &info, &error), status);
+    CHECK_INT(skypostal_bulk_next(bulk, &index, &info, &error), status);
     CHECK(info == NULL || (index >= 0 && status == SKYPOSTAL_OK));
     CHECK_INT(error == NULL, status == SKYPOSTAL_OK);
     if (error) {
@@ -40,18 +40,18 @@ static int64_t take(skypostal_many *many, int status, int delivery, int attempts
 }
 
 /* It has ended well, or for this reason, and stays so. */
-static void check_end(skypostal_many *many, int status, int attempts)
+static void check_end(skypostal_bulk *bulk, int status, int attempts)
 {
     int twice;
     for (twice = 0; twice < 2; twice++)
-        CHECK_INT(take(many, status, SKYPOSTAL_DELIVERY_NOT_SENT, attempts), -1);
+        CHECK_INT(take(bulk, status, SKYPOSTAL_DELIVERY_NOT_SENT, attempts), -1);
 }
 
 /* The loop of the header. Some rows are bad, in two ways. */
 static void outcomes(void)
 {
     skypostal_client *client = new_client(NULL);
-    skypostal_many *many = new_run(client, 3, 0);
+    skypostal_bulk *bulk = new_bulk(client, 3, 0);
     skypostal_update *update = new_update();
     int told[ROWS] = {0}, row = 0, widest = 0;
 
@@ -63,17 +63,17 @@ static void outcomes(void)
         int64_t index = -9;
         int status;
 
-        while (row < ROWS && skypostal_many_room(many) > 0) {
+        while (row < ROWS && skypostal_bulk_capacity(bulk) > 0) {
             snprintf(name, sizeof(name), "Row %d", row);
             skypostal_update_set_customer_first_name(update, row % 10 == 3 ? "" : name);
             skypostal_update_set_customer_key(
                 update, row % 10 == 7 ? "not the key" : getenv("SKYPOSTAL_CUSTOMER_KEY"));
-            CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+            CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
             row++;
         }
-        if (6 - skypostal_many_room(many) > widest)
-            widest = 6 - skypostal_many_room(many);
-        status = skypostal_many_next(many, &index, &info, &error);
+        if (6 - skypostal_bulk_capacity(bulk) > widest)
+            widest = 6 - skypostal_bulk_capacity(bulk);
+        status = skypostal_bulk_next(bulk, &index, &info, &error);
         if (index < 0) {
             CHECK_INT(status, SKYPOSTAL_OK);
             CHECK(info == NULL && error == NULL);
@@ -101,7 +101,7 @@ static void outcomes(void)
     for (row = 0; row < ROWS; row++)
         CHECK_INT(told[row], 1);
     CHECK_INT(widest, 6);
-    skypostal_many_free(many);
+    skypostal_bulk_free(bulk);
     skypostal_update_free(update);
     skypostal_client_free(client);
 }
@@ -110,30 +110,30 @@ static void outcomes(void)
 static void edges(void)
 {
     skypostal_client *client = new_client(NULL);
-    skypostal_many *many = new_run(client, 0, 0);
+    skypostal_bulk *bulk = new_bulk(client, 0, 0);
     skypostal_update *update = new_update();
     int64_t index = -9, last = 0;
     int at;
 
     check_about = "edges";
-    CHECK_INT(skypostal_many_room(many), 16);
-    check_end(many, SKYPOSTAL_OK, 0);
+    CHECK_INT(skypostal_bulk_capacity(bulk), 16);
+    check_end(bulk, SKYPOSTAL_OK, 0);
     for (at = 0; at < 20; at++)
-        CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_many_room(many), 0);
-    CHECK_INT(skypostal_many_next(many, NULL, NULL, NULL), SKYPOSTAL_MISUSE);
+        CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_capacity(bulk), 0);
+    CHECK_INT(skypostal_bulk_next(bulk, NULL, NULL, NULL), SKYPOSTAL_MISUSE);
     for (at = 0; at < 20; at++) {
-        CHECK_INT(skypostal_many_next(many, &index, NULL, NULL), SKYPOSTAL_OK);
+        CHECK_INT(skypostal_bulk_next(bulk, &index, NULL, NULL), SKYPOSTAL_OK);
         CHECK(index >= 0);
         last += index;
     }
     CHECK_INT(last, 190);
-    check_end(many, SKYPOSTAL_OK, 0);
-    CHECK_INT(skypostal_many_room(many), 16);
-    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
-    CHECK_INT(take(many, SKYPOSTAL_OK, 0, 0), 20);
-    check_end(many, SKYPOSTAL_OK, 0);
-    skypostal_many_free(many);
+    check_end(bulk, SKYPOSTAL_OK, 0);
+    CHECK_INT(skypostal_bulk_capacity(bulk), 16);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
+    CHECK_INT(take(bulk, SKYPOSTAL_OK, 0, 0), 20);
+    check_end(bulk, SKYPOSTAL_OK, 0);
+    skypostal_bulk_free(bulk);
     skypostal_update_free(update);
     skypostal_client_free(client);
 }
@@ -143,28 +143,28 @@ static void numbers(void)
     static const int bad_concurrency[] = {-1, 101, INT_MAX, INT_MIN};
     const double bad_rates[] = {-1, 0.0009, 1000001, HUGE_VAL, -HUGE_VAL, (double)NAN, 5e-324};
     skypostal_client *client = new_client(NULL);
-    skypostal_many *many;
+    skypostal_bulk *bulk;
     skypostal_error *error;
     size_t at;
 
     check_about = "numbers";
     for (at = 0; at < COUNT(bad_concurrency) + COUNT(bad_rates); at++) {
         int is_rate = at >= COUNT(bad_concurrency);
-        many = (void *)&check_count;
-        CHECK_INT(skypostal_client_update_many(
+        bulk = (void *)&check_count;
+        CHECK_INT(skypostal_bulk_new(
                       client, is_rate ? 1 : bad_concurrency[at],
-                      is_rate ? bad_rates[at - COUNT(bad_concurrency)] : 0, &many, &error),
+                      is_rate ? bad_rates[at - COUNT(bad_concurrency)] : 0, &bulk, &error),
                   SKYPOSTAL_CONFIGURATION);
-        CHECK(many == NULL);
+        CHECK(bulk == NULL);
         CHECK_TEXT(skypostal_error_field(error), is_rate ? "rate" : "concurrency");
         skypostal_error_free(error);
     }
-    many = new_run(client, 100, 1000000);
-    CHECK_INT(skypostal_many_room(many), 200);
-    skypostal_many_free(many);
-    many = new_run(client, 1, 0.001);
-    CHECK_INT(skypostal_many_room(many), 2);
-    skypostal_many_free(many);
+    bulk = new_bulk(client, 100, 1000000);
+    CHECK_INT(skypostal_bulk_capacity(bulk), 200);
+    skypostal_bulk_free(bulk);
+    bulk = new_bulk(client, 1, 0.001);
+    CHECK_INT(skypostal_bulk_capacity(bulk), 2);
+    skypostal_bulk_free(bulk);
     skypostal_client_free(client);
 }
 
@@ -178,19 +178,19 @@ static double seconds(void)
 static void rate(void)
 {
     skypostal_client *client = new_client(NULL);
-    skypostal_many *many = new_run(client, 4, 20);
+    skypostal_bulk *bulk = new_bulk(client, 4, 20);
     skypostal_update *update = new_update();
     double begin = seconds();
     int at;
 
     check_about = "rate";
     for (at = 0; at < 9; at++)
-        CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+        CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     for (at = 0; at < 9; at++)
-        CHECK(take(many, SKYPOSTAL_OK, 0, 0) >= 0);
+        CHECK(take(bulk, SKYPOSTAL_OK, 0, 0) >= 0);
     /* It catches up on 0.1 s at most. */
     check(seconds() - begin > 0.29, __FILE__, __LINE__, "took %.2f s", seconds() - begin);
-    skypostal_many_free(many);
+    skypostal_bulk_free(bulk);
     skypostal_update_free(update);
     skypostal_client_free(client);
 }
@@ -199,20 +199,20 @@ static void rate(void)
 static void unreachable(void)
 {
     skypostal_client *client = new_client("http://127.0.0.1:9");
-    skypostal_many *many = new_run(client, 1, 0);
+    skypostal_bulk *bulk = new_bulk(client, 1, 0);
     skypostal_update *update = new_update();
     int at, put = 0;
 
     check_about = "unreachable";
     for (at = 0; at < 30; at++)
-        put += skypostal_many_put(many, update) == SKYPOSTAL_OK;
+        put += skypostal_bulk_submit(bulk, update) == SKYPOSTAL_OK;
     CHECK(put >= 10);
     for (at = 0; at < put; at++)
-        CHECK_INT(take(many, SKYPOSTAL_CONNECT, SKYPOSTAL_DELIVERY_NOT_SENT, at < 10), at);
-    CHECK_INT(skypostal_many_room(many), 0);
-    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_CONNECT);
-    check_end(many, SKYPOSTAL_CONNECT, 0);
-    skypostal_many_free(many);
+        CHECK_INT(take(bulk, SKYPOSTAL_CONNECT, SKYPOSTAL_DELIVERY_NOT_SENT, at < 10), at);
+    CHECK_INT(skypostal_bulk_capacity(bulk), 0);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_CONNECT);
+    check_end(bulk, SKYPOSTAL_CONNECT, 0);
+    skypostal_bulk_free(bulk);
     skypostal_update_free(update);
     skypostal_client_free(client);
 }
@@ -221,18 +221,18 @@ static void unreachable(void)
 static void client_freed(void)
 {
     skypostal_client *client = new_client(NULL);
-    skypostal_many *many = new_run(client, 2, 0);
+    skypostal_bulk *bulk = new_bulk(client, 2, 0);
     skypostal_update *update = new_update();
 
     check_about = "a client that is freed before its run";
-    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     skypostal_client_free(client);
-    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     skypostal_update_free(update);
-    CHECK(take(many, SKYPOSTAL_OK, 0, 0) >= 0);
-    CHECK(take(many, SKYPOSTAL_OK, 0, 0) >= 0);
-    check_end(many, SKYPOSTAL_OK, 0);
-    skypostal_many_free(many);
+    CHECK(take(bulk, SKYPOSTAL_OK, 0, 0) >= 0);
+    CHECK(take(bulk, SKYPOSTAL_OK, 0, 0) >= 0);
+    check_end(bulk, SKYPOSTAL_OK, 0);
+    skypostal_bulk_free(bulk);
 }
 
 static void *cancel_from_here(void *client)
@@ -247,20 +247,20 @@ static void cancel(void)
     int listener = listen_here(url, "http"), connections[2], at;
     skypostal_client *client = new_client(url);
     skypostal_update *update = new_update();
-    skypostal_many *many = new_run(client, 2, 0), *idle = new_run(client, 1, 0);
+    skypostal_bulk *bulk = new_bulk(client, 2, 0), *idle = new_bulk(client, 1, 0);
     int delivery[4] = {0};
     pthread_t thread;
 
     check_about = "cancel";
     for (at = 0; at < 4; at++)
-        CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+        CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     for (at = 0; at < 2; at++)
         connections[at] = accept_request(listener);
     CHECK_INT(pthread_create(&thread, NULL, cancel_from_here, client), 0);
     for (at = 0; at < 4; at++) {
         skypostal_error *error = NULL;
         int64_t index = -9;
-        CHECK_INT(skypostal_many_next(many, &index, NULL, &error), SKYPOSTAL_CANCELLED);
+        CHECK_INT(skypostal_bulk_next(bulk, &index, NULL, &error), SKYPOSTAL_CANCELLED);
         CHECK_INT(skypostal_error_attempts(error), index < 2);
         if (index >= 0 && index < 4)
             delivery[index] = skypostal_error_delivery(error);
@@ -270,28 +270,28 @@ static void cancel(void)
     for (at = 0; at < 4; at++)
         CHECK_INT(delivery[at],
                   at < 2 ? SKYPOSTAL_DELIVERY_UNKNOWN : SKYPOSTAL_DELIVERY_NOT_SENT);
-    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_CANCELLED);
-    CHECK_INT(skypostal_many_room(many), 0);
-    check_end(many, SKYPOSTAL_CANCELLED, 0);
-    skypostal_many_free(many);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_CANCELLED);
+    CHECK_INT(skypostal_bulk_capacity(bulk), 0);
+    check_end(bulk, SKYPOSTAL_CANCELLED, 0);
+    skypostal_bulk_free(bulk);
     for (at = 0; at < 2; at++)
         close(connections[at]);
 
     check_about = "a run without rows is not cancelled";
-    CHECK_INT(skypostal_many_put(idle, update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_submit(idle, update), SKYPOSTAL_OK);
     respond(accept_request(listener), answer);
     CHECK_INT(take(idle, SKYPOSTAL_OK, 0, 0), 0);
-    skypostal_many_free(idle);
+    skypostal_bulk_free(idle);
 
     check_about = "a cancel right after a row was put";
     for (at = 0; at < 50; at++) {
         int64_t index = -9;
-        many = new_run(client, 1, 0);
-        CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+        bulk = new_bulk(client, 1, 0);
+        CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
         CHECK_INT(skypostal_client_cancel(client), SKYPOSTAL_OK);
-        CHECK_INT(skypostal_many_next(many, &index, NULL, NULL), SKYPOSTAL_CANCELLED);
+        CHECK_INT(skypostal_bulk_next(bulk, &index, NULL, NULL), SKYPOSTAL_CANCELLED);
         CHECK_INT(index, 0);
-        skypostal_many_free(many);
+        skypostal_bulk_free(bulk);
     }
     close(listener);
     skypostal_update_free(update);
@@ -305,22 +305,22 @@ static void freed_in_flight(void)
     int listener = listen_here(url, "http"), connection, at;
     skypostal_client *client = new_client(url);
     skypostal_update *update = new_update();
-    skypostal_many *many = new_run(client, 1, 0);
+    skypostal_bulk *bulk = new_bulk(client, 1, 0);
 
     check_about = "a run that is freed in flight";
     for (at = 0; at < 3; at++)
-        CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+        CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     connection = accept_request(listener);
-    skypostal_many_free(many);
+    skypostal_bulk_free(bulk);
     CHECK_INT(recv(connection, &byte, 1, 0), 0);
     close(connection);
 
     check_about = "the client afterwards";
-    many = new_run(client, 1, 0);
-    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+    bulk = new_bulk(client, 1, 0);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     respond(accept_request(listener), answer);
-    CHECK_INT(take(many, SKYPOSTAL_OK, 0, 0), 0);
-    skypostal_many_free(many);
+    CHECK_INT(take(bulk, SKYPOSTAL_OK, 0, 0), 0);
+    skypostal_bulk_free(bulk);
     close(listener);
     skypostal_update_free(update);
     skypostal_client_free(client);
@@ -333,34 +333,34 @@ static void *forked(void *nothing)
     int listener = listen_here(url, "http"), connection, status = -1;
     skypostal_client *client = new_client(url), *good = new_client(NULL);
     skypostal_update *update = new_update();
-    skypostal_many *many = new_run(client, 1, 0);
+    skypostal_bulk *bulk = new_bulk(client, 1, 0);
     pid_t child;
 
     check_about = "fork";
-    CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     connection = accept_request(listener);
     child = fork();
     if (child == 0) {
-        skypostal_many *own;
+        skypostal_bulk *own;
         int failures = check_failures;
         alarm(20);
-        CHECK_INT(skypostal_many_room(many), 0);
-        CHECK_INT(skypostal_many_put(many, update), SKYPOSTAL_CONFIGURATION);
-        check_end(many, SKYPOSTAL_CONFIGURATION, 0);
-        skypostal_many_free(many);
-        own = new_run(good, 2, 0);
-        CHECK_INT(skypostal_many_put(own, update), SKYPOSTAL_OK);
+        CHECK_INT(skypostal_bulk_capacity(bulk), 0);
+        CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_CONFIGURATION);
+        check_end(bulk, SKYPOSTAL_CONFIGURATION, 0);
+        skypostal_bulk_free(bulk);
+        own = new_bulk(good, 2, 0);
+        CHECK_INT(skypostal_bulk_submit(own, update), SKYPOSTAL_OK);
         CHECK_INT(take(own, SKYPOSTAL_OK, 0, 0), 0);
         check_end(own, SKYPOSTAL_OK, 0);
-        skypostal_many_free(own);
+        skypostal_bulk_free(own);
         _exit(check_failures != failures);
     }
     CHECK_INT(waitpid(child, &status, 0), child);
     CHECK_INT(status, 0);
     respond(connection, answer);
-    CHECK_INT(take(many, SKYPOSTAL_OK, 0, 0), 0);
-    check_end(many, SKYPOSTAL_OK, 0);
-    skypostal_many_free(many);
+    CHECK_INT(take(bulk, SKYPOSTAL_OK, 0, 0), 0);
+    check_end(bulk, SKYPOSTAL_OK, 0);
+    skypostal_bulk_free(bulk);
     close(listener);
     skypostal_update_free(update);
     skypostal_client_free(client);

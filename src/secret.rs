@@ -1,4 +1,4 @@
-//! Secrets: never printed, zeroed when dropped, blotted out of what the service echoes.
+//! Secrets: never printed, zeroed when dropped, redacted of what the service echoes.
 
 use std::fmt;
 
@@ -25,25 +25,25 @@ impl fmt::Debug for Secret {
 }
 
 /// How much of an answer is looked at for an excerpt, and how much of it is kept, in bytes.
-const LOOKED_AT: usize = 8 * 1024;
-const KEPT: usize = 1024;
+const MAX_INPUT_BYTES: usize = 8 * 1024;
+const MAX_EXCERPT_BYTES: usize = 1024;
 
 /// The beginning of what the service sent, fit to be shown: without the `keys`, whichever way they
 /// are spelt, and without control characters other than line breaks and tabs.
 ///
 /// Where the answer is not `whole`, a key may be cut by its end.
-pub(crate) fn excerpt(bytes: &[u8], whole: bool, keys: &[&str]) -> String {
+pub(crate) fn redacted_excerpt(bytes: &[u8], whole: bool, keys: &[&str]) -> String {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_AT)]);
-    let cut = !whole || bytes.len() > LOOKED_AT;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_INPUT_BYTES)]);
+    let cut = !whole || bytes.len() > MAX_INPUT_BYTES;
     let mut shown = String::new();
     let mut rest = &*text;
     while let Some(first) = rest.chars().next() {
-        if shown.len() >= KEPT {
+        if shown.len() >= MAX_EXCERPT_BYTES {
             shown.push('…');
             break;
         }
-        if let Some(length) = keys.iter().find_map(|key| spelt(rest, key, cut)) {
+        if let Some(length) = keys.iter().find_map(|key| match_key(rest, key, cut)) {
             shown.push_str("***");
             rest = &rest[length..];
             continue;
@@ -56,13 +56,13 @@ pub(crate) fn excerpt(bytes: &[u8], whole: bool, keys: &[&str]) -> String {
 }
 
 /// The same, on one line.
-pub(crate) fn excerpt_line(text: &str, keys: &[&str]) -> String {
-    excerpt(text.as_bytes(), true, keys).replace(['\n', '\t'], " ").trim().to_owned()
+pub(crate) fn redacted_line(text: &str, keys: &[&str]) -> String {
+    redacted_excerpt(text.as_bytes(), true, keys).replace(['\n', '\t'], " ").trim().to_owned()
 }
 
 /// The length of `key` at the start of `text`, each character plain or escaped as JSON, HTML and
 /// URLs do. Where the text was cut, so may the key be: its beginning is secret too.
-fn spelt(text: &str, key: &str, cut: bool) -> Option<usize> {
+fn match_key(text: &str, key: &str, cut: bool) -> Option<usize> {
     // Where the text may be read on: a character such as % may be itself or begin an escape.
     let mut ends = vec![0];
     for wanted in key.chars() {
@@ -130,28 +130,32 @@ mod tests {
             "Ypb&#x2F;N+z&<&#x3d;",
         ] {
             let body = format!("bad key {spelling} given");
-            assert_eq!(excerpt(body.as_bytes(), true, &[KEY]), "bad key *** given", "{spelling}");
+            assert_eq!(
+                redacted_excerpt(body.as_bytes(), true, &[KEY]),
+                "bad key *** given",
+                "{spelling}"
+            );
         }
         for other in ["Ypb/N+z is another", "not Y"] {
-            assert_eq!(excerpt(other.as_bytes(), true, &[KEY]), other);
+            assert_eq!(redacted_excerpt(other.as_bytes(), true, &[KEY]), other);
         }
     }
 
     #[test]
     fn a_key_cut_by_the_end_of_what_is_looked_at_does_not_show() {
-        let body = [KEY.repeat(LOOKED_AT / KEY.len()).as_bytes(), KEY.as_bytes()].concat();
-        let shown = excerpt(&body, true, &[KEY]);
+        let body = [KEY.repeat(MAX_INPUT_BYTES / KEY.len()).as_bytes(), KEY.as_bytes()].concat();
+        let shown = redacted_excerpt(&body, true, &[KEY]);
         assert!(!shown.contains("Yp"), "{shown}");
     }
 
     #[test]
     fn an_excerpt_is_short_and_harmless() {
         assert_eq!(
-            excerpt(b"\xEF\xBB\xBF<html>\r\n\x1b[31m\xff", true, &[]),
+            redacted_excerpt(b"\xEF\xBB\xBF<html>\r\n\x1b[31m\xff", true, &[]),
             "<html>\u{fffd}\n\u{fffd}[31m\u{fffd}"
         );
-        let long = excerpt("é".repeat(100_000).as_bytes(), true, &[]);
-        assert!(long.len() < KEPT + 8 && long.ends_with('…'));
-        assert_eq!(excerpt_line(" a\nb\t\u{0}c ", &[]), "a b \u{fffd}c");
+        let long = redacted_excerpt("é".repeat(100_000).as_bytes(), true, &[]);
+        assert!(long.len() < MAX_EXCERPT_BYTES + 8 && long.ends_with('…'));
+        assert_eq!(redacted_line(" a\nb\t\u{0}c ", &[]), "a b \u{fffd}c");
     }
 }

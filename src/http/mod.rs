@@ -1,0 +1,5 @@
+//! HTTP by reqwest: connections that the calling thread drives.
+
+pub(crate) mod connection;
+pub(crate) mod lookup;
+pub(crate) mod tls;
