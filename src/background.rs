@@ -6,6 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
 
@@ -13,7 +14,8 @@ use once_cell::race::OnceBox;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::error::Error;
+use crate::call::SharedCallState;
+use crate::error::{Delivery, Error};
 use crate::http::connection::MAX_LOOKUP_THREADS;
 use crate::per_process::{OfProcess, PerProcess};
 use crate::sys::signals;
@@ -70,12 +72,19 @@ pub(crate) async fn without_panic<T>(
 #[derive(Debug)]
 pub struct PendingCall {
     _wanted: OfProcess<oneshot::Sender<()>>,
+    call: Arc<SharedCallState>,
 }
 
 impl PendingCall {
     /// And what ends when it is dropped.
-    pub(crate) fn new() -> (Self, oneshot::Receiver<()>) {
+    pub(crate) fn new(call: Arc<SharedCallState>) -> (Self, oneshot::Receiver<()>) {
         let (wanted, dropped) = oneshot::channel();
-        (PendingCall { _wanted: OfProcess::new(wanted) }, dropped)
+        (PendingCall { _wanted: OfProcess::new(wanted), call }, dropped)
+    }
+
+    /// Ends the call at once. Returns whether the customer may have been changed, and how many
+    /// attempts were begun.
+    pub fn cancel(self) -> (Delivery, u32) {
+        self.call.cancel()
     }
 }

@@ -1,20 +1,67 @@
 //! The state of one call over all its attempts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::attempt::{AttemptCallback, AttemptRecorder};
 use crate::error::{Delivery, Error, Kind};
 use crate::http::connection::Connection;
 
+/// The part of a call's state that a thread which cancels the call reads.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCallState {
+    attempts: AtomicU32,
+    /// The delivery that the ended attempts leave, as a number; 0 while none has ended.
+    worst_delivery: AtomicU8,
+    /// What became of the current attempt's body: `KEPT`, `SENT` or `WITHHELD`.
+    body: AtomicU8,
+}
+
+/// No connection has the body yet.
+const KEPT: u8 = 0;
+/// A connection took the body.
+const SENT: u8 = 1;
+/// The call is cancelled, and no connection gets the body any more.
+const WITHHELD: u8 = 2;
+
+impl SharedCallState {
+    /// Hands the body to a connection; false if the call is cancelled.
+    pub(crate) fn hand_over_body(&self) -> bool {
+        let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
+        self.body.compare_exchange(KEPT, SENT, set, get) != Err(WITHHELD)
+    }
+
+    /// Cancels the call, from any thread. Returns what stays true of it from now on: the delivery,
+    /// and the number of attempts that were started.
+    pub(crate) fn cancel(&self) -> (Delivery, u32) {
+        let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
+        let sent = self.body.compare_exchange(KEPT, WITHHELD, set, get) == Err(SENT);
+        let worst = self.worst_delivery.load(Ordering::Relaxed);
+        let delivery = if sent || worst == Delivery::Unknown as u8 {
+            Delivery::Unknown
+        } else if worst == Delivery::Rejected as u8 {
+            Delivery::Rejected
+        } else {
+            Delivery::NotSent
+        };
+        (delivery, self.attempts.load(Ordering::Relaxed))
+    }
+
+    /// Records the delivery that the current attempt leaves, and is ready for the next one's body.
+    fn end_attempt(&self, delivery: Delivery) {
+        self.worst_delivery.store(delivery as u8, Ordering::Relaxed);
+        let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.body.compare_exchange(SENT, KEPT, set, get);
+    }
+}
+
 /// The state of one call. When the call ends early, it tells what became of the update.
 pub(crate) struct CallState<'a> {
     attempts: u32,
     /// The delivery that the attempts so far leave: the greatest of theirs.
     worst_delivery: Delivery,
-    /// Set when the current attempt handed its body to a connection.
-    pub(crate) body_sent: Arc<AtomicBool>,
+    pub(crate) shared: Arc<SharedCallState>,
     /// Set when the current attempt started a TLS handshake.
     handshaking: Option<Arc<AtomicBool>>,
     /// True if the current attempt may use the connection of an earlier call.
@@ -26,10 +73,15 @@ pub(crate) struct CallState<'a> {
 
 impl<'a> CallState<'a> {
     pub(crate) fn new() -> Self {
+        CallState::with_shared(Arc::default())
+    }
+
+    /// The state of a call that another thread may cancel.
+    pub(crate) fn with_shared(shared: Arc<SharedCallState>) -> Self {
         CallState {
             attempts: 0,
             worst_delivery: Delivery::NotSent,
-            body_sent: Arc::default(),
+            shared,
             handshaking: None,
             reused_connection: false,
             response_complete: false,
@@ -54,6 +106,7 @@ impl<'a> CallState<'a> {
 
     pub(crate) fn begin_attempt(&mut self) {
         self.attempts += 1;
+        self.shared.attempts.store(self.attempts, Ordering::Relaxed);
         self.response_complete = false;
         self.handshaking.iter().for_each(|flag| flag.store(false, Ordering::Relaxed));
         if let Some(recorder) = &mut self.recorder {
@@ -80,7 +133,7 @@ impl<'a> CallState<'a> {
     pub(crate) fn end_attempt(&mut self, error: Error) -> Error {
         let error = error.after(self.attempts, self.worst_delivery);
         self.worst_delivery = error.delivery();
-        self.body_sent.store(false, Ordering::Relaxed);
+        self.shared.end_attempt(self.worst_delivery);
         self.reused_connection = false;
         error
     }
@@ -92,7 +145,10 @@ impl<'a> CallState<'a> {
 
     /// The delivery of the current attempt if it ends without a response.
     pub(crate) fn current_delivery(&self) -> Delivery {
-        if self.body_sent.load(Ordering::Relaxed) { Delivery::Unknown } else { Delivery::NotSent }
+        match self.shared.body.load(Ordering::Acquire) {
+            SENT => Delivery::Unknown,
+            _ => Delivery::NotSent,
+        }
     }
 
     /// The error of a call that ends early.
@@ -101,5 +157,37 @@ impl<'a> CallState<'a> {
         let error = self.end_attempt(error);
         self.report_attempt(Some(&error), None);
         error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cancelled_call_leaves_stays_true() {
+        let cancelled = |before: &[Delivery], sent: bool| {
+            let state = &mut CallState::new();
+            for delivery in before {
+                state.begin_attempt();
+                assert!(state.shared.hand_over_body());
+                state.end_attempt(Error::new(Kind::Lost, *delivery, ""));
+            }
+            state.begin_attempt();
+            assert!(!sent || state.shared.hand_over_body());
+            let left = state.shared.cancel();
+            // No connection gets a body that none had, nor a later attempt's.
+            assert_eq!(state.shared.hand_over_body(), sent);
+            assert_eq!(state.shared.cancel(), left);
+            left
+        };
+        use Delivery::{NotSent, Rejected, Unknown};
+        assert_eq!(SharedCallState::default().cancel(), (NotSent, 0));
+        assert_eq!(cancelled(&[], false), (NotSent, 1));
+        assert_eq!(cancelled(&[], true), (Unknown, 1));
+        assert_eq!(cancelled(&[NotSent], false), (NotSent, 2));
+        assert_eq!(cancelled(&[Rejected], false), (Rejected, 2));
+        assert_eq!(cancelled(&[Rejected, Unknown, Rejected], false), (Unknown, 4));
+        assert_eq!(cancelled(&[Rejected], true), (Unknown, 2));
     }
 }

@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::attempt::{Attempt, AttemptCallback};
 use crate::background::{self, PendingCall};
-use crate::call::CallState;
+use crate::call::{CallState, SharedCallState};
 use crate::error::{Delivery, Error, Kind, causes, find};
 use crate::http::connection::{CallerHook, Connection, ConnectionPool, Driver, IDLE_TIMEOUT};
 use crate::http::lookup::Lookup;
@@ -69,6 +69,8 @@ pub struct CallOptions<'a> {
     /// Told of each attempt when it is over, before the wait that may follow, on the thread that
     /// calls. It may make a call of its own; the deadline does not wait for it.
     pub on_attempt: Option<&'a (dyn Fn(&Attempt) + Sync)>,
+    /// Set to how many attempts were begun, when the call ends.
+    pub attempts: Option<&'a AtomicU32>,
 }
 
 /// What asking the service, without telling it anything, brought to light.
@@ -154,6 +156,9 @@ impl Client {
             self.drive(options.timeout, hook, &mut state, async |http, deadline, state| {
                 self.call(http, &request, deadline, None, state).await
             });
+        if let Some(attempts) = options.attempts {
+            attempts.store(state.attempts(), Ordering::Relaxed);
+        }
         tell();
         outcome
     }
@@ -178,10 +183,11 @@ impl Client {
         let timeout = self.check(timeout)?;
         let deadline = Instant::now() + timeout;
         let cancelled = self.cancelled();
-        let (begun, dropped) = PendingCall::new();
+        let shared = Arc::<SharedCallState>::default();
+        let (begun, dropped) = PendingCall::new(shared.clone());
         let client = self.clone();
         let work = async move {
-            let mut state = CallState::new();
+            let mut state = CallState::with_shared(shared);
             if let Some(tell) = &on_attempt {
                 client.record_attempts(&mut state, &**tell, &request);
             }
@@ -452,7 +458,7 @@ impl Client {
         request: &Request,
         state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
-        let body = Body { bytes: Some(request.body.clone()), taken: state.body_sent.clone() };
+        let body = Body { bytes: Some(request.body.clone()), call: state.shared.clone() };
         let sending = http.post(self.url.clone()).body(reqwest::Body::wrap(body)).send();
         let mut answer = sending.await.map_err(|e| self.transport_error(&e, state))?;
         let status = answer.status();
@@ -632,7 +638,7 @@ fn delivery(status: u16) -> Delivery {
 /// have acted on it: the length that the head announces is still missing.
 struct Body {
     bytes: Option<Bytes>,
-    taken: Arc<AtomicBool>,
+    call: Arc<SharedCallState>,
 }
 
 impl http_body::Body for Body {
@@ -643,7 +649,9 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.taken.store(true, Ordering::Relaxed);
+        if !self.call.hand_over_body() {
+            return Poll::Pending; // Whoever cancelled the call wakes what drops this.
+        }
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 

@@ -6,14 +6,20 @@
 use std::env;
 use std::ffi::OsString;
 use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use chrono::Datelike;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
+use pyo3::exceptions::{
+    PyImportError, PyKeyboardInterrupt, PyMemoryError, PyOverflowError, PyTypeError,
+    PyUnicodeEncodeError, PyValueError,
+};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyMapping, PyString, PyTuple};
 
@@ -21,7 +27,8 @@ use self::bulk::{BulkUpdate, Outcome};
 use self::event_queue::{EventQueue, QueuedEvent};
 use self::observer::{Attempt, Observer};
 use crate::{
-    BulkOptions, CallOptions, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Update, Value,
+    BulkOptions, CallOptions, Delivery, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Update,
+    Value,
 };
 
 mod bulk;
@@ -155,6 +162,7 @@ impl PersonalInfo {
 
     #[staticmethod]
     fn _from_raw(py: Python<'_>, raw: &str) -> PyResult<Self> {
+        preload(py)?;
         crate::PersonalInfo::from_raw(raw).map(PersonalInfo).map_err(|e| exception(py, &e))
     }
 }
@@ -174,6 +182,8 @@ const FIELDS_OF_INFO: [&str; 7] = [
 struct Client {
     client: Arc<crate::Client>,
     on_attempt: Option<Py<PyAny>>,
+    /// `sys.modules`, which tells whether the application has imported `logging`.
+    modules: Py<PyDict>,
     /// The options that its repr shows; none is secret.
     shown: String,
 }
@@ -205,15 +215,17 @@ impl Client {
         if on_attempt.as_ref().is_some_and(|hook| !hook.is_callable()) {
             return Err(PyTypeError::new_err("on_attempt must be callable"));
         }
+        preload(py)?;
         let mut options = Options::new();
+        let user_code = user_code.as_ref().map(integer).transpose()?;
+        // A fault in the environment is remembered, and does not matter where an argument is.
+        let _ = options.read_environment();
         let client = (|| {
-            // A fault in the environment is remembered, and does not matter where an argument is.
-            let _ = options.read_environment();
-            if let Some(user_code) = &user_code {
-                options.set_user_code(integer(user_code))?;
+            if let Some(user_code) = user_code {
+                options.set_user_code(user_code)?;
             }
             if let Some(app_key) = &app_key {
-                with_text(app_key, |value| options.set_app_key(value))?;
+                with_text(app_key, |value| options.set_app_key(value))??;
             }
             set_text(&mut options, "environment", environment, Options::set_environment)?;
             set_text(&mut options, "base_url", base_url, Options::set_base_url)?;
@@ -225,9 +237,9 @@ impl Client {
             options.set_ca_file(ca_file.or_else(|| bundle().map(PathBuf::from)).as_deref())?;
             options.set_trust_env(trust_env);
             options.set_allow_http(allow_http);
-            crate::Client::new(&options)
+            crate::Client::new(&options).map_err(Ended::Error)
         })()
-        .map_err(|error| exception(py, &error))?;
+        .map_err(|ended| ended.exception(py))?;
         let mut shown = format!(
             "url={:?}, timeout={timeout:?}, connect_timeout={connect_timeout:?}, \
              max_retries={max_retries}",
@@ -237,7 +249,8 @@ impl Client {
             shown.push_str(&format!(", proxy={proxy:?}"));
         }
         let on_attempt = on_attempt.map(Bound::unbind);
-        Ok(Client { client: Arc::new(client), on_attempt, shown })
+        let modules = py.import("sys")?.getattr("modules")?.cast_into()?.unbind();
+        Ok(Client { client: Arc::new(client), on_attempt, modules, shown })
     }
 
     /// As skypostal.update_personal_info, with this client's options.
@@ -247,12 +260,15 @@ impl Client {
         py: Python<'_>,
         #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<PersonalInfo> {
-        let update = read_fields(fields)?;
-
-        let observer = Observer::new(py, self.on_attempt.as_ref())?;
-        self.drive(py, timeout, observer, |options| {
-            self.client.update_personal_info_with(&update, options).map(PersonalInfo)
+    ) -> PyResult<Py<PersonalInfo>> {
+        let prepare = || Ok((read_fields(fields)?, self.observer(py)?));
+        let (update, observer) = memory_error(prepare).map_err(|raised| not_sent(py, raised))?;
+        let attempts = AtomicU32::new(0);
+        let info = self.drive(py, timeout, observer, &attempts, |options| {
+            self.client.update_personal_info_with(&update, options)
+        })?;
+        Py::new(py, PersonalInfo(info)).map_err(|raised| {
+            set_delivery(py, raised, Delivery::Unknown, attempts.load(Ordering::Relaxed))
         })
     }
 
@@ -271,8 +287,11 @@ impl Client {
         #[pyo3(from_py_with = argument::max_connect_failures)] max_connect_failures: i64,
     ) -> PyResult<BulkUpdate> {
         let options = bulk_options(concurrency, rate, timeout, max_connect_failures);
-        let observer = Observer::new(py, self.on_attempt.as_ref())?;
-        BulkUpdate::new(py, &self.client, observer, &options, Some(rows), None)
+        let observer = self.observer(py);
+        let bulk = observer.and_then(|observer| {
+            BulkUpdate::new(py, &self.client, observer, &options, Some(rows), None)
+        });
+        bulk.map_err(|raised| not_sent(py, raised))
     }
 
     /// Updates the customers of an Arrow table, and gives a table of what became of them.
@@ -307,7 +326,7 @@ impl Client {
     ) -> PyResult<BulkUpdate> {
         event_queue::check_not_ending(py)?;
         let options = bulk_options(concurrency, rate, timeout, max_connect_failures);
-        let observer = Observer::new(py, self.on_attempt.as_ref())?;
+        let observer = self.observer(py)?;
         let waker = Some((queue, wake));
         BulkUpdate::new(py, &self.client, observer, &options, None, waker)
     }
@@ -341,10 +360,13 @@ impl Client {
         #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PendingCall> {
-        event_queue::check_not_ending(py)?;
-        let update = read_fields(fields)?;
-        let observer = Observer::new(py, self.on_attempt.as_ref())?;
-        let observer = observer.map(|observer| observer.in_this_context(py)).transpose()?;
+        let prepare = || {
+            event_queue::check_not_ending(py)?;
+            let observer = self.observer(py)?;
+            let observer = observer.map(|observer| observer.in_this_context(py)).transpose()?;
+            Ok((read_fields(fields)?, observer))
+        };
+        let (update, observer) = memory_error(prepare).map_err(|raised| not_sent(py, raised))?;
         let for_attempts = queue.clone_ref(py);
         let on_attempt = observer.map(Arc::new).map(|observer| {
             Box::new(move |attempt: crate::Attempt| {
@@ -367,7 +389,9 @@ impl Client {
     /// What `skypostal doctor` asks: whether the service answers, without telling it anything.
     #[pyo3(signature = (*, timeout=None))]
     fn _probe<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
-        let probe = self.drive(py, timeout, None, |options| self.client.probe(options))?;
+        let attempts = AtomicU32::new(0);
+        let probe =
+            self.drive(py, timeout, None, &attempts, |options| self.client.probe(options))?;
         let dict = PyDict::new(py);
         dict.set_item("status", probe.status)?;
         dict.set_item("date", probe.date.map(since_1970))?;
@@ -409,12 +433,17 @@ impl Client {
 }
 
 impl Client {
+    fn observer(&self, py: Python<'_>) -> PyResult<Option<Observer>> {
+        Observer::new(py, self.on_attempt.as_ref(), self.modules.bind(py))
+    }
+
     /// Makes a call without the GIL, asking every now and then whether a signal has come.
     fn drive<T: Send>(
         &self,
         py: Python<'_>,
         timeout: Option<f64>,
         observer: Option<Observer>,
+        attempts: &AtomicU32,
         call: impl FnOnce(CallOptions<'_>) -> Result<T, Error> + Send,
     ) -> PyResult<T> {
         let raised = Mutex::new(None);
@@ -453,12 +482,17 @@ impl Client {
             timeout: timeout.map(seconds),
             interrupted: Some(&interrupted),
             on_attempt: observer.as_ref().map(|_| &on_attempt as _),
+            attempts: Some(attempts),
         };
         let outcome = py.detach(|| Error::catch_panic(|| call(options)));
         match raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(raised) => Err(match &outcome {
-                Ok(_) => raised,
-                Err(error) => set_delivery(py, raised, error),
+                // It was accepted, and the caller gets no record that says so.
+                Ok(_) => {
+                    let attempts = attempts.load(Ordering::Relaxed);
+                    set_delivery(py, raised, Delivery::Unknown, attempts)
+                }
+                Err(error) => set_delivery(py, raised, error.delivery(), error.attempts()),
             }),
             None => outcome.map_err(|error| exception(py, &error)),
         }
@@ -471,9 +505,11 @@ struct PendingCall(Mutex<Option<crate::PendingCall>>);
 
 #[pymethods]
 impl PendingCall {
-    /// Ends it, and with it its connection.
-    fn cancel(&self) {
-        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    /// Ends it, and with it its connection. Returns the delivery and the number of attempts.
+    fn cancel(&self) -> (&'static str, u32) {
+        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (delivery, attempts) = begun.map_or((Delivery::Unknown, 0), crate::PendingCall::cancel);
+        (delivery.as_str(), attempts)
     }
 }
 
@@ -496,8 +532,9 @@ fn update_personal_info(
     py: Python<'_>,
     #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
     fields: Option<&Bound<'_, PyDict>>,
-) -> PyResult<PersonalInfo> {
-    client_of_environment(py)?.get().update_personal_info(py, timeout, fields)
+) -> PyResult<Py<PersonalInfo>> {
+    let client = client_of_environment(py).map_err(|raised| not_sent(py, raised))?;
+    client.get().update_personal_info(py, timeout, fields)
 }
 
 /// Updates the customers of an Arrow table with a cached client, and gives a table of what became of
@@ -566,7 +603,12 @@ mod argument {
     {
         let py = value.py();
         value.extract().map_err(|error: PyErr| {
-            PyErr::from_type(error.get_type(py), format!("{name}: {}", error.value(py)))
+            let error = if super::says_unfit(py, &error) {
+                PyErr::from_type(error.get_type(py), format!("{name}: {}", error.value(py)))
+            } else {
+                error
+            };
+            super::not_sent(py, error)
         })
     }
 
@@ -630,13 +672,41 @@ fn set_text(
     name: &'static str,
     value: Option<Bound<'_, PyAny>>,
     set: impl FnOnce(&mut Options, Option<&str>) -> Result<(), Error>,
-) -> Result<(), Error> {
+) -> Result<(), Ended> {
     let Some(value) = value else { return Ok(()) };
     with_text(&value, |value| match value {
         Value::Text(text) => set(options, Some(text)),
         Value::Invalid(problem) => Err(options.refuse(name, problem)),
         _ => Ok(()),
-    })
+    })??;
+    Ok(())
+}
+
+/// Why values of Python were not taken: the core refuses one, or Python raised something else.
+enum Ended {
+    Error(Error),
+    Raised(PyErr),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Ended::Error(error)
+    }
+}
+
+impl From<PyErr> for Ended {
+    fn from(raised: PyErr) -> Self {
+        Ended::Raised(raised)
+    }
+}
+
+impl Ended {
+    fn exception(self, py: Python<'_>) -> PyErr {
+        match self {
+            Ended::Error(error) => exception(py, &error),
+            Ended::Raised(raised) => raised,
+        }
+    }
 }
 
 /// The update that the keyword arguments ask for.
@@ -650,7 +720,7 @@ fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
                 "update_personal_info() got an unexpected keyword argument '{name}'{hint}"
             )));
         };
-        set_field(&mut update, field, &value).map_err(|error| exception(value.py(), &error))?;
+        set_field(&mut update, field, &value).map_err(|ended| ended.exception(value.py()))?;
     }
     Ok(update)
 }
@@ -666,11 +736,14 @@ fn read_row(row: &Bound<'_, PyAny>, number: u64) -> PyResult<Update> {
             return Err(wrong(format!("has a name that is no str but {kind}")));
         };
         let name = name.to_string_lossy();
-        let _ = match Field::from_name(&name) {
-            Some(field) => set_field(&mut update, field, &value),
-            None => Err(update.refuse_unknown(&name)),
+        let Some(field) = Field::from_name(&name) else {
+            update.refuse_unknown(&name);
+            return Ok(());
         };
-        Ok(())
+        match set_field(&mut update, field, &value) {
+            Err(Ended::Raised(raised)) => Err(raised),
+            Err(Ended::Error(_)) | Ok(()) => Ok(()),
+        }
     };
     if let Ok(row) = row.cast::<PyDict>() {
         for (name, value) in row {
@@ -689,57 +762,72 @@ fn read_row(row: &Bound<'_, PyAny>, number: u64) -> PyResult<Update> {
 }
 
 /// None counts as not given.
-fn set_field(update: &mut Update, field: Field, value: &Bound<'_, PyAny>) -> Result<(), Error> {
+fn set_field(update: &mut Update, field: Field, value: &Bound<'_, PyAny>) -> Result<(), Ended> {
     match field {
-        _ if value.is_none() => Ok(()),
-        Field::UserCode | Field::CustomerBoxId => update.set(field, integer(value)),
-        Field::CustomerTaxNumber => with_number(value, |value| update.set(field, value)),
-        Field::CustomerBirthDate => with_date(value, |value| update.set(field, value)),
-        _ => with_text(value, |value| update.set(field, value)),
+        _ if value.is_none() => {}
+        Field::UserCode | Field::CustomerBoxId => update.set(field, integer(value)?)?,
+        Field::CustomerTaxNumber => with_number(value, |value| update.set(field, value))??,
+        Field::CustomerBirthDate => with_date(value, |value| update.set(field, value))??,
+        _ => with_text(value, |value| update.set(field, value))??,
     }
+    Ok(())
 }
 
-fn integer<'a>(value: &Bound<'_, PyAny>) -> Value<'a> {
+/// Whether Python's own conversion raised `error` because a value does not fit. Any other exception
+/// is about something else than the value, and comes out as it is.
+fn says_unfit(py: Python<'_>, error: &PyErr) -> bool {
+    let class = error.get_type(py);
+    [py.get_type::<PyTypeError>(), py.get_type::<PyValueError>(), py.get_type::<PyOverflowError>()]
+        .iter()
+        .any(|unfit| class.is(unfit))
+}
+
+fn integer<'a>(value: &Bound<'_, PyAny>) -> PyResult<Value<'a>> {
     if value.is_instance_of::<PyBool>() {
-        return Value::Invalid("is not an integer");
+        return Ok(Value::Invalid("is not an integer"));
     }
     match value.extract() {
-        Ok(integer) => Value::Integer(integer),
-        Err(_) if value.is_instance_of::<PyInt>() => Value::Invalid("is out of range"),
-        Err(_) => Value::Invalid("is not an integer"),
+        Ok(integer) => Ok(Value::Integer(integer)),
+        Err(error) if !says_unfit(value.py(), &error) => Err(error),
+        Err(_) if value.is_instance_of::<PyInt>() => Ok(Value::Invalid("is out of range")),
+        Err(_) => Ok(Value::Invalid("is not an integer")),
     }
 }
 
-fn with_text<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
+fn with_text<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> PyResult<T> {
     let Ok(text) = value.cast::<PyString>() else {
-        return take(Value::Invalid("is not a str"));
+        return Ok(take(Value::Invalid("is not a str")));
     };
-    let text = text.to_cow();
-    take(text.as_deref().map_or(Value::Invalid("has half of a surrogate pair"), Value::Text))
+    match text.to_cow() {
+        Ok(text) => Ok(take(Value::Text(&text))),
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(value.py()) => {
+            Ok(take(Value::Invalid("has half of a surrogate pair")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
-fn with_number<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
+fn with_number<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> PyResult<T> {
     if value.is_instance_of::<PyString>() {
         return with_text(value, take);
     }
-    match convert(value.py(), "plain_number", value) {
-        Ok(text) => with_text(&text, take),
-        Err(_) => take(Value::Invalid("is not a str, int or Decimal")),
+    let text = convert(value.py(), "plain_number", value)?;
+    if text.is_none() {
+        return Ok(take(Value::Invalid("is not a str, int or Decimal")));
     }
+    with_text(&text, take)
 }
 
-fn with_date<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> T {
+fn with_date<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> PyResult<T> {
     if value.is_instance_of::<PyDateTime>() {
-        take(Value::Invalid("is a datetime, whose day depends on a time zone; give a date"))
+        let problem = "is a datetime, whose day depends on a time zone; give a date";
+        Ok(take(Value::Invalid(problem)))
     } else if value.is_instance_of::<PyDate>() {
-        match value.call_method0("isoformat") {
-            Ok(text) => with_text(&text, take),
-            Err(_) => take(Value::Invalid("is not a date")),
-        }
+        with_text(&value.call_method0("isoformat")?, take)
     } else if value.is_instance_of::<PyString>() {
         with_text(value, take)
     } else {
-        take(Value::Invalid("is neither a str nor a datetime.date"))
+        Ok(take(Value::Invalid("is neither a str nor a datetime.date")))
     }
 }
 
@@ -780,9 +868,18 @@ fn call_python<'py>(
 }
 
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = py.import("threading")?;
+    let threading = match py.import(intern!(py, "threading")) {
+        // When the interpreter ends, there is no other thread and no module left.
+        Err(error) if error.is_instance_of::<PyImportError>(py) => return Ok(true),
+        threading => threading?,
+    };
     let call = |name| call_python(&threading.getattr(name)?, (), None);
     Ok(call("current_thread")?.is(&call("main_thread")?))
+}
+
+/// Imports what calls need.
+fn preload(py: Python<'_>) -> PyResult<()> {
+    py.import(intern!(py, "skypostal._preload")).map(drop)
 }
 
 /// Calls a function of `skypostal._convert`.
@@ -794,13 +891,30 @@ fn convert<'py>(
     call_python(&py.import("skypostal._convert")?.getattr(function)?, (value,), None)
 }
 
-/// What ended a call early, with the answers that every error has; a class may have no room for
-/// them.
-fn set_delivery(py: Python<'_>, raised: PyErr, error: &Error) -> PyErr {
+/// Runs what makes values of Python. Where Python has no memory for one, pyo3 panics; nothing else
+/// there does.
+fn memory_error<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|_| Err(PyMemoryError::new_err("no memory for a value of Python")))
+}
+
+/// Puts onto an exception that is not ours what every error has, where its class has room.
+fn set_delivery(py: Python<'_>, raised: PyErr, delivery: Delivery, attempts: u32) -> PyErr {
     let value = raised.value(py);
-    let _ = value.setattr("delivery", error.delivery().as_str());
-    let _ = value.setattr("attempts", error.attempts());
+    // Known to Python already, as there may be no memory.
+    let shown = match delivery {
+        Delivery::NotSent => intern!(py, "not_sent"),
+        Delivery::Rejected => intern!(py, "rejected"),
+        Delivery::Unknown => intern!(py, "unknown"),
+    };
+    let _ = value.setattr(intern!(py, "delivery"), shown);
+    let _ = value.setattr(intern!(py, "attempts"), attempts);
     raised
+}
+
+/// The same for what was raised before anything was sent.
+fn not_sent(py: Python<'_>, raised: PyErr) -> PyErr {
+    set_delivery(py, raised, Delivery::NotSent, 0)
 }
 
 /// The exception of `skypostal.errors` for an error of the core.
@@ -837,12 +951,14 @@ fn exception(py: Python<'_>, error: &Error) -> PyErr {
             }
             Kind::Cancelled => {
                 let interrupt = PyKeyboardInterrupt::new_err(error.to_string());
-                return Ok(set_delivery(py, interrupt, error));
+                return Ok(set_delivery(py, interrupt, error.delivery(), error.attempts()));
             }
             Kind::Internal => "InternalError",
         };
         let class = py.import("skypostal.errors")?.getattr(class)?;
         Ok(PyErr::from_value(call_python(&class, (error.to_string(),), Some(&details))?))
     };
-    make().unwrap_or_else(|error| error)
+    // Such as a RecursionError, which then stands for the error.
+    let made = memory_error(make);
+    made.unwrap_or_else(|raised| set_delivery(py, raised, error.delivery(), error.attempts()))
 }

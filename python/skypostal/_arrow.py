@@ -1,20 +1,23 @@
 """Tables of customers: Arrow in and Arrow out, by pyarrow or by polars.
 
-Both are imported by the first call alone. What differs between them is in a class for each.
+The first call with a table imports one. What differs between them is in a class for each.
 """
 
 from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from .errors import SkyPostalError, ValidationError, _kind_of
 
+# Importing typing would take longer than importing all the rest of this package.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
     from ._native import Client, Outcome
 
 _KEYS = ("app_key", "customer_key")

@@ -60,6 +60,9 @@ class AsyncClient:
         on_attempt is called on the thread of the event loop, with the context variables of the
         call, and must not block.
         """
+        # Client imports it. This line shows it to tools that freeze programs.
+        from . import _preload  # noqa: F401
+
         self._client = Client(
             user_code=user_code,
             app_key=app_key,
@@ -81,20 +84,24 @@ class AsyncClient:
         """As ``Client.update_personal_info``; ``timeout`` counts from the await.
 
         Cancelling the task ends the request and its connection at once, and raises what the event
-        loop raises then, such as ``asyncio.CancelledError``; the customer may or may not have been
-        changed. ``asyncio.timeout`` and ``asyncio.wait_for`` do that too. ``RuntimeError`` if it
-        is begun while the interpreter shuts down: by a daemon thread, or by a function that was
-        registered with ``atexit`` before the import.
+        loop raises then, such as ``asyncio.CancelledError``, with the attributes ``delivery`` and
+        ``attempts`` that every error has. ``asyncio.timeout`` and ``asyncio.wait_for`` do that too.
+        ``RuntimeError`` if it is begun while the interpreter shuts down: by a daemon thread, or by
+        a function that was registered with ``atexit`` before the import.
         """
         mailbox, settle, outcome = _in_trio() if _is_trio() else _in_asyncio()
         call = self._client._start_update(mailbox, settle, timeout, fields)
         try:
             info, error = await outcome()
-        finally:
-            call.cancel()
+        except BaseException as ending:
+            _tell(ending, *call.cancel())
+            raise
         if info is None:
+            error = error or AssertionError("one of them is given")
+            if not hasattr(error, "delivery"):
+                _tell(error, *call.cancel())
             try:
-                raise error or AssertionError("one of them is given")
+                raise error
             finally:
                 del error  # it holds this frame
         return info
@@ -234,6 +241,11 @@ class AsyncBulkUpdate:
         self._cut_short()
 
 
+def _tell(ending: BaseException, delivery: str, attempts: int) -> None:
+    """Puts onto another's exception what every error of this package has."""
+    vars(ending).update(delivery=delivery, attempts=attempts)
+
+
 def _puller(
     rows: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
 ) -> Callable[[], Awaitable[Mapping[str, object]]]:
@@ -258,8 +270,7 @@ class _Woken:
 
     def __init__(self) -> None:
         if _is_trio():
-            import trio
-
+            trio = sys.modules["trio"]
             token = trio.lowlevel.current_trio_token()
             self.mailbox = _mailbox(token, token.run_sync_soon)
             self._event = trio.Event()
@@ -311,20 +322,22 @@ def _in_asyncio() -> tuple[_EventQueue, _Settle, _Wait]:
 
 
 def _is_trio() -> bool:
-    """Whether this task is one of trio's; who uses trio has imported it, and so sniffio."""
-    if "trio" not in sys.modules:
-        return False
-    import sniffio
+    """Returns whether this task is one of trio's.
 
+    A program that uses trio has imported it, and trio imports sniffio. An import statement here
+    would put both, and pytest with them, into every frozen program.
+    """
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is None or "trio" not in sys.modules:
+        return False
     try:
-        return sniffio.current_async_library() == "trio"
+        return bool(sniffio.current_async_library() == "trio")
     except sniffio.AsyncLibraryNotFoundError:
         return False  # asyncio says what is missing
 
 
 def _in_trio() -> tuple[_EventQueue, _Settle, _Wait]:
-    import trio
-
+    trio = sys.modules["trio"]
     outcome: list[_Outcome] = []
     settled = trio.Event()
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal, DecimalException
-from typing import Any
+
+# Importing typing would take longer than importing all the rest of this package.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Python refuses to turn longer texts into an int, because it takes quadratic time.
 _LONGEST_INT = 4000
@@ -34,13 +38,14 @@ def _number_or_text(text: str) -> int | Decimal | str:
     return text if value is None else value
 
 
-def plain_number(value: object) -> str:
-    """The digits of a tax number; what is not plain is left for the core to refuse."""
-    if isinstance(value, str):
-        return value
+def plain_number(value: object) -> str | None:
+    """Returns the digits of a tax number, None if it is of another type.
+
+    The core refuses what is not plain.
+    """
     if isinstance(value, Decimal):
         # A huge exponent would be written out as that many zeros.
         return format(value, "f") if -100 < value.adjusted() < 100 else str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if value.bit_length() < 1000 else "a longer number"
-    raise TypeError
+    return None

@@ -1,20 +1,40 @@
-"""What is logged. Imported when the application has imported ``logging``, and not before."""
+"""What is logged. Uses ``logging`` where the application has imported it, and not before."""
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING
+import sys
 
+# Importing typing would take longer than importing all the rest of this package.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import logging
+
     from ._native import Attempt
 
-logger = logging.getLogger("skypostal")
-# Where an application sets up nothing, a library says nothing.
-logger.addHandler(logging.NullHandler())
+_logger: logging.Logger | None = None
+
+
+def logs_all() -> bool | None:
+    """Returns whether each attempt is logged, not retries alone; None without ``logging``."""
+    if sys.modules.get("logging") is None:
+        return None
+    logger = _logger or _set_up()
+    return logger.isEnabledFor(10)  # logging.DEBUG
+
+
+def _set_up() -> logging.Logger:
+    global _logger
+    import logging
+
+    _logger = logging.getLogger("skypostal")
+    # Where an application sets up nothing, a library says nothing.
+    _logger.addHandler(logging.NullHandler())
+    return _logger
 
 
 def attempt(attempt: Attempt) -> None:
-    """One line for an attempt, and another one if a retry follows."""
+    """Logs a line for an attempt, and another one if a retry follows."""
+    logger = _logger or _set_up()
     outcome = attempt.status if attempt.error in (None, "status") else f"{attempt.error} error"
     logger.debug(
         "%s %s: %s in %.1f ms (attempt %d, request %d bytes, answer %d)",
@@ -38,13 +58,19 @@ def attempt(attempt: Attempt) -> None:
 
 
 def turn_on(level: str) -> None:
-    """What ``SKYPOSTAL_LOG`` asks for: a handler to stderr, unless the application has its own."""
+    """Adds the handler to stderr that ``SKYPOSTAL_LOG`` asks for.
+
+    It is silent where the application has a handler of its own.
+    """
     if level.lower() not in ("debug", "info", "warning"):
         import warnings
 
         problem = 'SKYPOSTAL_LOG: must be "debug", "info" or "warning"; nothing is logged by it'
         warnings.warn(problem, RuntimeWarning, stacklevel=3)
         return
+    import logging
+
+    logger = _set_up()
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     handler.addFilter(lambda record: not logging.getLogger().handlers)

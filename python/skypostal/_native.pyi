@@ -90,7 +90,8 @@ def update_personal_info(
 
     Any thread may call; other threads run meanwhile. On the main thread a call handles signals
     while it waits: Ctrl-C raises ``KeyboardInterrupt``, whatever else a handler raises comes out
-    too; it gets the attributes ``delivery`` and ``attempts``, which every error has.
+    too. Any exception that is not ours gets the attributes ``delivery`` and ``attempts``, which
+    every error has; ``delivery`` is ``"unknown"`` if the update was accepted.
 
     Raises, all under ``SkyPostalError``, whose ``delivery`` tells whether the customer was changed:
     ``ValidationError`` for a field (nothing is sent then), ``ConfigurationError`` for a missing
@@ -332,8 +333,11 @@ class _EventQueue:
 class _PendingCall:
     """A call that was begun for an event loop."""
 
-    def cancel(self) -> None:
-        """Ends it, and with it its connection, if it has not ended."""
+    def cancel(self) -> tuple[Literal["not_sent", "rejected", "unknown"], int]:
+        """Ends it, and with it its connection, if it has not ended.
+
+        Returns the delivery and the number of attempts.
+        """
 
 @final
 class Outcome:

@@ -11,8 +11,8 @@ use pyo3::types::{PyIterator, PyList, PyTuple};
 
 use super::event_queue::{EventQueue, QueuedEvent};
 use super::observer::Observer;
-use super::{PersonalInfo, exception, read_row};
-use crate::{Bulk, BulkEvent, BulkOptions, Client, Error, Kind};
+use super::{PersonalInfo, exception, read_row, set_delivery};
+use crate::{Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Kind};
 
 /// How often the main thread looks for a signal.
 const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -33,13 +33,19 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn new(py: Python<'_>, outcome: crate::Outcome) -> PyResult<Self> {
-        let delivery = outcome.result.as_ref().err().map(|error| error.delivery().as_str());
-        let (result, error) = match outcome.result {
-            Ok(info) => (Some(Py::new(py, PersonalInfo(info))?), None),
+    fn new(py: Python<'_>, outcome: crate::Outcome) -> Self {
+        let mut delivery = outcome.result.as_ref().err().map(|error| error.delivery().as_str());
+        let (result, error) = match outcome.result.map(|info| Py::new(py, PersonalInfo(info))) {
+            Ok(Ok(info)) => (Some(info), None),
+            // Such as a MemoryError: its row was accepted, and has no record that says so.
+            Ok(Err(raised)) => {
+                delivery = Some(Delivery::Unknown.as_str());
+                let raised = set_delivery(py, raised, Delivery::Unknown, outcome.attempts);
+                (None, Some(raised.into_value(py).into_any()))
+            }
             Err(error) => (None, Some(exception(py, &error).into_value(py).into_any())),
         };
-        Ok(Outcome { index: outcome.index, result, error, attempts: outcome.attempts, delivery })
+        Outcome { index: outcome.index, result, error, attempts: outcome.attempts, delivery }
     }
 }
 
@@ -114,12 +120,11 @@ impl BulkUpdate {
             let Rows::Left(left) = rows else { break };
             let mut left = left.bind(py).clone();
             let end = match left.next() {
-                Some(Ok(row)) => match self.put(&row) {
+                Some(row) => match row.and_then(|row| self.put(&row)) {
                     Ok(()) => continue,
-                    Err(error) => Some(error),
+                    Err(error) if error.is_instance_of::<PyException>(py) => Some(error),
+                    Err(error) => return Err(error),
                 },
-                Some(Err(error)) if error.is_instance_of::<PyException>(py) => Some(error),
-                Some(Err(error)) => return Err(error),
                 None => None,
             };
             *rows = Rows::Gone(end);
@@ -131,7 +136,7 @@ impl BulkUpdate {
     fn take(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         while let Some(event) = self.bulk.next_event() {
             match event {
-                BulkEvent::Outcome(outcome) => return Outcome::new(py, outcome).map(Some),
+                BulkEvent::Outcome(outcome) => return Ok(Some(Outcome::new(py, outcome))),
                 BulkEvent::Attempt(_, attempt) => {
                     let mut observer = self.observer.iter().filter(|it| it.wants(&attempt));
                     observer.try_for_each(|it| it.tell(py, &attempt))?;
@@ -175,7 +180,7 @@ impl BulkUpdate {
         let outcomes = PyList::empty(py);
         while let Some(event) = self.bulk.next_event() {
             if let BulkEvent::Outcome(outcome) = event {
-                outcomes.append(Outcome::new(py, outcome)?)?;
+                outcomes.append(Outcome::new(py, outcome))?;
             }
         }
         Ok(outcomes)

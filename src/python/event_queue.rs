@@ -8,9 +8,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::observer::Observer;
-use super::{PersonalInfo, call_python, exception};
-use crate::Error;
+use super::{PersonalInfo, call_python, exception, set_delivery};
 use crate::per_process::PerProcess;
+use crate::{Delivery, Error};
 
 /// What happened, for one event loop to hear.
 pub(super) enum QueuedEvent {
@@ -42,12 +42,15 @@ impl EventQueue {
         let mut outcome = Ok(());
         for event in events {
             let told = match event {
-                QueuedEvent::Attempt(observer, attempt) => observer.tell(py, &attempt),
+                QueuedEvent::Attempt(observer, attempt) => observer
+                    .tell(py, &attempt)
+                    .map_err(|raised| set_delivery(py, raised, Delivery::Unknown, attempt.number)),
                 QueuedEvent::Wake(wake) => call_python(wake.bind(py), (), None).map(drop),
                 QueuedEvent::Outcome(settle, result) => {
-                    let (info, error) = match result {
-                        Ok(info) => (Some(PersonalInfo(info)), None),
-                        Err(error) => (None, Some(exception(py, &error))),
+                    let info = result.map_err(|error| exception(py, &error));
+                    let (info, error) = match info.and_then(|it| Py::new(py, PersonalInfo(it))) {
+                        Ok(info) => (Some(info), None),
+                        Err(error) => (None, Some(error)),
                     };
                     call_python(settle.bind(py), (info, error), None).map(drop)
                 }

@@ -3,13 +3,9 @@
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::{call_python, since_1970};
-
-/// `logging.DEBUG`
-const DEBUG: u32 = 10;
 
 /// One attempt of a call, when it is over.
 #[pyclass(frozen, eq, get_all, module = "skypostal")]
@@ -83,9 +79,13 @@ pub(super) struct Observer {
 
 impl Observer {
     /// Nothing, if nobody wants to know.
-    pub(super) fn new(py: Python<'_>, hook: Option<&Py<PyAny>>) -> PyResult<Option<Self>> {
+    pub(super) fn new(
+        py: Python<'_>,
+        hook: Option<&Py<PyAny>>,
+        modules: &Bound<'_, PyDict>,
+    ) -> PyResult<Option<Self>> {
         let hook = hook.map(|hook| hook.clone_ref(py));
-        let level = log_level(py)?;
+        let level = log_level(py, modules)?;
         if hook.is_none() && level.is_none() {
             return Ok(None);
         }
@@ -154,21 +154,15 @@ fn is_of_a_signal(py: Python<'_>, error: &PyErr) -> bool {
     look().unwrap_or(false)
 }
 
-/// Whether `logging` shall hear of every attempt; nothing where it was never imported.
-fn log_level(py: Python<'_>) -> PyResult<Option<bool>> {
-    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    static IS_ENABLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let modules = || Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into()?.unbind());
-    let modules = MODULES.get_or_try_init(py, modules)?.bind(py);
-    if IS_ENABLED.get(py).is_none() && !modules.contains(intern!(py, "logging"))? {
+/// Whether `logging` hears of every attempt; nothing where it was never imported.
+fn log_level(py: Python<'_>, modules: &Bound<'_, PyDict>) -> PyResult<Option<bool>> {
+    if !modules.contains(intern!(py, "logging"))? {
         return Ok(None);
     }
-    let is_enabled =
-        || Ok::<_, PyErr>(log(py)?.getattr("logger")?.getattr("isEnabledFor")?.unbind());
-    let is_enabled = IS_ENABLED.get_or_try_init(py, is_enabled)?.bind(py);
-    Ok(Some(call_python(is_enabled, (DEBUG,), None)?.is_truthy()?))
+    let logs_all = log(py)?.getattr(intern!(py, "logs_all"))?;
+    call_python(&logs_all, (), None)?.extract()
 }
 
 fn log(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
-    py.import("skypostal._log")
+    py.import(intern!(py, "skypostal._log"))
 }

@@ -1,0 +1,16 @@
+"""Imports what calls need. ``Client`` imports this module when it is made.
+
+Later a module may be out of reach: after ``chroot``, or in a process that gave up the right to read
+it. The native module imports some of these by name, which a tool that freezes programs cannot see;
+here it sees them.
+"""
+
+from __future__ import annotations
+
+import collections.abc  # noqa: F401  row mappings of update_many
+import contextvars  # noqa: F401  the context of on_attempt
+import datetime  # noqa: F401  birth dates
+import signal  # noqa: F401  whether an exception came from a signal handler
+import threading  # noqa: F401  whether a call is on the main thread
+
+from . import _arrow, _convert, _log, errors  # noqa: F401
