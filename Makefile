@@ -7,6 +7,9 @@
 # make memcheck  the C tests under valgrind, which it needs
 # make test-toolchains  the tests that need more tools: see tests/debian-packages.txt
 # make tsan   64 threads under ThreadSanitizer, which is part of make test-toolchains
+# make test-pythons  the tests that need another CPython than the one that runs the rest
+# make test-latest   make test in build/latest, with the newest versions of all that is locked
+# make lock   write the lock files anew: *requirements.txt from *requirements.in
 # make test-engines  update_batch on Ray Data and Spark, which needs Java
 # make test-native-tls  the TLS, proxy and fault tests with the feature native-tls; needs OpenSSL's headers
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
@@ -37,20 +40,31 @@ export no_proxy := $(NO_PROXY)
 VENV := .venv
 SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md \
 	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
+# Lists that people write stand in *.in, with reasons; `make lock` writes the .txt beside each.
+LOCKS := tests/requirements tests/engines-requirements benches/requirements
+PYTHONS := 3.9 3.10 3.11 3.12 3.13 3.14 3.15
+UV := uv==0.13.9
+# Each lock names all that its packages depend on, so that pip has nothing to choose.
+PIP_INSTALL := install --quiet --disable-pip-version-check --no-deps
+# For an isolated build: pip before 25.3 reads the first, the ones from 25.3 on the second.
+LOCKED_BUILD := PIP_CONSTRAINT=tests/requirements.txt PIP_BUILD_CONSTRAINT=tests/requirements.txt
+# The newest clippy that was tried is that of Rust 1.95. What a newer one finds is shown and fails nothing.
+CLIPPY_FAILS := $(CARGO) --version | awk '{ split($$2, v, "."); if (v[2] <= 95) print "-D warnings" }'
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
 .PHONY: demo develop test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
-	bench instructions instructions-parts header clean tools test-tools c-library install uninstall
+	test-pythons test-latest lock bench instructions instructions-parts header clean tools test-tools \
+	c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
 
 test: test-tools $(VENV)/tests
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --features capi,python -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features capi,python -- $$($(CLIPPY_FAILS))
 	$(CARGO) test --locked --features capi
 	$(VENV)/bin/ruff format --check python tests examples benches docs/site.py
 	$(VENV)/bin/ruff check python tests examples benches docs/site.py
@@ -72,9 +86,36 @@ test-toolchains: test-tools $(VENV)/tests
 tsan: test-tools $(VENV)/tests
 	$(VENV)/bin/python -m pytest -m toolchains tests/python/test_threads.py
 
+test-pythons: test-tools $(VENV)/tests
+	$(VENV)/bin/python -m pytest -m pythons
+
+# In a copy of the work tree, whose own lock files are written anew.
+LATEST := build/latest
+test-latest: test-tools
+	rm -rf $(LATEST)
+	mkdir -p $(LATEST)
+	git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C $(LATEST)
+	git -C $(LATEST) init --quiet
+	git -C $(LATEST) add --all
+	cd $(LATEST) && CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS=fallback $(CARGO) update
+	$(MAKE) -C $(LATEST) lock
+	$(MAKE) -C $(LATEST) test
+
+# Of each version that is locked there must be a wheel for each Python. Of pyspark there is none at all.
+lock: tools
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip $(PIP_INSTALL) $(UV)
+	for lock in $(LOCKS); do \
+		build/lock/bin/uv pip compile --quiet --universal --python-version 3.9 --upgrade \
+			--annotation-style line --custom-compile-command "make lock" $$lock.in -o $$lock.txt || exit 1; \
+		for version in $(PYTHONS); do \
+			build/lock/bin/uv pip install --quiet --dry-run --no-deps --only-binary :all: \
+				--no-binary pyspark --python-version $$version --target build/lock/none \
+				-r $$lock.txt || exit 1; done; done
+
 test-native-tls: test-tools
 	$(PYTHON) -m venv build/native-tls
-	build/native-tls/bin/pip install --quiet --disable-pip-version-check . -r tests/requirements.txt \
+	$(LOCKED_BUILD) build/native-tls/bin/pip $(PIP_INSTALL) . -r tests/requirements.txt \
 		--config-settings=build-args="--features python,native-tls"
 	TEST_NATIVE_TLS=1 build/native-tls/bin/python -m pytest \
 		tests/python/test_tls.py tests/python/test_proxy.py tests/python/test_faults.py -k "not -c and not -rust"
@@ -82,9 +123,8 @@ test-native-tls: test-tools
 test-engines: tools build/wheels/built
 	@command -v java >/dev/null || $(call missing,Java for Spark)
 	$(PYTHON) -m venv build/engines
-	build/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines-requirements.txt
-	build/engines/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
-		build/wheels/*.whl
+	build/engines/bin/pip $(PIP_INSTALL) -r tests/engines-requirements.txt
+	build/engines/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
 	build/engines/bin/python -m pytest -m engines tests/python/test_engines.py
 
 fuzz:
@@ -100,9 +140,8 @@ bench: tools $(BENCH)/venv/installed $(C_PEERS) $(if $(findstring Rust,$(LANGUAG
 
 $(BENCH)/venv/installed: benches/requirements.txt build/wheels/built
 	$(PYTHON) -m venv $(BENCH)/venv
-	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check -r benches/requirements.txt
-	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
-		build/wheels/*.whl
+	$(BENCH)/venv/bin/pip $(PIP_INSTALL) -r benches/requirements.txt
+	$(BENCH)/venv/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
 	@touch $@
 
 # Debian 12 has no package of yyjson; the source of its Python module holds the library's two files.
@@ -204,29 +243,30 @@ uninstall:
 		$(addprefix "$(DOC_TO)"/,$(LICENSES))
 	@rmdir "$(CMAKE_TO)" "$(DOC_TO)" 2>/dev/null || true
 
+# Without --clear, what an earlier Python left there would count as installed.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 
 # Its tag says which glibc it needs, and maturin refuses to write one that is not true.
 wheel: tools build/wheels/built
-build/wheels/built: $(VENV)/bin/python $(SOURCES)
+build/wheels/built: $(VENV)/bin/python $(SOURCES) tests/requirements.txt
 	rm -rf build/wheels
-	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels . \
+	$(LOCKED_BUILD) $(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels . \
 		--config-settings=build-args="--compatibility pypi"
 	@touch $@
 
 $(VENV)/installed: build/wheels/built
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheels/*.whl
+	$(VENV)/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
 	@touch $@
 
 develop: tools $(VENV)/bin/maturin
 	$(VENV)/bin/maturin develop --quiet --profile dev --features python
 
 $(VENV)/bin/maturin: | $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	$(VENV)/bin/pip $(PIP_INSTALL) -r tests/requirements.txt
 
-$(VENV)/tests: $(VENV)/installed tests/requirements.txt docs/requirements.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+$(VENV)/tests: $(VENV)/installed tests/requirements.txt
+	$(VENV)/bin/pip $(PIP_INSTALL) -r tests/requirements.txt
 	@touch $@
 
 # What must be there beforehand, each named in one line if it is not.
