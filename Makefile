@@ -57,7 +57,7 @@ C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
 .PHONY: demo develop test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
 	test-pythons test-latest lock bench instructions instructions-parts header clean tools test-tools \
-	c-library install uninstall
+	bench-tools 	c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
@@ -77,7 +77,7 @@ soak: tools $(VENV)/installed
 	$(VENV)/bin/python tests/python/soak.py
 
 memcheck: test-tools $(VENV)/tests
-	@command -v valgrind >/dev/null || $(call missing,valgrind)
+	@$(call has,valgrind) || $(call needs,valgrind,valgrind,Run: apt-get install valgrind)
 	$(VENV)/bin/python -m pytest -m memcheck
 
 test-toolchains: test-tools $(VENV)/tests
@@ -121,22 +121,31 @@ test-native-tls: test-tools
 		tests/python/test_tls.py tests/python/test_proxy.py tests/python/test_faults.py -k "not -c and not -rust"
 
 test-engines: tools build/wheels/built
-	@command -v java >/dev/null || $(call missing,Java for Spark)
+	@java --version 2>/dev/null | awk '{ split($$2, v, "."); exit v[1] < 17 }' || \
+		$(call needs,Java 17 or newer for Spark,java,Run: apt-get install default-jdk-headless)
 	$(PYTHON) -m venv build/engines
 	build/engines/bin/pip $(PIP_INSTALL) -r tests/engines-requirements.txt
 	build/engines/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
 	build/engines/bin/python -m pytest -m engines tests/python/test_engines.py
 
 fuzz:
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || \
+		$(call needs,a nightly toolchain,$(CARGO),Run: rustup toolchain install nightly)
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || \
+		$(call needs,cargo-fuzz,cargo-fuzz,Run: cargo install cargo-fuzz)
 	for target in answer update capi; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
 BENCH := build/bench
 LANGUAGES := Python,C,Rust
 C_PEERS := $(addprefix $(BENCH)/c/,skypostal libcurl-yyjson libcurl-cjson socket)
-bench: tools $(BENCH)/venv/installed $(C_PEERS) $(if $(findstring Rust,$(LANGUAGES)),$(BENCH)/rust/built)
+FOR_BENCH := Run: apt-get install $$(sed 's/\#.*//' benches/debian-packages.txt)
+bench: bench-tools $(BENCH)/venv/installed $(C_PEERS) $(if $(findstring Rust,$(LANGUAGES)),$(BENCH)/rust/built)
 	$(BENCH)/venv/bin/python benches/bench.py --languages $(LANGUAGES) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CALLS),--calls $(CALLS))
+
+bench-tools: tools
+	@$(call at_least,$(PYTHON),3,11) || $(call needs,Python 3.11 or newer for its peers,$(PYTHON),$(FOR_PYTHON))
 
 $(BENCH)/venv/installed: benches/requirements.txt build/wheels/built
 	$(PYTHON) -m venv $(BENCH)/venv
@@ -156,8 +165,8 @@ $(BENCH)/c/libcurl-yyjson: FROM = -DYYJSON -I$(BENCH)/yyjson benches/c/libcurl.c
 $(BENCH)/c/libcurl-cjson: FROM = benches/c/libcurl.c $$(pkg-config --cflags --libs libcurl libcjson)
 $(BENCH)/c/socket: FROM = benches/c/socket.c
 $(C_PEERS): $(wildcard benches/c/*) $(BENCH)/yyjson/yyjson.c build/$(SO).$(VERSION)
-	@for tool in nginx pkg-config; do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || { \
-		echo "make bench needs $$tool: see benches/debian-packages.txt" >&2; exit 1; }; done
+	@PATH=$$PATH:/usr/sbin; $(call has,nginx) || $(call needs,nginx,nginx,$(FOR_BENCH))
+	@$(call has,pkg-config) || $(call needs,pkg-config,pkg-config,$(FOR_BENCH))
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Werror -pthread benches/c/worker.c $(FROM) -o $@
 
@@ -177,6 +186,7 @@ instructions-parts: $(VENV)/tests build/calls
 	LD_LIBRARY_PATH=$(PARTS) $(VENV)/bin/python tests/python/instructions.py parts build/calls
 
 header:
+	@$(CARGO_IS_NEW)
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header
 
 clean:
@@ -189,6 +199,7 @@ c-library: build/$(SO).$(VERSION)
 # The names that tests/c/valgrind.supp needs to recognise what Rust keeps of the main thread.
 VALGRIND_KNOWS := -K '*6thread*6Thread3new*' -K '*7current12init_current*'
 build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
+	@$(CARGO_IS_NEW)
 	$(CARGO) rustc --locked --release --target-dir target --lib --features capi \
 		--crate-type cdylib,staticlib
 	@mkdir -p build
@@ -269,19 +280,28 @@ $(VENV)/tests: $(VENV)/installed tests/requirements.txt
 	$(VENV)/bin/pip $(PIP_INSTALL) -r tests/requirements.txt
 	@touch $@
 
-# What must be there beforehand, each named in one line if it is not.
-missing = { echo "skypostal needs $(1): see 'Build' in README.md" >&2; exit 1; }
+# What must be there beforehand. For what is missing or too old, one line says what is needed, what was
+# found, and which command helps.
+found = $$(command -v $(1) >/dev/null && $(1) --version 2>&1 | head -n 1 || echo none)
+needs = { echo "skypostal needs $(1) (found: $(call found,$(2))). $(3)" >&2; exit 1; }
+has = command -v $(1) >/dev/null
+at_least = $(1) --version 2>/dev/null | awk '{ split($$2, v, "."); \
+	new = v[1] > $(2) || v[1] == $(2) && v[2] >= $(3) } END { exit !new }'
+RUSTUP := See 'Build' in README.md for how to get rustup
+FOR_CARGO := Debian 13: apt-get install cargo. Elsewhere: rustup update stable && rustup default stable. $(RUSTUP).
+FOR_RUSTFMT := Debian 13: apt-get install rustfmt. Elsewhere: rustup component add rustfmt.
+FOR_CLIPPY := Debian 13: apt-get install rust-clippy. Elsewhere: rustup component add clippy.
+FOR_PYTHON := Name another one: make PYTHON=python3.13. Debian 13: apt-get install python3-venv.
+CARGO_IS_NEW = $(call at_least,$(CARGO),1,85) || $(call needs,cargo 1.85 or newer,$(CARGO),$(FOR_CARGO))
 tools:
-	@command -v $(CC) >/dev/null || $(call missing,a C compiler)
-	@command -v $(CARGO) >/dev/null || $(call missing,cargo 1.85 or newer)
-	@$(CARGO) --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 85) }' \
-		|| $(call missing,cargo 1.85 or newer (this is $$($(CARGO) --version)))
-	@command -v $(PYTHON) >/dev/null || $(call missing,Python 3.9 or newer)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' \
-		|| $(call missing,Python 3.9 or newer (this is $$($(PYTHON) --version)))
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || $(call missing,Python with venv)
+	@$(call has,$(CC)) || $(call needs,a C compiler,$(CC),Run: apt-get install gcc)
+	@$(CARGO_IS_NEW)
+	@$(call at_least,$(PYTHON),3,9) || $(call needs,Python 3.9 or newer,$(PYTHON),$(FOR_PYTHON))
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		$(call needs,Python with its modules venv and ensurepip,$(PYTHON),Run: apt-get install python3-venv)
 
 test-tools: tools
-	@command -v $(CXX) >/dev/null || $(call missing,a C++ compiler)
-	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call missing,rustfmt)
-	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call missing,clippy)
+	@$(call has,git) || $(call needs,git,git,Run: apt-get install git)
+	@$(call has,$(CXX)) || $(call needs,a C++ compiler,$(CXX),Run: apt-get install g++)
+	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call needs,rustfmt,rustfmt,$(FOR_RUSTFMT))
+	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call needs,clippy,cargo-clippy,$(FOR_CLIPPY))
