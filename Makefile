@@ -49,7 +49,7 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --no-deps
 # For an isolated build: pip before 25.3 reads the first, the ones from 25.3 on the second.
 LOCKED_BUILD := PIP_CONSTRAINT=tests/requirements.txt PIP_BUILD_CONSTRAINT=tests/requirements.txt
 # The newest clippy that was tried is that of Rust 1.95. What a newer one finds is shown and fails nothing.
-CLIPPY_FAILS := $(CARGO) --version | awk '{ split($$2, v, "."); if (v[2] <= 95) print "-D warnings" }'
+CLIPPY_FAILS := $(CARGO) --version | awk '{ split($$2, v, "."); if (v[2] + 0 <= 95) print "-D warnings" }'
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
@@ -77,7 +77,7 @@ soak: tools $(VENV)/installed
 	$(VENV)/bin/python tests/python/soak.py
 
 memcheck: test-tools $(VENV)/tests
-	@$(call has,valgrind) || $(call needs,valgrind,valgrind,Run: apt-get install valgrind)
+	@$(call has,valgrind) || $(call missing,valgrind,Run: apt-get install valgrind)
 	$(VENV)/bin/python -m pytest -m memcheck
 
 test-toolchains: test-tools $(VENV)/tests
@@ -121,7 +121,7 @@ test-native-tls: test-tools
 		tests/python/test_tls.py tests/python/test_proxy.py tests/python/test_faults.py -k "not -c and not -rust"
 
 test-engines: tools build/wheels/built
-	@java --version 2>/dev/null | awk '{ split($$2, v, "."); exit v[1] < 17 }' || \
+	@java --version 2>/dev/null | awk '{ split($$2, v, "."); exit v[1] + 0 < 17 }' || \
 		$(call needs,Java 17 or newer for Spark,java,Run: apt-get install default-jdk-headless)
 	$(PYTHON) -m venv build/engines
 	build/engines/bin/pip $(PIP_INSTALL) -r tests/engines-requirements.txt
@@ -130,9 +130,9 @@ test-engines: tools build/wheels/built
 
 fuzz:
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || \
-		$(call needs,a nightly toolchain,$(CARGO),Run: rustup toolchain install nightly)
+		$(call missing,a nightly toolchain,Run: rustup toolchain install nightly)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || \
-		$(call needs,cargo-fuzz,cargo-fuzz,Run: cargo install cargo-fuzz)
+		$(call missing,cargo-fuzz,Run: cargo install cargo-fuzz)
 	for target in answer update capi; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
@@ -165,8 +165,8 @@ $(BENCH)/c/libcurl-yyjson: FROM = -DYYJSON -I$(BENCH)/yyjson benches/c/libcurl.c
 $(BENCH)/c/libcurl-cjson: FROM = benches/c/libcurl.c $$(pkg-config --cflags --libs libcurl libcjson)
 $(BENCH)/c/socket: FROM = benches/c/socket.c
 $(C_PEERS): $(wildcard benches/c/*) $(BENCH)/yyjson/yyjson.c build/$(SO).$(VERSION)
-	@PATH=$$PATH:/usr/sbin; $(call has,nginx) || $(call needs,nginx,nginx,$(FOR_BENCH))
-	@$(call has,pkg-config) || $(call needs,pkg-config,pkg-config,$(FOR_BENCH))
+	@PATH=$$PATH:/usr/sbin; $(call has,nginx) || $(call missing,nginx,$(FOR_BENCH))
+	@$(call has,pkg-config) || $(call missing,pkg-config,$(FOR_BENCH))
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Werror -pthread benches/c/worker.c $(FROM) -o $@
 
@@ -284,9 +284,10 @@ $(VENV)/tests: $(VENV)/installed tests/requirements.txt
 # found, and which command helps.
 found = $$(command -v $(1) >/dev/null && $(1) --version 2>&1 | head -n 1 || echo none)
 needs = { echo "skypostal needs $(1) (found: $(call found,$(2))). $(3)" >&2; exit 1; }
+missing = { echo "skypostal needs $(1), which is missing. $(2)" >&2; exit 1; }
 has = command -v $(1) >/dev/null
 at_least = $(1) --version 2>/dev/null | awk '{ split($$2, v, "."); \
-	new = v[1] > $(2) || v[1] == $(2) && v[2] >= $(3) } END { exit !new }'
+	new = v[1] + 0 > $(2) || v[1] == $(2) && v[2] + 0 >= $(3) } END { exit !new }'
 RUSTUP := See 'Build' in README.md for how to get rustup
 FOR_CARGO := Debian 13: apt-get install cargo. Elsewhere: rustup update stable && rustup default stable. $(RUSTUP).
 FOR_RUSTFMT := Debian 13: apt-get install rustfmt. Elsewhere: rustup component add rustfmt.
@@ -294,14 +295,14 @@ FOR_CLIPPY := Debian 13: apt-get install rust-clippy. Elsewhere: rustup componen
 FOR_PYTHON := Name another one: make PYTHON=python3.13. Debian 13: apt-get install python3-venv.
 CARGO_IS_NEW = $(call at_least,$(CARGO),1,85) || $(call needs,cargo 1.85 or newer,$(CARGO),$(FOR_CARGO))
 tools:
-	@$(call has,$(CC)) || $(call needs,a C compiler,$(CC),Run: apt-get install gcc)
+	@$(call has,$(CC)) || $(call missing,a C compiler,Run: apt-get install gcc)
 	@$(CARGO_IS_NEW)
 	@$(call at_least,$(PYTHON),3,9) || $(call needs,Python 3.9 or newer,$(PYTHON),$(FOR_PYTHON))
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
-		$(call needs,Python with its modules venv and ensurepip,$(PYTHON),Run: apt-get install python3-venv)
+		$(call missing,Python's venv with pip,Run: apt-get install python3-venv)
 
 test-tools: tools
-	@$(call has,git) || $(call needs,git,git,Run: apt-get install git)
-	@$(call has,$(CXX)) || $(call needs,a C++ compiler,$(CXX),Run: apt-get install g++)
-	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call needs,rustfmt,rustfmt,$(FOR_RUSTFMT))
-	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call needs,clippy,cargo-clippy,$(FOR_CLIPPY))
+	@$(call has,git) || $(call missing,git,Run: apt-get install git)
+	@$(call has,$(CXX)) || $(call missing,a C++ compiler,Run: apt-get install g++)
+	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call missing,rustfmt,$(FOR_RUSTFMT))
+	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call missing,clippy,$(FOR_CLIPPY))
