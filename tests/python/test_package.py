@@ -217,8 +217,8 @@ def test_each_other_interpreter(
 
 
 def test_the_sdist_builds_with_pip_alone(sdist: Path, links: Path, tmp_path: Path) -> None:
-    # To save time, what other tests compiled is used again, and nothing is optimised. The build tool
-    # is the locked one: pip before 25.3 reads the first of the two variables, a newer one the second.
+    # To save time, what other tests compiled is used again, and nothing is optimised. The build
+    # tool is the locked one: pip reads the first of the two variables, from 25.3 on the second.
     lock = str(ROOT / "tests" / "requirements.txt")
     environment = {
         **os.environ,
