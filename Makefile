@@ -7,6 +7,9 @@
 # make memcheck  the C tests under valgrind, which it needs
 # make test-toolchains  the tests that need more tools: see tests/debian-packages.txt
 # make tsan   64 threads under ThreadSanitizer, which is part of make test-toolchains
+# make test-pythons  the tests that need another CPython than the one that runs the rest
+# make test-latest   make test in build/latest, with the newest versions of all that is locked
+# make lock   write the lock files anew: *requirements.txt from *requirements.in
 # make test-engines  update_batch on Ray Data and Spark, which needs Java
 # make test-native-tls  the TLS, proxy and fault tests with the feature native-tls; needs OpenSSL's headers
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
@@ -37,20 +40,31 @@ export no_proxy := $(NO_PROXY)
 VENV := .venv
 SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md \
 	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
+# Lists that people write stand in *.in, with reasons; `make lock` writes the .txt beside each.
+LOCKS := tests/requirements tests/engines-requirements benches/requirements
+PYTHONS := 3.9 3.10 3.11 3.12 3.13 3.14 3.15
+UV := uv==0.13.9
+# Each lock names all that its packages depend on, so that pip has nothing to choose.
+PIP_INSTALL := install --quiet --disable-pip-version-check --no-deps
+# For an isolated build: pip before 25.3 reads the first, the ones from 25.3 on the second.
+LOCKED_BUILD := PIP_CONSTRAINT=tests/requirements.txt PIP_BUILD_CONSTRAINT=tests/requirements.txt
+# The newest clippy that was tried is that of Rust 1.95. What a newer one finds is shown and fails nothing.
+CLIPPY_FAILS := $(CARGO) --version | awk '{ split($$2, v, "."); if (v[2] + 0 <= 95) print "-D warnings" }'
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
 .PHONY: demo develop test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
-	bench instructions instructions-parts header clean tools test-tools c-library install uninstall
+	test-pythons test-latest lock bench instructions instructions-parts header clean tools test-tools \
+	bench-tools 	c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
 
 test: test-tools $(VENV)/tests
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --features capi,python -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features capi,python -- $$($(CLIPPY_FAILS))
 	$(CARGO) test --locked --features capi
 	$(VENV)/bin/ruff format --check python tests examples benches docs/site.py
 	$(VENV)/bin/ruff check python tests examples benches docs/site.py
@@ -63,7 +77,7 @@ soak: tools $(VENV)/installed
 	$(VENV)/bin/python tests/support/soak.py
 
 memcheck: test-tools $(VENV)/tests
-	@command -v valgrind >/dev/null || $(call missing,valgrind)
+	@$(call has,valgrind) || $(call missing,valgrind,Run: apt-get install valgrind)
 	$(VENV)/bin/python -m pytest -m memcheck
 
 test-toolchains: test-tools $(VENV)/tests
@@ -72,37 +86,71 @@ test-toolchains: test-tools $(VENV)/tests
 tsan: test-tools $(VENV)/tests
 	$(VENV)/bin/python -m pytest -m toolchains tests/c/test_thread_sanitizer.py
 
+test-pythons: test-tools $(VENV)/tests
+	$(VENV)/bin/python -m pytest -m pythons
+
+# In a copy of the work tree, whose own lock files are written anew.
+LATEST := build/latest
+test-latest: test-tools
+	rm -rf $(LATEST)
+	mkdir -p $(LATEST)
+	git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C $(LATEST)
+	git -C $(LATEST) init --quiet
+	git -C $(LATEST) add --all
+	cd $(LATEST) && CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS=fallback $(CARGO) update
+	$(MAKE) -C $(LATEST) lock
+	$(MAKE) -C $(LATEST) test
+
+# Of each version that is locked there must be a wheel for each Python. Of pyspark there is none at all.
+lock: tools
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip $(PIP_INSTALL) $(UV)
+	for lock in $(LOCKS); do \
+		build/lock/bin/uv pip compile --quiet --universal --python-version 3.9 --upgrade \
+			--annotation-style line --custom-compile-command "make lock" $$lock.in -o $$lock.txt || exit 1; \
+		for version in $(PYTHONS); do \
+			build/lock/bin/uv pip install --quiet --dry-run --no-deps --only-binary :all: \
+				--no-binary pyspark --python-version $$version --target build/lock/none \
+				-r $$lock.txt || exit 1; done; done
+
 test-native-tls: test-tools
 	$(PYTHON) -m venv build/native-tls
-	build/native-tls/bin/pip install --quiet --disable-pip-version-check . -r tests/requirements.txt \
+	$(LOCKED_BUILD) build/native-tls/bin/pip $(PIP_INSTALL) . -r tests/requirements.txt \
 		--config-settings=build-args="--features python,native-tls"
 	TEST_NATIVE_TLS=1 build/native-tls/bin/python -m pytest \
 		tests/python/test_tls.py tests/python/test_proxy.py tests/python/test_faults.py -k "not -c and not -rust"
 
 test-engines: tools build/wheels/built
-	@command -v java >/dev/null || $(call missing,Java for Spark)
+	@java --version 2>/dev/null | awk '{ split($$2, v, "."); exit v[1] + 0 < 17 }' || \
+		$(call needs,Java 17 or newer for Spark,java,Run: apt-get install default-jdk-headless)
 	$(PYTHON) -m venv build/engines
-	build/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines-requirements.txt
-	build/engines/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
-		build/wheels/*.whl
+	build/engines/bin/pip $(PIP_INSTALL) -r tests/engines-requirements.txt
+	build/engines/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
 	build/engines/bin/python -m pytest -m engines tests/python/test_engines.py
 
 fuzz:
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || \
+		$(call missing,a nightly toolchain,Run: rustup toolchain install nightly)
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || \
+		$(call missing,cargo-fuzz,Run: cargo install cargo-fuzz)
 	for target in answer update capi; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
 BENCH := build/bench
 LANGUAGES := Python,C,Rust
 C_PEERS := $(addprefix $(BENCH)/c/,skypostal libcurl-yyjson libcurl-cjson socket)
-bench: tools $(BENCH)/venv/installed $(C_PEERS) $(if $(findstring Rust,$(LANGUAGES)),$(BENCH)/rust/built)
+FOR_BENCH := Run: apt-get install $$(sed 's/\#.*//' benches/debian-packages.txt)
+bench: bench-tools $(BENCH)/venv/installed $(C_PEERS) $(if $(findstring Rust,$(LANGUAGES)),$(BENCH)/rust/built)
 	$(BENCH)/venv/bin/python benches/bench.py --languages $(LANGUAGES) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CALLS),--calls $(CALLS))
 
+bench-tools: tools
+	@$(call at_least,$(PYTHON),3,11) || $(call needs,Python 3.11 or newer for its peers,$(PYTHON),$(FOR_PYTHON))
+
 $(BENCH)/venv/installed: benches/requirements.txt build/wheels/built
 	$(PYTHON) -m venv $(BENCH)/venv
-	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check -r benches/requirements.txt
-	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
-		build/wheels/*.whl
+	$(BENCH)/venv/bin/pip $(PIP_INSTALL) -r benches/requirements.txt
+	$(BENCH)/venv/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
 	@touch $@
 
 # Debian 12 has no package of yyjson; the source of its Python module holds the library's two files.
@@ -117,8 +165,8 @@ $(BENCH)/c/libcurl-yyjson: FROM = -DYYJSON -I$(BENCH)/yyjson benches/c/libcurl.c
 $(BENCH)/c/libcurl-cjson: FROM = benches/c/libcurl.c $$(pkg-config --cflags --libs libcurl libcjson)
 $(BENCH)/c/socket: FROM = benches/c/socket.c
 $(C_PEERS): $(wildcard benches/c/*) $(BENCH)/yyjson/yyjson.c build/$(SO).$(VERSION)
-	@for tool in nginx pkg-config; do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || { \
-		echo "make bench needs $$tool: see benches/debian-packages.txt" >&2; exit 1; }; done
+	@PATH=$$PATH:/usr/sbin; $(call has,nginx) || $(call missing,nginx,$(FOR_BENCH))
+	@$(call has,pkg-config) || $(call missing,pkg-config,$(FOR_BENCH))
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Werror -pthread benches/c/worker.c $(FROM) -o $@
 
@@ -138,6 +186,7 @@ instructions-parts: $(VENV)/tests build/calls
 	LD_LIBRARY_PATH=$(PARTS) $(VENV)/bin/python tests/support/instructions.py parts build/calls
 
 header:
+	@$(CARGO_IS_NEW)
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header
 
 clean:
@@ -150,6 +199,7 @@ c-library: build/$(SO).$(VERSION)
 # The names that tests/c/valgrind.supp needs to recognise what Rust keeps of the main thread.
 VALGRIND_KNOWS := -K '*6thread*6Thread3new*' -K '*7current12init_current*'
 build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
+	@$(CARGO_IS_NEW)
 	$(CARGO) rustc --locked --release --target-dir target --lib --features capi \
 		--crate-type cdylib,staticlib
 	@mkdir -p build
@@ -204,44 +254,55 @@ uninstall:
 		$(addprefix "$(DOC_TO)"/,$(LICENSES))
 	@rmdir "$(CMAKE_TO)" "$(DOC_TO)" 2>/dev/null || true
 
+# Without --clear, what an earlier Python left there would count as installed.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 
 # Its tag says which glibc it needs, and maturin refuses to write one that is not true.
 wheel: tools build/wheels/built
-build/wheels/built: $(VENV)/bin/python $(SOURCES)
+build/wheels/built: $(VENV)/bin/python $(SOURCES) tests/requirements.txt
 	rm -rf build/wheels
-	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels . \
+	$(LOCKED_BUILD) $(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels . \
 		--config-settings=build-args="--compatibility pypi"
 	@touch $@
 
 $(VENV)/installed: build/wheels/built
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheels/*.whl
+	$(VENV)/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
 	@touch $@
 
 develop: tools $(VENV)/bin/maturin
 	$(VENV)/bin/maturin develop --quiet --profile dev --features python
 
 $(VENV)/bin/maturin: | $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	$(VENV)/bin/pip $(PIP_INSTALL) -r tests/requirements.txt
 
-$(VENV)/tests: $(VENV)/installed tests/requirements.txt docs/requirements.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+$(VENV)/tests: $(VENV)/installed tests/requirements.txt
+	$(VENV)/bin/pip $(PIP_INSTALL) -r tests/requirements.txt
 	@touch $@
 
-# What must be there beforehand, each named in one line if it is not.
-missing = { echo "skypostal needs $(1): see 'Build' in README.md" >&2; exit 1; }
+# What must be there beforehand. For what is missing or too old, one line says what is needed, what was
+# found, and which command helps.
+found = $$(command -v $(1) >/dev/null && $(1) --version 2>&1 | head -n 1 || echo none)
+needs = { echo "skypostal needs $(1) (found: $(call found,$(2))). $(3)" >&2; exit 1; }
+missing = { echo "skypostal needs $(1), which is missing. $(2)" >&2; exit 1; }
+has = command -v $(1) >/dev/null
+at_least = $(1) --version 2>/dev/null | awk '{ split($$2, v, "."); \
+	new = v[1] + 0 > $(2) || v[1] == $(2) && v[2] + 0 >= $(3) } END { exit !new }'
+RUSTUP := See 'Build' in README.md for how to get rustup
+FOR_CARGO := Debian 13: apt-get install cargo. Elsewhere: rustup update stable && rustup default stable. $(RUSTUP).
+FOR_RUSTFMT := Debian 13: apt-get install rustfmt. Elsewhere: rustup component add rustfmt.
+FOR_CLIPPY := Debian 13: apt-get install rust-clippy. Elsewhere: rustup component add clippy.
+FOR_PYTHON := Name another one: make PYTHON=python3.13. Debian 13: apt-get install python3-venv.
+CARGO_IS_NEW = $(call at_least,$(CARGO),1,85) || $(call needs,cargo 1.85 or newer,$(CARGO),$(FOR_CARGO))
 tools:
-	@command -v $(CC) >/dev/null || $(call missing,a C compiler)
-	@command -v $(CARGO) >/dev/null || $(call missing,cargo 1.85 or newer)
-	@$(CARGO) --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 85) }' \
-		|| $(call missing,cargo 1.85 or newer (this is $$($(CARGO) --version)))
-	@command -v $(PYTHON) >/dev/null || $(call missing,Python 3.9 or newer)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' \
-		|| $(call missing,Python 3.9 or newer (this is $$($(PYTHON) --version)))
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || $(call missing,Python with venv)
+	@$(call has,$(CC)) || $(call missing,a C compiler,Run: apt-get install gcc)
+	@$(CARGO_IS_NEW)
+	@$(call at_least,$(PYTHON),3,9) || $(call needs,Python 3.9 or newer,$(PYTHON),$(FOR_PYTHON))
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		$(call missing,Python's venv with pip,Run: apt-get install python3-venv)
 
 test-tools: tools
-	@command -v $(CXX) >/dev/null || $(call missing,a C++ compiler)
-	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call missing,rustfmt)
-	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call missing,clippy)
+	@$(call has,git) || $(call missing,git,Run: apt-get install git)
+	@$(call has,$(CXX)) || $(call missing,a C++ compiler,Run: apt-get install g++)
+	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call missing,rustfmt,$(FOR_RUSTFMT))
+	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call missing,clippy,$(FOR_CLIPPY))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from locks import locked
 from packaging.metadata import Metadata
 from project import ROOT, environment_of
 from trove_classifiers import classifiers
@@ -23,7 +24,9 @@ from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
 # What each interpreter runs; the one that runs this file runs everything.
 CORE = ["tests/python/test_client.py", "tests/python/test_errors.py"]
-PYTEST = ["pytest>=8.3,<9", "exceptiongroup", "tomli", "typing_extensions"]
+# pytest and all that it depends on, for any Python.
+PYTEST = ["pytest", "iniconfig", "packaging", "pluggy", "pygments"]
+PYTEST += ["exceptiongroup", "tomli", "typing-extensions"]
 
 DETAILS = """
 import os, sys
@@ -51,7 +54,8 @@ def other_interpreters() -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "interpreter" in metafunc.fixturenames:
-        metafunc.parametrize("interpreter", other_interpreters())
+        # Without any, pytest would skip the test, and say that all is well.
+        metafunc.parametrize("interpreter", other_interpreters() or [None])
 
 
 def run(*command: str | Path, **options: Any) -> str:
@@ -80,7 +84,9 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pytest for any Python, fetched once."""
     folder = tmp_path_factory.mktemp("links")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "--only-binary=:all:", "--python-version=3.9", f"--dest={folder}", *PYTEST)
+    versions = locked("tests/requirements", "3.9")
+    what = [f"{name}=={versions[name]}" for name in PYTEST]
+    run(*pip, "--no-deps", "--only-binary=:all:", "--python-version=3.9", f"--dest={folder}", *what)
     return folder
 
 
@@ -192,13 +198,15 @@ for module in pkgutil.walk_packages(skypostal.__path__, "skypostal."):
 """
 
 
+@pytest.mark.pythons
 def test_each_other_interpreter(
-    interpreter: str,
+    interpreter: str | None,
     wheel: Path,
     links: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    assert interpreter, "neither PATH nor pyenv has another CPython from 3.9 on"
     offline = ["--no-index", f"--find-links={links}"]
     programs = install(tmp_path / "venv", *offline, wheel, "pytest", python=interpreter)
     version = run(programs / "python", "--version").strip()
@@ -209,9 +217,13 @@ def test_each_other_interpreter(
 
 
 def test_the_sdist_builds_with_pip_alone(sdist: Path, links: Path, tmp_path: Path) -> None:
-    # To save time, what other tests compiled is used again, and nothing is optimised.
+    # To save time, what other tests compiled is used again, and nothing is optimised. The build
+    # tool is the locked one: pip reads the first of the two variables, from 25.3 on the second.
+    lock = str(ROOT / "tests" / "requirements.txt")
     environment = {
         **os.environ,
+        "PIP_CONSTRAINT": lock,
+        "PIP_BUILD_CONSTRAINT": lock,
         "CARGO_TARGET_DIR": str(ROOT / "target"),
         "MATURIN_PEP517_ARGS": "--profile=dev",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,11 +137,40 @@ def test_pyright_knows_the_type_and_the_meaning_of_every_public_name() -> None:
     assert report["missingFunctionDocStringCount"] == report["missingClassDocStringCount"] == 0
 
 
-@pytest.mark.parametrize("version", ["3.9", "3.13"])
+# For a Python that the other packages here were not installed for. Their stubs may be written in a
+# syntax that it does not have, so none is read, and what they type is not known.
+WITHOUT_OTHERS = [
+    "--no-site-packages",
+    "--ignore-missing-imports",
+    "--disable-error-code=import-untyped",
+    "--allow-subclassing-any",
+    "--allow-untyped-decorators",
+    "--no-warn-return-any",
+]
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15"])
 def test_the_package_and_the_examples_are_typed(version: str) -> None:
-    done = mypy("mypy", "--python-version", version, "python", "examples")
+    done = mypy("mypy", "--python-version", version, *WITHOUT_OTHERS, "python", "examples")
     # A newer mypy may have dropped an old Python; then it says so, and checks all the same.
     assert "error:" not in done.stdout.replace("mypy: error:", ""), done.stdout
+
+
+def test_they_are_typed_with_what_they_import() -> None:
+    done = mypy("mypy", "python", "examples")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_stubs_of_other_packages_are_read_for_this_python_alone(tmp_path: Path) -> None:
+    site_packages = Path(pytest.__file__).parents[1]
+    typed = {path.parent.name for path in site_packages.glob("*/py.typed")} - {"skypostal"}
+    assert {"numpy", "polars", "pytest"} <= typed
+    imports = tmp_path / "imports.py"
+    imports.write_text("".join(f"import {name}\n" for name in sorted(typed)))
+    done = mypy("mypy", "--python-version=3.9", "-v", *WITHOUT_OTHERS, str(imports))
+    assert done.returncode == 0, done.stdout
+    read = re.findall(rf"{re.escape(str(site_packages))}/(\w+)/", done.stderr)
+    assert set(read) == {"mypy"}  # the standard library's
 
 
 def test_the_tests_are_typed() -> None:
