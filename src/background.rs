@@ -3,6 +3,7 @@
 //! One thread in the process drives all of them, started by the first. A forked child starts its
 //! own with its own first call. It blocks all signals, and so do the look-up threads that it starts.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -22,6 +23,10 @@ use crate::sys::signals;
 
 static BACKGROUND_THREAD: OnceBox<PerProcess<OnceBox<BackgroundThread>>> = OnceBox::new();
 
+thread_local! {
+    static ON_ENGINE: Cell<bool> = const { Cell::new(false) };
+}
+
 struct BackgroundThread {
     runtime_handle: Handle,
     /// Dropped, it ends the thread.
@@ -38,6 +43,7 @@ impl BackgroundThread {
         let runtime_handle = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
         let drive = move || {
+            ON_ENGINE.set(true);
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         };
@@ -45,6 +51,22 @@ impl BackgroundThread {
         signals::without_signals(|| thread.spawn(drive))?;
         Ok(BackgroundThread { runtime_handle, _running: running })
     }
+}
+
+/// Whether this is the background thread, or in a child that was forked there the copy of it. What waits
+/// there waits for itself.
+pub(crate) fn is_this_thread() -> bool {
+    ON_ENGINE.get()
+}
+
+/// Refuses a call that would wait on the background thread, where a callback of a user may run.
+pub(crate) fn refuse_to_wait() -> Result<(), Error> {
+    if is_this_thread() {
+        let problem = "must not wait on the background thread, which runs this callback and sends all \
+                       updates; make this call on a thread of your own";
+        return Err(Error::configuration("client", problem));
+    }
+    Ok(())
 }
 
 /// Drives `work` on the background thread. It must not block.

@@ -244,16 +244,26 @@ impl Bulk {
     }
 
     /// Waits until there is news, or nothing is under way, but no longer than this.
+    ///
+    /// # Panics
+    /// On the background thread, where `wake` runs: the rows would wait for the wait to end.
     pub fn wait_for_event(&self, longest: Duration) {
         self.wait_while(longest, |state| state.events.is_empty() && state.undelivered > 0);
     }
 
     /// Waits until every row has ended, but no longer than this. Whether they have.
+    ///
+    /// # Panics
+    /// As [`wait`](Many::wait).
     pub fn wait_for_all(&self, longest: Duration) -> bool {
         self.wait_while(longest, |state| state.unfinished > 0)
     }
 
     fn wait_while(&self, longest: Duration, wait: impl Fn(&State) -> bool) -> bool {
+        assert!(
+            !background::is_this_thread(),
+            "the background thread cannot wait for its own rows"
+        );
         let Some(shared) = self.shared() else { return true };
         let still = |state: &mut State| {
             let still = wait(state);
@@ -426,6 +436,9 @@ impl<I: Iterator<Item = Update>> Iterator for BulkUpdate<I> {
     type Item = Result<Outcome, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Err(refused) = background::refuse_to_wait() {
+            return (!mem::replace(&mut self.ended, true)).then_some(Err(refused));
+        }
         loop {
             while self.bulk.capacity() > 0 {
                 let Some(update) = self.updates.next() else { break };

@@ -1,7 +1,8 @@
 //! The C ABI. Its manual is the header that cbindgen writes from the comments here.
 //!
 //! Each function checks its pointers, hands over to the core, and turns the outcome into a status.
-//! Beside `src/sys/` this is the only unsafe code of the library; [`get`], [`get_mut`], [`text`] and [`give`] hold it.
+//! Beside `src/sys/` this is the only unsafe code of the library; [`get`], [`get_mut`], [`text`] and
+//! [`give`] hold it.
 
 #![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
 
@@ -537,7 +538,9 @@ pub unsafe extern "C" fn skypostal_options_free(options: *mut skypostal_options)
 /// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
 /// `SKYPOSTAL_BASE_URL` from the environment, which no other thread may change meanwhile. What a
 /// setter sets wins, before or after. An empty variable counts as absent. Without this call they
-/// are not read.
+/// are not read. In a program with raised privileges (`AT_SECURE`: set-user-ID and its like) the
+/// last two are refused as unusable, so that its caller does not choose where the keys go; the
+/// first two are read, since a wrong one only makes the service refuse.
 ///
 /// Returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or for the first variable that is unusable
 /// `SKYPOSTAL_INVALID_FIELD` (the two credentials) or `SKYPOSTAL_CONFIGURATION`; it is remembered
@@ -635,8 +638,9 @@ pub unsafe extern "C" fn skypostal_options_set_proxy(
 }
 
 /// The path of a PEM file of certificates to trust beside the operating system's, which the
-/// variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace. In the encoding of the file system. It is
-/// read by `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
+/// variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with raised
+/// privileges. In the encoding of the file system. It is read by `skypostal_client_new`, which
+/// tells what is wrong with it. NULL, the default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_ca_file(
     options: *mut skypostal_options,
@@ -651,7 +655,8 @@ pub unsafe extern "C" fn skypostal_options_set_ca_file(
 }
 
 /// Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, by
-/// `skypostal_client_new`: 0, or 1 (the default).
+/// `skypostal_client_new`: 0, or 1 (the default). In a program with raised privileges they never
+/// are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_trust_env(
     options: *mut skypostal_options,

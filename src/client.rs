@@ -167,7 +167,8 @@ impl Client {
     /// the first one starts. At most 100 calls of one client are under way at once, each on a
     /// connection of its own; the others wait for their turn, within their deadline.
     ///
-    /// `on_attempt` and `done` run on that thread and must not block it. `done` is called exactly
+    /// `on_attempt` and `done` run on that thread and must not block it: they may begin other calls,
+    /// but a call that waits is refused there as [`Kind::Configuration`]. `done` is called exactly
     /// once, unless the process ends or an error is returned here.
     ///
     /// # Errors
@@ -281,6 +282,7 @@ impl Client {
         state: &mut CallState<'a>,
         work: impl AsyncFnOnce(&reqwest::Client, Instant, &mut CallState<'a>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        background::refuse_to_wait()?;
         let timeout = self.check(timeout)?;
         let pool = self.pool.get();
         // Made here, it hears every cancel from here on.

@@ -10,6 +10,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Proxy, Url};
 
 use crate::error::{DeferredErrors, Error};
+use crate::sys::privileges;
 use crate::update::{Field, Update, Value};
 
 /// The service's two environments; each has credentials of its own.
@@ -113,6 +114,9 @@ impl Options {
     /// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
     /// `SKYPOSTAL_BASE_URL`. What is set by a method wins; an empty variable counts as absent.
     ///
+    /// In a program with raised privileges, such as a set-user-ID one, the last two are refused: its
+    /// caller must not choose where the keys go.
+    ///
     /// # Errors
     /// Names the first variable that is unusable.
     pub fn read_environment(&mut self) -> Result<(), Error> {
@@ -131,11 +135,13 @@ impl Options {
             note("app_key", "SKYPOSTAL_APP_KEY", outcome);
         }
         if let Some(text) = variable("SKYPOSTAL_ENVIRONMENT") {
-            let outcome = parse_environment(&text).map(|url| target.environment = Some(url));
+            let parsed = believed("environment").and_then(|()| parse_environment(&text));
+            let outcome = parsed.map(|url| target.environment = Some(url));
             note("environment", "SKYPOSTAL_ENVIRONMENT", outcome);
         }
         if let Some(text) = variable("SKYPOSTAL_BASE_URL") {
-            let outcome = parse_base_url(&text).map(|url| target.base_url = Some(url));
+            let parsed = believed("base_url").and_then(|()| parse_base_url(&text));
+            let outcome = parsed.map(|url| target.base_url = Some(url));
             note("base_url", "SKYPOSTAL_BASE_URL", outcome);
         }
         self.from_environment = target;
@@ -237,7 +243,8 @@ impl Options {
         Ok(())
     }
 
-    /// Whether `HTTPS_PROXY`, `NO_PROXY` and their like are read; true unless set.
+    /// Whether `HTTPS_PROXY`, `NO_PROXY` and their like are read; true unless set. In a program with
+    /// raised privileges they never are.
     pub fn set_trust_env(&mut self, value: bool) {
         let _ = self.deferred_errors.record("trust_env", Ok(()));
         self.trust_env = value;
@@ -316,6 +323,7 @@ impl Options {
         let (name, ProxyUrl(proxy)) = match (&self.proxy, self.trust_env) {
             (Some(proxy), _) => ("proxy", proxy.clone()),
             (None, false) => return Ok(None),
+            (None, true) if privileges::raised() => return Ok(None),
             (None, true) => match proxy_variable(url) {
                 Some((name, text)) => (name, parse_proxy(name, &text)?),
                 None => return Ok(None),
@@ -340,6 +348,16 @@ impl Options {
 fn variable(name: &str) -> Option<String> {
     let value = env::var_os(name)?.to_string_lossy().into_owned();
     (!value.is_empty()).then_some(value)
+}
+
+/// Refuses a variable that says where the keys go, if the program has privileges that the caller
+/// lacks. To leave it out in silence would send the keys to another of the service's environments.
+fn believed(option: &'static str) -> Result<(), Error> {
+    if privileges::raised() {
+        let problem = "must be set by a program with raised privileges itself, not by a variable";
+        return Err(Error::configuration(option, problem));
+    }
+    Ok(())
 }
 
 /// The variable that names the proxy for `url`, unless `NO_PROXY` exempts its host.
@@ -802,6 +820,37 @@ mod tests {
             let proxy = options.proxy(&options.url().unwrap());
             assert!(proxy.unwrap().is_some(), "what is set wins");
         }),
+        (
+            &[
+                ("SKYPOSTAL_USER_CODE", "396"),
+                ("SKYPOSTAL_APP_KEY", "read"),
+                ("SKYPOSTAL_ENVIRONMENT", "production"),
+                ("SKYPOSTAL_BASE_URL", "https://elsewhere.example"),
+                ("HTTPS_PROXY", "nonsense:"),
+                ("ALL_PROXY", "http://elsewhere.example"),
+                ("SSL_CERT_FILE", "/dev/null"),
+                ("SSL_CERT_DIR", "/dev/null"),
+            ],
+            || {
+                assert!(Client::new(&Options::new()).is_err(), "otherwise they are read");
+                privileges::PRETENDED.set(true);
+                let mut options = Options::new();
+                let error = assert_refused(options.read_environment(), "environment");
+                assert!(error.to_string().contains("raised privileges"), "{error}");
+                assert!(error.to_string().contains("SKYPOSTAL_ENVIRONMENT"), "{error}");
+                assert_refused(Client::new(&options), "environment");
+                options.set_base_url(Some("https://set.example")).unwrap();
+                assert_eq!(options.check(), Ok(()), "what is set wins");
+                let client = Client::new(&options).expect("the system's certificates");
+                assert_eq!(client.proxy(), None);
+                assert!(client.url().starts_with("https://set.example/"));
+                assert!(
+                    body(&options).unwrap().starts_with(r#"{"user_code":396,"app_key":"read""#)
+                );
+                options.set_proxy(Some("http://127.0.0.1:1")).unwrap();
+                assert!(Client::new(&options).unwrap().proxy().is_some(), "a given one is used");
+            },
+        ),
         (&[("HTTP_PROXY", "127.0.0.1:1"), ("REQUEST_METHOD", "POST")], || {
             let mut options = with_base_url("http://localhost:1");
             options.set_trust_env(true);

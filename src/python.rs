@@ -26,6 +26,7 @@ use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyMapping, PyString
 use self::bulk::{BulkUpdate, Outcome};
 use self::event_queue::{EventQueue, QueuedEvent};
 use self::observer::{Attempt, Observer};
+use crate::sys::privileges;
 use crate::{
     BulkOptions, CallOptions, Delivery, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Update,
     Value,
@@ -48,16 +49,10 @@ mod _native {
         Attempt, BulkUpdate, Client, EventQueue, Outcome, PersonalInfo, update_batch,
         update_batch_schema, update_personal_info,
     };
-    use super::{Bound, PyModule, PyResult, event_queue};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
-
-    #[pymodule_init]
-    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        event_queue::end_with_the_interpreter(module)
-    }
 }
 
 /// The customer's personal information after an update, as the service reports it.
@@ -233,7 +228,8 @@ impl Client {
             options.set_connect_timeout(Some(seconds(connect_timeout)))?;
             options.set_max_retries(max_retries)?;
             set_text(&mut options, "proxy", proxy, Options::set_proxy)?;
-            let bundle = || env::var_os(CA_BUNDLE).filter(|path| trust_env && !path.is_empty());
+            let trusted = trust_env && !privileges::raised();
+            let bundle = || env::var_os(CA_BUNDLE).filter(|path| trusted && !path.is_empty());
             options.set_ca_file(ca_file.or_else(|| bundle().map(PathBuf::from)).as_deref())?;
             options.set_trust_env(trust_env);
             options.set_allow_http(allow_http);
@@ -324,10 +320,9 @@ impl Client {
         #[pyo3(from_py_with = argument::timeout)] timeout: Option<f64>,
         #[pyo3(from_py_with = argument::max_connect_failures)] max_connect_failures: i64,
     ) -> PyResult<BulkUpdate> {
-        event_queue::check_not_ending(py)?;
         let options = bulk_options(concurrency, rate, timeout, max_connect_failures);
         let observer = self.observer(py)?;
-        let waker = Some((queue, wake));
+        let waker = Some((queue.get().inbox(py)?, wake));
         BulkUpdate::new(py, &self.client, observer, &options, None, waker)
     }
 
@@ -361,24 +356,21 @@ impl Client {
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PendingCall> {
         let prepare = || {
-            event_queue::check_not_ending(py)?;
             let observer = self.observer(py)?;
             let observer = observer.map(|observer| observer.in_this_context(py)).transpose()?;
             Ok((read_fields(fields)?, observer))
         };
         let (update, observer) = memory_error(prepare).map_err(|raised| not_sent(py, raised))?;
-        let for_attempts = queue.clone_ref(py);
+        let inbox = queue.get().inbox(py)?;
+        let for_attempts = inbox.clone();
         let on_attempt = observer.map(Arc::new).map(|observer| {
             Box::new(move |attempt: crate::Attempt| {
                 if observer.wants(&attempt) {
-                    EventQueue::push(
-                        &for_attempts,
-                        QueuedEvent::Attempt(observer.clone(), attempt),
-                    );
+                    for_attempts.push(QueuedEvent::Attempt(observer.clone(), attempt));
                 }
             }) as _
         });
-        let done = move |outcome| EventQueue::push(&queue, QueuedEvent::Outcome(settle, outcome));
+        let done = move |outcome| inbox.push(QueuedEvent::Outcome(settle, outcome));
         let begin = || self.client.start_update(&update, timeout.map(seconds), on_attempt, done);
         let begun = py.detach(|| Error::catch_panic(begin));
         begun

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from _thread import _local
+from _weakref import ref
 
 from ._native import Client, _EventQueue
 
 # Importing typing would take longer than importing all the rest of this package.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     import os
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
@@ -86,8 +87,6 @@ class AsyncClient:
         Cancelling the task ends the request and its connection at once, and raises what the event
         loop raises then, such as ``asyncio.CancelledError``, with the attributes ``delivery`` and
         ``attempts`` that every error has. ``asyncio.timeout`` and ``asyncio.wait_for`` do that too.
-        ``RuntimeError`` if it is begun while the interpreter shuts down: by a daemon thread, or by
-        a function that was registered with ``atexit`` before the import.
         """
         mailbox, settle, outcome = _in_trio() if _is_trio() else _in_asyncio()
         call = self._client._start_update(mailbox, settle, timeout, fields)
@@ -271,14 +270,12 @@ class _Woken:
     def __init__(self) -> None:
         if _is_trio():
             trio = sys.modules["trio"]
-            token = trio.lowlevel.current_trio_token()
-            self.mailbox = _mailbox(token, token.run_sync_soon)
+            self.mailbox = _mailbox_in_trio()
             self._event = trio.Event()
         else:
             import asyncio
 
-            loop = asyncio.get_running_loop()
-            self.mailbox = _mailbox(loop, loop.call_soon_threadsafe)
+            self.mailbox = _mailbox_in_asyncio(asyncio.get_running_loop())
             self._event = asyncio.Event()
 
     def wake(self) -> None:
@@ -291,20 +288,47 @@ class _Woken:
         self._event = type(self._event)()
 
 
-class _Thread(_local):
-    """The mailbox of the event loop that runs in this thread."""
-
-    loop: object = None
-    mailbox: _EventQueue
+# The mailbox of each event loop, which keeps it as long as it is open.
+_mailboxes: dict[ref[object], ref[_EventQueue]] = {}
 
 
-_thread = _Thread()
+def _forget(loop: ref[object]) -> None:
+    _mailboxes.pop(loop, None)
 
 
-def _mailbox(loop: object, call_soon: Callable[..., object]) -> _EventQueue:
-    if _thread.loop is not loop:
-        _thread.loop, _thread.mailbox = loop, _EventQueue(call_soon)
-    return _thread.mailbox
+def _mailbox(loop: object) -> tuple[_EventQueue, bool]:
+    """The mailbox of this event loop, and whether it is new."""
+    known = _mailboxes.get(ref(loop))
+    mailbox = known() if known is not None else None
+    if mailbox is not None and mailbox.is_here():
+        return mailbox, False
+    mailbox = _EventQueue()
+    _mailboxes[ref(loop, _forget)] = ref(mailbox)
+    return mailbox, True
+
+
+def _mailbox_in_asyncio(loop: asyncio.AbstractEventLoop) -> _EventQueue:
+    mailbox, new = _mailbox(loop)
+    if new:
+        loop.add_reader(mailbox.fileno(), mailbox.drain)
+    return mailbox
+
+
+def _mailbox_in_trio() -> _EventQueue:
+    trio = sys.modules["trio"]
+
+    mailbox, new = _mailbox(trio.lowlevel.current_trio_token())
+    if new:
+        trio.lowlevel.spawn_system_task(_open_in_trio, mailbox)
+    return mailbox
+
+
+async def _open_in_trio(mailbox: _EventQueue) -> None:
+    trio = sys.modules["trio"]
+
+    while True:
+        await trio.lowlevel.wait_readable(mailbox.fileno())
+        mailbox.drain()
 
 
 def _in_asyncio() -> tuple[_EventQueue, _Settle, _Wait]:
@@ -318,7 +342,7 @@ def _in_asyncio() -> tuple[_EventQueue, _Settle, _Wait]:
         if not future.done():
             future.set_result((info, error))
 
-    return _mailbox(loop, loop.call_soon_threadsafe), settle, lambda: future
+    return _mailbox_in_asyncio(loop), settle, lambda: future
 
 
 def _is_trio() -> bool:
@@ -349,5 +373,4 @@ def _in_trio() -> tuple[_EventQueue, _Settle, _Wait]:
         await settled.wait()
         return outcome.pop()
 
-    token = trio.lowlevel.current_trio_token()
-    return _mailbox(token, token.run_sync_soon), settle, wait
+    return _mailbox_in_trio(), settle, wait

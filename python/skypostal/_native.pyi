@@ -213,7 +213,7 @@ class Client:
             ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace; else ``REQUESTS_CA_BUNDLE``, if
             trust_env.
         trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, and
-            ``REQUESTS_CA_BUNDLE``, are read.
+            ``REQUESTS_CA_BUNDLE``, are read; never in a program with raised privileges.
         allow_http: whether plain ``http://`` may leave this machine.
         on_attempt: called with each attempt of a call when it is over, before the wait that may
             follow, on the thread that calls; it may make a call of its own. The deadline runs on
@@ -323,10 +323,16 @@ class Client:
 class _EventQueue:
     """What the calls of one event loop have to tell it."""
 
-    def __new__(cls, call_soon: Callable[..., object]) -> Self:
-        """call_soon: has a function called on the event loop's thread, from any thread."""
+    def __new__(cls) -> Self:
+        """Empty."""
 
-    def open(self) -> None:
+    def is_here(self) -> bool:
+        """Whether it is this process's, and not the parent's."""
+
+    def fileno(self) -> int:
+        """Can be read when ``open`` has something to tell."""
+
+    def drain(self) -> None:
         """Tells all that has come, on the event loop's thread."""
 
 @final

@@ -1,13 +1,17 @@
 //! Whom to trust: the operating system's roots, and a CA file beside them; and what a handshake
 //! that failed means. With rustls, or with the system's own TLS under the feature `native-tls`.
 
+#[cfg(target_vendor = "apple")]
+use std::env;
 use std::path::Path;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls_native_certs::CertificateResult;
 
 use crate::error::Error;
+use crate::sys::privileges;
 
 #[cfg(feature = "native-tls")]
 pub(crate) use native::*;
@@ -41,6 +45,35 @@ fn line_of_certificate(pem: &[u8], number: usize) -> usize {
     let begins = |line: &&[u8]| line.starts_with(b"-----BEGIN CERTIFICATE");
     let mut lines = pem.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| begins(line));
     lines.nth(number).map_or(1, |(line, _)| line + 1)
+}
+
+/// The system's certificates where a variable must not replace them, as the caller of a program with
+/// raised privileges could do; nothing in an ordinary program.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn roots_despite_environment() -> Option<CertificateResult> {
+    if !privileges::raised() {
+        return None;
+    }
+    let mut found = CertificateResult::default();
+    for folder in openssl_probe::candidate_cert_dirs() {
+        let CertificateResult { certs, errors, .. } =
+            rustls_native_certs::load_certs_from_paths(None, Some(folder));
+        found.certs.extend(certs);
+        found.errors.extend(errors);
+    }
+    Some(found)
+}
+
+/// None at all if a variable would replace them: nothing reads the keychain without it.
+#[cfg(target_vendor = "apple")]
+fn roots_despite_environment() -> Option<CertificateResult> {
+    let replaced = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some());
+    (privileges::raised() && replaced).then(CertificateResult::default)
+}
+
+#[cfg(not(unix))]
+fn roots_despite_environment() -> Option<CertificateResult> {
+    None
 }
 
 const UNKNOWN_ISSUER: &str =
@@ -82,7 +115,8 @@ mod with_rustls {
             }
             // A plain call needs no roots, and loading them takes longer than the call.
             if secure {
-                let system = rustls_native_certs::load_native_certs();
+                let system = super::roots_despite_environment()
+                    .unwrap_or_else(rustls_native_certs::load_native_certs);
                 roots.add_parsable_certificates(system.certs);
                 if roots.is_empty() {
                     let causes: Vec<_> = system.errors.iter().map(ToString::to_string).collect();
@@ -200,14 +234,23 @@ mod native {
 
     use crate::error::{Error, causes};
 
-    /// What a client trusts beside the system's roots, which the system's own TLS knows.
-    pub(crate) struct Tls(Vec<Certificate>);
+    /// What a client trusts beside the system's roots, which the system's own TLS knows, or in place of
+    /// what that would find.
+    pub(crate) struct Tls {
+        certificates: Vec<Certificate>,
+        alone: bool,
+    }
 
     impl Tls {
         pub(crate) fn new(ca_file: Option<&Path>, _: bool) -> Result<Self, Error> {
-            let certificates = ca_file.map(super::read_ca_file).transpose()?.unwrap_or_default();
+            let mut certificates =
+                ca_file.map(super::read_ca_file).transpose()?.unwrap_or_default();
+            let roots = super::roots_despite_environment();
+            let alone = roots.is_some();
+            certificates.extend(roots.unwrap_or_default().certs);
             let usable = certificates.iter().map(|der| Certificate::from_der(der));
-            Ok(Tls(usable.collect::<Result<_, _>>().map_err(Error::internal)?))
+            let certificates = usable.collect::<Result<_, _>>().map_err(Error::internal)?;
+            Ok(Tls { certificates, alone })
         }
 
         pub(crate) fn set_up(
@@ -216,7 +259,12 @@ mod native {
             _: &Sessions,
             _: Arc<AtomicBool>,
         ) -> ClientBuilder {
-            http.tls_backend_native().tls_certs_merge(self.0.iter().cloned())
+            let (http, certificates) =
+                (http.tls_backend_native(), self.certificates.iter().cloned());
+            match self.alone {
+                true => http.tls_certs_only(certificates),
+                false => http.tls_certs_merge(certificates),
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyException, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
-use super::event_queue::{EventQueue, QueuedEvent};
+use super::event_queue::{Inbox, QueuedEvent};
 use super::observer::Observer;
 use super::{PersonalInfo, exception, read_row, set_delivery};
 use crate::{Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Kind};
@@ -92,18 +92,18 @@ impl BulkUpdate {
         observer: Option<Observer>,
         options: &BulkOptions,
         rows: Option<&Bound<'_, PyAny>>,
-        waker: Option<(Py<EventQueue>, Py<PyAny>)>,
+        waker: Option<(Arc<Inbox>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let rows = match rows {
             Some(rows) => Rows::Left(rows.try_iter()?.unbind()),
             None => Rows::Over,
         };
         let asleep = Arc::new(AtomicBool::new(false));
-        let wake = waker.map(|(queue, wake)| {
+        let wake = waker.map(|(inbox, wake)| {
             let (asleep, wake) = (asleep.clone(), Arc::new(wake));
             Box::new(move || {
                 if asleep.swap(false, Ordering::AcqRel) {
-                    EventQueue::push(&queue, QueuedEvent::Wake(wake.clone()));
+                    inbox.push(QueuedEvent::Wake(wake.clone()));
                 }
             }) as _
         });

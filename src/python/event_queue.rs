@@ -1,15 +1,20 @@
 //! From the background thread to the event loop of a program.
+//!
+//! No line of Python runs on that thread, and it never has the GIL. Else the garbage collector could
+//! run a finalizer there, and a call that it makes would wait for the thread that it is on.
 
+use std::io::{self, Read, Write};
 use std::mem;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use once_cell::race::OnceBox;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::observer::Observer;
 use super::{PersonalInfo, call_python, exception, set_delivery};
-use crate::per_process::PerProcess;
+use crate::client::could_not_prepare;
+use crate::per_process::OfProcess;
 use crate::{Delivery, Error};
 
 /// What happened, for one event loop to hear.
@@ -22,23 +27,39 @@ pub(super) enum QueuedEvent {
 }
 
 /// What the calls of one event loop have to tell it. However many end at once, it is woken once.
-#[pyclass(frozen, module = "skypostal._native", name = "_EventQueue")]
-pub(super) struct EventQueue {
-    /// Has a function called on the event loop's thread, from any thread.
-    call_soon: Py<PyAny>,
+#[pyclass(frozen, weakref, module = "skypostal._native", name = "_EventQueue")]
+pub(super) struct EventQueue(OfProcess<Arc<Inbox>>);
+
+/// The part of an event queue that the background thread knows. It lives until the last call has ended,
+/// though its event loop may be closed before.
+pub(super) struct Inbox {
     events: Mutex<Vec<QueuedEvent>>,
+    /// Has a byte to read when there are events, for which the event loop waits.
+    arrived: UnixStream,
+    announce: UnixStream,
 }
 
 #[pymethods]
 impl EventQueue {
     #[new]
-    fn new(call_soon: Py<PyAny>) -> Self {
-        EventQueue { call_soon, events: Mutex::default() }
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let inbox = Inbox::new().map_err(|problem| exception(py, &could_not_prepare(problem)))?;
+        Ok(EventQueue(OfProcess::new(Arc::new(inbox))))
     }
 
-    /// Tells all that has come. One letter's exception does not keep the next from being read.
+    /// Whether it is this process's, and not the parent's.
+    fn is_here(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// Can be read when `drain` has something to tell.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        self.inbox(py).map(|inbox| inbox.arrived.as_raw_fd())
+    }
+
+    /// Tells all that has come. One event's exception does not keep the next from being read.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        let events = mem::take(&mut *self.lock());
+        let events = self.0.get().map(|inbox| inbox.take()).unwrap_or_default();
         let mut outcome = Ok(());
         for event in events {
             let told = match event {
@@ -62,72 +83,41 @@ impl EventQueue {
 }
 
 impl EventQueue {
-    /// Leaves a letter, from the background thread.
-    pub(super) fn push(this: &Py<Self>, event: QueuedEvent) {
-        let queue = this.get();
+    /// Where the background thread leaves events.
+    pub(super) fn inbox(&self, py: Python<'_>) -> PyResult<Arc<Inbox>> {
+        let problem = || Error::configuration("queue", "belongs to the parent process");
+        self.0.get().cloned().ok_or_else(|| exception(py, &problem()))
+    }
+}
+
+impl Inbox {
+    fn new() -> io::Result<Self> {
+        let (arrived, announce) = UnixStream::pair()?;
+        arrived.set_nonblocking(true)?;
+        announce.set_nonblocking(true)?;
+        Ok(Inbox { events: Mutex::default(), arrived, announce })
+    }
+
+    /// Leaves an event, from the background thread.
+    pub(super) fn push(&self, event: QueuedEvent) {
         let first = {
-            let mut events = queue.lock();
+            let mut events = self.lock();
             events.push(event);
             events.len() == 1
         };
         if first {
-            enter_python(|py| {
-                let wake = || queue.call_soon.call1(py, (this.getattr(py, "drain")?,));
-                if wake().is_err() {
-                    // The event loop is closed, and with it all that waited for these.
-                    let unread = mem::take(&mut *queue.lock());
-                    drop(unread);
-                }
-            });
+            // It fails if there is no room, when there are bytes enough to read.
+            let _ = (&self.announce).write(&[1]);
         }
+    }
+
+    fn take(&self) -> Vec<QueuedEvent> {
+        // Before the events: whichever comes later is announced anew.
+        let _ = (&self.arrived).read(&mut [0; 64]);
+        mem::take(&mut *self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<QueuedEvent>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether the interpreter is about to end. Locked while the background thread is in Python.
-static ENDING: OnceBox<PerProcess<Mutex<bool>>> = OnceBox::new();
-
-fn ending() -> &'static Mutex<bool> {
-    ENDING.get_or_init(Box::default).get()
-}
-
-/// Sees or sets whether the interpreter is about to end. The GIL is let go only where the background thread's
-/// thread may need it: in an interpreter that ends already it would not be given back.
-fn with_ending<T: Send>(py: Python<'_>, look: impl FnOnce(&mut bool) -> T + Send) -> T {
-    match ending().try_lock() {
-        Ok(mut ending) => look(&mut ending),
-        Err(_) => py.detach(|| look(&mut ending().lock().unwrap_or_else(PoisonError::into_inner))),
-    }
-}
-
-/// Before it ends, CPython ends each thread of another language that is in it, or blocks it, which
-/// such a thread need not survive. So this waits for the background thread's to be out, and keeps it out.
-pub(super) fn end_with_the_interpreter(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let py = module.py();
-    let end = wrap_pyfunction!(_at_exit, py)?;
-    py.import("atexit")?.call_method1("register", (end,)).map(drop)
-}
-
-#[pyfunction]
-fn _at_exit(py: Python<'_>) {
-    with_ending(py, |ending| *ending = true);
-}
-
-/// Refuses to begin a call when it is too late.
-pub(super) fn check_not_ending(py: Python<'_>) -> PyResult<()> {
-    if with_ending(py, |ending| *ending) {
-        let problem = "a call cannot be begun while the interpreter shuts down";
-        return Err(PyRuntimeError::new_err(problem));
-    }
-    Ok(())
-}
-
-fn enter_python(work: impl FnOnce(Python<'_>)) {
-    let ending = ending().lock().unwrap_or_else(PoisonError::into_inner);
-    if !*ending {
-        Python::try_attach(work);
     }
 }

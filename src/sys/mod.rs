@@ -4,4 +4,5 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod fork;
+pub(crate) mod privileges;
 pub(crate) mod signals;

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -222,6 +223,30 @@ def test_forks_while_awaits_are_in_flight(sandbox: Sandbox) -> None:
         asyncio.run(fork())
     assert len(sandbox.requests) == 10 * 23
     assert all(request.status == 200 for request in sandbox.requests)
+
+
+def test_a_child_goes_on_with_its_parents_event_loop(sandbox: Sandbox) -> None:
+    client = AsyncClient(user_code=USER_CODE, app_key=APP_KEY, base_url=sandbox.url)
+    loop = asyncio.new_event_loop()
+
+    def update() -> None:
+        loop.run_until_complete(client.update_personal_info(**WHO))
+
+    async def begin() -> asyncio.Future[Any]:
+        call = asyncio.ensure_future(client.update_personal_info(**WHO))
+        await asyncio.sleep(0)
+        return call
+
+    call = loop.run_until_complete(begin())
+    deadline = time.monotonic() + 5
+    while not sandbox.requests and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)  # its outcome has arrived, and the loop has not heard it
+    in_child(update)
+    loop.run_until_complete(call)
+    update()
+    loop.close()
+    assert [request.connection for request in sandbox.requests] == [1, 2, 1]
 
 
 def run_forks(how: str, what: str) -> None:

@@ -1090,6 +1090,46 @@ fn a_call_that_is_begun_has_the_same_checks_deadline_retries_and_attempts() {
 }
 
 #[test]
+fn a_callback_on_the_background_thread_begins_calls_and_waits_for_none() {
+    let server = Server::new(|number, _| Reply::Keep(accepted(number)));
+    // With an idle connection of a caller's, which the callback closes.
+    let (client, other) = (Arc::new(server.client()), Arc::new(server.client()));
+    other.update_personal_info(&update()).unwrap();
+    let (send, receive) = mpsc::channel();
+    let (send_begun, receive_begun) = mpsc::channel();
+    let again = client.clone();
+    let in_callback = move || {
+        let refusals = [
+            other.update_personal_info(&update()).unwrap_err(),
+            other.probe(CallOptions::default()).unwrap_err(),
+            other
+                .update_many([update()], &BulkOptions::default())
+                .unwrap()
+                .next()
+                .unwrap()
+                .unwrap_err(),
+        ];
+        let bulk = other.start_bulk(&BulkOptions::default(), false, None).unwrap();
+        bulk.submit(&update()).unwrap();
+        let wait =
+            panic::catch_unwind(panic::AssertUnwindSafe(|| bulk.wait_for_event(Duration::MAX)));
+        drop(bulk);
+        drop(other);
+        send_begun.send(begin(&again)).unwrap();
+        send.send((refusals, wait.is_err())).unwrap();
+    };
+    let _begun = client.start_update(&update(), None, None, move |_| in_callback()).unwrap();
+    let (refusals, wait_panicked) = receive.recv_timeout(Duration::from_secs(5)).unwrap();
+    for refusal in refusals {
+        assert_eq!(end(&refusal), (Kind::Configuration, Delivery::NotSent, 0));
+        assert!(refusal.to_string().contains("background thread"), "{refusal}");
+    }
+    assert!(wait_panicked);
+    let (_begun, outcome) = receive_begun.recv().unwrap();
+    assert!(outcome.recv_timeout(Duration::from_secs(5)).unwrap().is_ok());
+}
+
+#[test]
 fn a_panic_on_the_engine_is_an_internal_error_and_the_next_call_works() {
     let server = Server::new(|number, _| Reply::Keep(accepted(number)));
     let client = Arc::new(server.client());
