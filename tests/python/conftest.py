@@ -8,11 +8,15 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from skypostal import Client
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
+
+if TYPE_CHECKING:
+    from bulk_command import Bulk
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,6 +48,15 @@ def sandbox(skypostal_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def client(skypostal_client: Client) -> Client:
     return skypostal_client
+
+
+@pytest.fixture
+def bulk(sandbox: Sandbox, tmp_path: Path) -> Bulk:
+    """Of a sandbox that knows the boxes 1 to 20."""
+    from bulk_command import Bulk, add_customers
+
+    add_customers(sandbox, range(1, 21))
+    return Bulk(tmp_path, sandbox.url)
 
 
 @pytest.fixture
