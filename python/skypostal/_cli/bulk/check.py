@@ -134,7 +134,9 @@ class Columns:
         if not self.reported:
             return []
         cells = row.loose or row.cells
-        texts = [_text(cells[at]) if at < len(cells) else "" for at in self.reported]
+        # A cell that is missing is an empty one, unless it is not known which are there.
+        missing = "" if row.is_short or not row.problem else "?"
+        texts = [_text(cells[at]) if at < len(cells) else missing for at in self.reported]
         # Software that lacks empty integers makes them floats.
         attempts = re.fullmatch("([0-9]{1,9})([.]0*)?", texts[2])
         return [*texts[:2], int(attempts[1]) if attempts else None, *texts[3:]]
@@ -247,11 +249,12 @@ class Check:
         problems += [(number, row.line, problem) for problem in found]
         self.bad += bool(found)
         self.idle += not found and not has_changes
-        problems += self._broken_row(number, row, is_row=isinstance(box, int))
+        problems += self._broken_row(number, row)
 
-    def _broken_row(self, number: int, row: Row, *, is_row: bool) -> Iterator[tuple[int, int, str]]:
+    def _broken_row(self, number: int, row: Row) -> Iterator[tuple[int, int, str]]:
         """A short row that was taken as whole, but goes on in lines that are no rows."""
-        if is_row:
+        at = self._columns.at["customer_box_id"]
+        if at < len(row.cells) and str(row.cells[at]).isdigit():
             self._short = (number, row.line, row.width) if row.is_short else None
         elif self._short is not None:
             before, line, width = self._short
