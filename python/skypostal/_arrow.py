@@ -12,6 +12,7 @@ from decimal import Decimal
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._columns import squeezed
 from .errors import SkyPostalError, ValidationError, _kind_of
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ def _check_kept(keep: Any, names: list[str]) -> list[str]:
             raise ValueError(f"keep: {name} is a field, or a column that the report has anyway")
         if name not in names:
             raise ValueError(f"keep: the table has no column {name!r}")
+        for field in _TAKES:
+            if squeezed(name) == squeezed(field):  # a field that is not sent, or a key
+                raise ValueError(f"keep: {name!r} looks like {field}; give the column that name")
     return kept
 
 
