@@ -274,18 +274,18 @@ def test_a_file_system_without_fsync_and_chmod_has_a_report(
     assert bulk.out.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
 def test_a_disk_that_fails_is_no_file_system_without_fsync(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    for number in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+    def refuse(_: int) -> None:
+        raise OSError(number, "failed")
 
-        def refuse(_: int, number: int = number) -> None:
-            raise OSError(number, "failed")
-
-        monkeypatch.setattr(os, "fsync", refuse)
-        for function in (lambda: disk.sync(1), lambda: disk.sync_folder(str(tmp_path / "f"))):
-            with pytest.raises(OSError, match="failed"):
-                function()
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="failed"):
+        disk.sync(1)
+    with pytest.raises(OSError, match="failed"):
+        disk.sync_folder(str(tmp_path / "f"))
 
 
 @pytest.mark.parametrize(
