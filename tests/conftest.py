@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from c_library import CLibrary
@@ -11,6 +13,9 @@ from project import environment_of
 
 from skypostal import Client
 from skypostal.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from bulk_command import Bulk
 
 # A shell ignores it for what runs in its background, and all that this starts would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,6 +37,16 @@ def sandbox(skypostal_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def client(skypostal_client: Client) -> Client:
     return skypostal_client
+
+
+@pytest.fixture
+def bulk(sandbox: Sandbox, tmp_path: Path) -> Bulk:
+    """The command `skypostal bulk` for a sandbox that has the boxes 1 to 20."""
+    # Imported here, because the tests that other Pythons run have no package that it needs.
+    from bulk_command import Bulk, add_customers
+
+    add_customers(sandbox, range(1, 21))
+    return Bulk(tmp_path, sandbox.url)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 from decimal import Decimal
 from importlib import import_module
 
+from ._columns import squeezed
 from .errors import SkyPostalError, ValidationError, _kind_of
 
 # Importing typing would take longer than importing all the rest of this package.
@@ -125,6 +126,9 @@ def _check_kept(keep: Any, names: list[str]) -> list[str]:
             raise ValueError(f"keep: {name} is a field, or a column that the report has anyway")
         if name not in names:
             raise ValueError(f"keep: the table has no column {name!r}")
+        for field in _TAKES:
+            if squeezed(name) == squeezed(field):  # a field that is not sent, or a key
+                raise ValueError(f"keep: {name!r} looks like {field}; give the column that name")
     return kept
 
 

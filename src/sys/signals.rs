@@ -27,6 +27,11 @@ mod unix {
         let mut all = MaybeUninit::uninit();
         let all = unsafe {
             libc::sigfillset(all.as_mut_ptr());
+            // POSIX leaves open what a blocked one of these does when the thread itself raises it;
+            // a crash handler of the host must run.
+            for fault in [libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV] {
+                libc::sigdelset(all.as_mut_ptr(), fault);
+            }
             all.assume_init()
         };
         let _blocked = Blocked::new(&all);

@@ -39,7 +39,9 @@ for thread in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{thread}/status") as status:
             fields = dict(line.split(":", 1) for line in status)
         blocked = int(fields["SigBlk"], 16)
-        never = {signal.SIGKILL, signal.SIGSTOP}
+        # Of a fault, a thread must hear itself.
+        never = {signal.SIGKILL, signal.SIGSTOP, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+                 signal.SIGSEGV}
         print([number for number in signal.valid_signals() - never
                if not blocked >> (number - 1) & 1])
 """

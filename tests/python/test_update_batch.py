@@ -265,6 +265,13 @@ def test_a_column_of_another_type_is_refused_before_anything_is_sent(
         ({"app_key": ["x"]}, "app_key", None, "keep: app_key is secret"),
         ({}, ["customer_box_id"], None, "keep: customer_box_id is a field"),
         ({"ok": ["x"]}, ["ok"], None, "keep: ok is a field, or a column that the report has"),
+        (
+            {"customerLastName": ["x"]},
+            ["customerLastName"],
+            None,
+            "keep: 'customerLastName' looks like customer_last_name; give the column that name",
+        ),
+        ({"Customer-Key\u200b": ["x"]}, ["Customer-Key\u200b"], None, "looks like customer_key"),
     ],
 )
 def test_a_table_with_other_columns_is_refused_before_anything_is_sent(

@@ -6,6 +6,7 @@ no cell of the table, but the messages of errors, which may quote the service's 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,10 +15,11 @@ import sqlite3
 import threading
 from typing import Any, NamedTuple
 
-from .table import sync_folder
+from .disk import sync_folder
 
 APPLICATION = 0x736B7970  # "skyp", in the file's header
 VERSION = 1
+_ELSEWHERE = "--journal FILE puts it elsewhere, such as on a local disk"
 
 _TABLES = f"""\
 PRAGMA application_id = {APPLICATION};
@@ -65,8 +67,12 @@ class Journal:
         try:
             self._read()
         except BaseException as problem:
+            is_new = os.fstat(self._lock).st_size == 0
             self._reader.close()
             os.close(self._lock)
+            if isinstance(problem, sqlite3.Error) and is_new:
+                self._remove()
+                raise JournalError(f"{path}: cannot be written: {problem}; {_ELSEWHERE}") from None
             if isinstance(problem, (sqlite3.Error, ValueError, TypeError)):
                 raise JournalError(f"{path}: is damaged, or no journal ({problem})") from None
             raise
@@ -103,10 +109,10 @@ class Journal:
                 self._writer.executescript(f"BEGIN; {_TABLES}")
                 self._writer.execute("INSERT INTO run VALUES (?, 0)", (json.dumps(settings),))
                 self._writer.execute("COMMIT")
-                self.settings = settings
             sync_folder(self.path)
         except (sqlite3.Error, OSError) as problem:
-            raise JournalError(f"{self.path}: cannot be written: {problem}") from None
+            raise JournalError(f"{self.path}: cannot be written: {problem}; {_ELSEWHERE}") from None
+        self.settings = settings
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
@@ -180,10 +186,13 @@ class Journal:
             self._writer.close()
         self._reader.close()
         if remove:
-            for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
-                if os.path.exists(path):
-                    os.unlink(path)
+            self._remove()
         os.close(self._lock)
+
+    def _remove(self) -> None:
+        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
+            if os.path.exists(path):
+                os.unlink(path)
 
 
 def _locked(path: str) -> int:
@@ -199,9 +208,17 @@ def _locked(path: str) -> int:
             raise JournalError(f"{path}: cannot be opened: {problem.strerror}") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(file)):
-                return file
         except BlockingIOError:
             os.close(file)
             raise JournalError(f"{path}: is in use: another run is going on") from None
+        except OSError as problem:  # a network's file system may have no locks
+            if os.fstat(file).st_size == 0:  # made above
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+            os.close(file)
+            message = f"{path}: cannot be locked: {problem.strerror}; {_ELSEWHERE}"
+            raise JournalError(message) from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), os.fstat(file)):
+                return file
         os.close(file)  # a run that was just over has removed it

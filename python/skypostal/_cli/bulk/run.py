@@ -25,11 +25,12 @@ from ..common import (
     wants_json,
     write,
 )
-from ..update import CHANGES
 from .check import FIELDS, UPDATED, Check, Columns, blocks
+from .disk import try_to_write
 from .journal import Journal, JournalError, Known
 from .progress import Progress, State
-from .table import REPORTED, Report, Row, Table, TableError, import_parquet, open_table
+from .report import Rehearsal, Report, part_of
+from .table import REPORTED, Row, Table, TableError, import_parquet, open_table
 
 # Is every customer updated, and if not, what is to do? Never renumbered.
 ALL_UPDATED, CORRECT_IT, REFUSED, UNREACHABLE, TRY_AGAIN, UNWRITTEN = 0, 2, 3, 4, 5, 6
@@ -148,8 +149,6 @@ class _Run:
             raise _Ended(CORRECT_IT, "\n".join(self.columns.problems))
         if self.columns.carried:
             self._remark(f"not sent, but kept in the report: {', '.join(self.columns.carried)}")
-        if not any(name in self.columns.at for name in CHANGES):
-            self._remark("no column changes anything: the updates will leave all as it is")
         # What is missing of every row alike is told once.
         given: dict[str, Any] = {"user_code": 1, "app_key": "-"}
         given = {name: value for name, value in given.items() if name in self.columns.at}
@@ -165,12 +164,22 @@ class _Run:
             raise _Ended(CORRECT_IT, f"{out}: there is no folder {folder}")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise _Ended(CORRECT_IT, f"{out}: this folder cannot be written to")
+        if os.path.isdir(out):
+            raise _Ended(CORRECT_IT, f"{out}: is a folder; give the name of a file in it")
+        if os.path.realpath(part_of(out)) == os.path.realpath(self.args.table):
+            raise _Ended(CORRECT_IT, f"{out}: would be written over the table; give another name")
+        try:
+            try_to_write(part_of(out))
+        except OSError as problem:
+            message = f"{part_of(out)}: cannot be written: {problem.strerror}"
+            raise _Ended(CORRECT_IT, message) from None
         if out.endswith(".parquet"):
             import_parquet(out)
 
     def _open_journal(self) -> Journal:
         path = self.args.journal or f"{self.args.out}.journal"
-        if os.path.realpath(path) == os.path.realpath(self.args.out):
+        taken = [os.path.realpath(each) for each in (self.args.out, part_of(self.args.out))]
+        if os.path.realpath(path) in taken:
             raise _Ended(CORRECT_IT, f"{path}: cannot be both the report and the journal")
         journal = self.journal = Journal(path)
         self.cleanup.callback(self._close_journal)
@@ -192,7 +201,10 @@ class _Run:
             self.journal.close(remove=self.is_complete or self.journal.settings is None)
 
     def _check(self) -> None:
-        check = self.check = Check(self.client, self.table, self.columns)
+        rehearsal = None
+        if self.args.out is not None:
+            rehearsal = Rehearsal(self.args.out, self.table, self.columns.at.values())
+        check = self.check = Check(self.client, self.table, self.columns, rehearsal)
         self.cleanup.callback(check.close)
 
         def state() -> State:
@@ -206,6 +218,10 @@ class _Run:
         more = check.count_problems() - SHOWN_PROBLEMS
         if more > 0:
             say_error(f"and {more:,} more")
+        if check.rows > check.bad + check.updated and not check.has_changes:
+            raise _Ended(CORRECT_IT, "no row changes anything: all cells of its fields are empty")
+        if check.idle:
+            self._remark(f"{self._of_rows(check.idle)} change nothing")
 
     def _settings(self) -> dict[str, Any]:
         """What must be the same for --resume."""
@@ -258,9 +274,9 @@ class _Run:
 
     def _write_report(self) -> None:
         try:
-            report = Report(self.args.out, self.table)
+            report = Report(self.args.out, self.table, self.columns.at.values())
             try:
-                for first, rows in blocks(self.table.rows(), 1000):
+                for first, rows in blocks(self.columns.rows(self.table), 1000):
                     self._write_rows(report, first, rows)
                 self._look_for_change()
                 report.finish()
@@ -357,7 +373,7 @@ class _Sender:
 
     def run(self, client: skypostal.Client, concurrency: int, rate: float | None) -> None:
         # As many as the library holds: so many may be sent twice after a crash.
-        self._blocks = blocks(self._table.rows(), 2 * concurrency)
+        self._blocks = blocks(self._columns.rows(self._table), 2 * concurrency)
         with client.update_many(self._rows(), concurrency=concurrency, rate=rate) as many:
             try:
                 for outcome in many:

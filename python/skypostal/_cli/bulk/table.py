@@ -1,4 +1,4 @@
-"""Tables of customers: read row by row, and written again with what became of each row.
+"""Tables of customers, read row by row.
 
 CSV by the standard library, Parquet by pyarrow. What is read may be larger than memory.
 """
@@ -6,19 +6,16 @@ CSV by the standard library, Parquet by pyarrow. What is read may be larger than
 from __future__ import annotations
 
 import codecs
-import contextlib
 import csv
-import datetime
 import functools
 import hashlib
-import io
 import os
-import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
-from decimal import Decimal
 from importlib import import_module
 from typing import Any, NamedTuple
+
+from ..._columns import squeezed
 
 # What a report says of each row, before the row's own cells: one that has too many or too few of
 # them is then as it was, and is refused again.
@@ -29,8 +26,12 @@ REPORTED = (
     "skypostal_error",
     "skypostal_message",
 )
-LONGEST_LINE = 1 << 20  # bytes
+LONGEST_ROW = 1 << 20  # bytes
+# A report has rows that are longer than those of its table, and must be readable again.
+LONGEST_REPORTED = 64 << 20  # bytes
 ROWS_AT_ONCE = 10_000  # of Parquet
+
+csv.field_size_limit(LONGEST_REPORTED)
 
 
 class TableError(Exception):
@@ -44,6 +45,22 @@ class Row(NamedTuple):
     """One for each column, unless there is a problem. Of CSV each is a str."""
     problem: str = ""
     """Why they cannot be told apart."""
+    width: int = 0
+    """How many cells of CSV it has in the file."""
+    is_short: bool = False
+    """Whether the last cells of CSV are missing, and nothing else is wrong."""
+    loose: Sequence[Any] = ()
+    """The cells of CSV that breaks its rules, as far as they can be told apart."""
+    batch: Any = None
+    """Of Parquet: the Arrow batch that it is from."""
+
+
+class Unreadable(NamedTuple):
+    """A cell of Parquet that Python has no value for. It makes no other cell unreadable."""
+
+    text: str
+    """What a report in CSV has in its place. U+FFFD stands for bytes that are no UTF-8."""
+    problem: str
 
 
 class Table:
@@ -102,10 +119,13 @@ class CsvTable(Table):
             raise TableError(f"{path}: is UTF-16; save it as UTF-8")
         if start[:3] == codecs.BOM_UTF8:
             self.encoding = "utf-8-sig"
+        self._longest, self._row = LONGEST_ROW, (1, 0)
         self.delimiter = delimiter or self._found_delimiter(known)
         self.columns = self._header(self.delimiter)
+        if set(self.columns) & set(REPORTED):
+            self._longest = LONGEST_REPORTED
         self._file.seek(0)
-        self.newline = "\r\n" if self._file.readline(LONGEST_LINE).endswith(b"\r\n") else "\n"
+        self.newline = "\r\n" if self._file.readline(LONGEST_ROW).endswith(b"\r\n") else "\n"
 
     def rows(self) -> Iterator[Row]:
         taken: list[str] = []  # the lines of the row at hand
@@ -114,7 +134,8 @@ class CsvTable(Table):
         next(reader)
         while True:
             taken.clear()
-            line, problem = reader.line_num + 1, ""
+            line, problem, cells = reader.line_num + 1, "", []
+            self._row = line, self._read
             try:
                 cells = next(reader)
             except StopIteration:
@@ -125,48 +146,78 @@ class CsvTable(Table):
                 problem = "holds a NUL byte"
             if problem:
                 # As one cell, so that it stays refused wherever it goes from here.
-                yield Row(line, ["".join(taken).rstrip("\r\n").replace("\0", "\ufffd")], problem)
+                text = "".join(taken).rstrip("\r\n").replace("\0", "\ufffd")
+                yield Row(line, [text], problem, loose=self._loose(text))
             elif any(cells):
-                if len(cells) != len(self.columns):
-                    problem = f"has {_cells(len(cells))}, where the header has {len(self.columns)}"
-                yield Row(line, cells, problem)
+                yield self._row_of(line, cells, taken)
         self.digest = digest.hexdigest()
 
     def close(self) -> None:
         self._file.close()
 
+    def _row_of(self, line: int, cells: list[str], taken: list[str]) -> Row:
+        width = len(cells)
+        if width == len(self.columns):
+            return Row(line, cells, width=width)
+        problem = f"has {_cells(width)}, where the header has {len(self.columns)}"
+        if width > len(self.columns):
+            return Row(line, cells, problem, width)
+        if not taken[-1].endswith("\n"):
+            problem += "; the file ends in mid-line, so it may have been cut off"
+            return Row(line, cells, problem, width)
+        problem += "; an empty cell at the end needs its delimiter too"
+        return Row(line, cells, problem, width, is_short=True)
+
+    def _loose(self, text: str) -> list[str]:
+        """The cells of the first line of what is no CSV, for what a report says of the row."""
+        line = text.partition("\n")[0].replace("\r", " ")
+        return next(csv.reader([line], delimiter=self.delimiter))
+
     def _found_delimiter(self, known: Collection[str]) -> str:
         """The one by which most columns have a name that is looked for."""
 
+        looked_for = set(map(squeezed, known)) - {""}
+
         def recognised(delimiter: str) -> int:
             try:
-                return len(set(self._header(delimiter)) & set(known))
+                return len(set(map(squeezed, self._header(delimiter))) & looked_for)
             except TableError:
                 return 0
 
         return max(",;\t|", key=recognised)
 
     def _header(self, delimiter: str) -> list[str]:
-        lines = self._lines([], hashlib.sha256())
+        taken: list[str] = []
+        lines = self._lines(taken, hashlib.sha256())
+        self._row = 1, 0
         try:
-            return next(csv.reader(lines, delimiter=delimiter, strict=True))
+            names = next(csv.reader(lines, delimiter=delimiter, strict=True))
+            if any("\0" in text for text in taken):
+                raise TableError(f"{self.path}:1: holds a NUL byte; save UTF-16 as UTF-8")
+            return names
         except StopIteration:
             raise TableError(f"{self.path}: is empty; its first line names the columns") from None
         except csv.Error as error:
             raise TableError(f"{self.path}:1: {_said(error)}") from None
 
     def _lines(self, taken: list[str], digest: Any) -> Iterator[str]:
-        encoding = self.encoding
+        encoding, longest = self.encoding, self._longest
         self._file.seek(0)
-        size = 0
+        self._read = 0
         for number, line in enumerate(
-            iter(functools.partial(self._file.readline, LONGEST_LINE), b""), 1
+            iter(functools.partial(self._file.readline, longest), b""), 1
         ):
             digest.update(line)
-            size += len(line)
-            if len(line) == LONGEST_LINE:
+            self._read += len(line)
+            begin, before = self._row
+            if len(line) == longest:
                 hint = "; its lines end with carriage returns alone" if b"\r" in line else ""
-                raise TableError(f"{self.path}:{number}: is longer than 1 MiB{hint}")
+                raise TableError(f"{self.path}:{number}: is longer than {longest >> 20} MiB{hint}")
+            if self._read - before > longest:
+                raise TableError(
+                    f"{self.path}:{begin}: is the first line of a row of more than"
+                    f" {longest >> 20} MiB; close its quotation mark"
+                )
             try:
                 text = line.decode(encoding)
             except UnicodeDecodeError as error:
@@ -176,15 +227,16 @@ class CsvTable(Table):
                     f"{self.path}:{number}: is not {name} (byte 0x{byte:02X}); save the file as"
                     " UTF-8, or say --encoding, such as cp1252 for Excel of Western Europe"
                 ) from None
-            self.fraction = size / self._size
+            self.fraction = self._read / self._size
             taken.append(text)
-            yield text
+            # Before 3.11 the parser of Python stops at a NUL, in mid-row.
+            yield text.replace("\0", "\ufffd")
             encoding = "utf-8" if encoding == "utf-8-sig" else encoding
 
 
 def _said(error: csv.Error) -> str:
     text = str(error)
-    if "field larger than" in text or "unexpected end of data" in text:
+    if "unexpected end of data" in text:
         return "opens a quotation mark that is not closed"
     if "expected after" in text:
         return "has a quotation mark in a cell that is not doubled"
@@ -213,26 +265,29 @@ class ParquetTable(Table):
         self.path, self._bytes = path, file
         try:
             self._file = parquet.ParquetFile(file)
+            self.schema = self._file.schema_arrow
+            self.columns = self.schema.names
         except Exception as error:
-            raise TableError(f"{path}: {_first_line(error)}") from None
-        self.schema = self._file.schema_arrow
-        self.columns = self.schema.names
+            raise TableError(f"{path}: {first_line(error)}") from None
 
     def rows(self) -> Iterator[Row]:
         number, total = 0, self._file.metadata.num_rows or 1
-        try:
-            for batch in self._file.iter_batches(batch_size=ROWS_AT_ONCE):
-                for cells in zip(*map(_values, batch.columns)):
-                    number += 1
-                    yield Row(number, list(cells))
-                self.fraction = number / total
-        except (OSError, ValueError) as error:  # pyarrow's own errors are among them
-            raise TableError(f"{self.path}: {_first_line(error)}") from None
+        for batch in self._batches():
+            for cells in zip(*map(_values, batch.columns)):
+                number += 1
+                yield Row(number, list(cells), batch=batch)
+            self.fraction = number / total
         self._bytes.seek(0)
         digest = hashlib.sha256()
         for piece in iter(functools.partial(self._bytes.read, 1 << 20), b""):
             digest.update(piece)
         self.digest = digest.hexdigest()
+
+    def _batches(self) -> Iterator[Any]:
+        try:
+            yield from self._file.iter_batches(batch_size=ROWS_AT_ONCE)
+        except Exception as error:  # pyarrow has many kinds
+            raise TableError(f"{self.path}: {first_line(error)}") from None
 
     def close(self) -> None:
         self._file.close()
@@ -251,146 +306,38 @@ def _values(column: Any) -> list[Any]:
     try:
         values: list[Any] = column.to_pylist()
         return values
-    except ValueError:  # such as nanoseconds, which Python's own times have no room for
-        return list(column)
+    except Exception:  # of one cell or of all
+        return [_value(column, at) for at in range(len(column))]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
-
-
-class Report:
-    """The rows of a table again, each behind what became of it.
-
-    Written beside its place, and moved there when it is whole and on the disk; nobody else may read
-    it. Of CSV it is written as the table was: encoding, delimiter, ends of lines.
-    """
-
-    def __init__(self, path: str, table: Table) -> None:
-        self.path, self._part = path, f"{path}.part"
-        self._width = len(table.columns)
-        self._left = [at for at, name in enumerate(table.columns) if name not in REPORTED]
-        names = [*REPORTED, *(table.columns[at] for at in self._left)]
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        self._file = open(os.open(self._part, flags, 0o600), "wb")  # noqa: SIM115
-        try:
-            os.fchmod(self._file.fileno(), 0o600)
-            kind = _ParquetWriter if path.endswith(".parquet") else _CsvWriter
-            self._writer: Any = kind(self._file, table, names)
-        except BaseException:
-            self.discard()
-            raise
-
-    def write(self, reported: Sequence[Any], row: Row, blank: Collection[int] = ()) -> None:
-        """blank: the columns whose cells are left empty."""
-        cells = row.cells
-        if len(cells) > 1:
-            kept = [None if at in blank else cells[at] for at in self._left if at < len(cells)]
-            cells = kept + cells[self._width :]
-        self._writer.write(reported, cells, bool(row.problem))
-
-    def finish(self) -> None:
-        """Puts it in its place."""
-        self._writer.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        os.replace(self._part, self.path)
-        sync_folder(self.path)
-
-    def discard(self) -> None:
-        """Leaves nothing behind."""
-        # What is left in the buffers may not fit on the disk.
-        with contextlib.suppress(Exception):
-            self._writer.abandon()
-        with contextlib.suppress(OSError):
-            self._file.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._part)
-
-
-class _CsvWriter:
-    def __init__(self, file: Any, table: Table, names: list[str]) -> None:
-        encoding = getattr(table, "encoding", "utf-8")
-        # Of the service's words, what the encoding lacks is escaped.
-        self._text = io.TextIOWrapper(file, encoding, errors="backslashreplace", newline="")
-        self._csv = csv.writer(
-            self._text,
-            delimiter=getattr(table, "delimiter", ","),
-            lineterminator=getattr(table, "newline", "\n"),
-        )
-        self._csv.writerow(names)
-
-    def write(self, reported: Sequence[Any], cells: list[Any], _: bool) -> None:
-        self._csv.writerow([*reported, *map(_text, cells)])
-
-    def close(self) -> None:
-        self._text.detach()
-
-    abandon = close
-
-
-def _text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, Decimal):
-        return format(cell, "f")
-    if isinstance(cell, datetime.date):
-        return cell.isoformat()
-    if hasattr(cell, "as_py"):  # what Python has no room for: see _values
-        return str(cell.cast("string"))
-    return str(cell)
-
-
-class _ParquetWriter:
-    def __init__(self, file: Any, table: Table, names: list[str]) -> None:
-        parquet, pyarrow = import_parquet(table.path), import_module("pyarrow")
-        self._pyarrow, self._path = pyarrow, table.path
-        types = {name: pyarrow.string() for name in names}
-        types["skypostal_attempts"] = pyarrow.int32()
-        if isinstance(table, ParquetTable):
-            types.update((field.name, field.type) for field in table.schema)
-        self._schema = pyarrow.schema([(name, types[name]) for name in names])
-        self._writer = parquet.ParquetWriter(file, self._schema)
-        self._rows: list[list[Any]] = []
-
-    def write(self, reported: Sequence[Any], cells: list[Any], is_odd: bool) -> None:
-        status, delivery, attempts, *rest = reported
-        if isinstance(attempts, str):  # as a report in CSV has it
-            attempts = int(attempts) if re.fullmatch("[0-9]{1,9}", attempts) else None
-        width = len(self._schema) - len(reported)
-        # Cells that belong to no column are left out, so that the row stays refused.
-        known = [status, delivery, attempts, *rest]
-        self._rows.append([*known, *([None] * width if is_odd else cells)])
-        if len(self._rows) == ROWS_AT_ONCE:
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-
-    def abandon(self) -> None:
-        self._writer.close()
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        try:
-            arrays = [
-                self._pyarrow.array(values, type=field.type)
-                for values, field in zip(zip(*self._rows), self._schema)
-            ]
-            self._writer.write_table(self._pyarrow.table(arrays, schema=self._schema))
-        except (ValueError, TypeError, NotImplementedError) as error:
-            problem = f"cannot be written as Parquet: {_first_line(error)}"
-            raise TableError(f"{self._path}: {problem}; give a report that is CSV") from None
-        self._rows.clear()
-
-
-def sync_folder(path: str) -> None:
-    """Has it on the disk that there is a file of this name, or none."""
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+def _value(column: Any, at: int) -> Any:
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        return column[at].as_py()
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 (byte 0x{error.object[error.start]:02X}); correct it"
+    except Exception:  # such as a day before year 1, or a time zone that is not known here
+        problem = f"is a {column.type} that Python has no value for; correct it"
+    return Unreadable(_readable(column, at), problem)
+
+
+def _readable(column: Any, at: int) -> str:
+    """The text of a cell by way of Arrow, piece by piece."""
+    types, cell = import_module("pyarrow").types, column[at]
+    if not cell.is_valid:
+        return ""
+    if hasattr(cell, "as_buffer"):
+        text: str = cell.as_buffer().to_pybytes().decode("utf-8", "replace")
+        return text
+    if types.is_dictionary(column.type):
+        return _readable(column.dictionary, column.indices[at].as_py())
+    if types.is_struct(column.type):
+        pieces = [_readable(column.field(n), at) for n in range(column.type.num_fields)]
+        return f"{{{', '.join(pieces)}}}"
+    if types.is_nested(column.type) and hasattr(cell, "values"):
+        return f"[{', '.join(_readable(cell.values, n) for n in range(len(cell.values)))}]"
+    shown: str = column.slice(at, 1).to_string(skip_new_lines=True)
+    return " ".join(shown.strip("[]").split())
+
+
+def first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")

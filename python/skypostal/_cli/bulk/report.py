@@ -1,0 +1,261 @@
+"""Reports: the rows of a table again, with what became of each row."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import io
+import os
+import re
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+from .disk import sync, sync_folder
+from .table import (
+    LONGEST_REPORTED,
+    REPORTED,
+    ROWS_AT_ONCE,
+    ParquetTable,
+    Row,
+    Table,
+    TableError,
+    Unreadable,
+    first_line,
+    import_parquet,
+)
+
+# In place of what no file of text can hold. A field that has a control character is refused again,
+# so that a bad cell never becomes a good one on its way through a report.
+_MARK, _MARK_OF_FIELD = "\ufffd", "\x7f"
+_UNSOUND = re.compile("[\0\ud800-\udfff]")
+
+
+def part_of(path: str) -> str:
+    """Where a report is until it is whole."""
+    return f"{path}.part"
+
+
+class Report:
+    """The rows of a table again, each behind what became of it.
+
+    Written beside its place, and moved there when it is whole and on the disk; nobody else may read
+    it. Of CSV it is written as the table was: encoding, delimiter, ends of lines.
+    """
+
+    def __init__(self, path: str, table: Table, fields: Collection[int]) -> None:
+        self.path, self._part = path, part_of(path)
+        self._file = self._open()
+        try:
+            self._writer = writer(path, self._file, table, fields)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _open(self) -> Any:
+        # Not chmod, which some file systems lack: the file is new, and private from the start.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._part)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return open(os.open(self._part, flags, 0o600), "wb")
+
+    def write(self, reported: Sequence[Any], row: Row, blank: Collection[int] = ()) -> None:
+        """blank: the columns whose cells are left empty."""
+        self._writer.write(reported, row, blank)
+
+    def finish(self) -> None:
+        """Puts it in its place."""
+        self._writer.close()
+        self._file.flush()
+        sync(self._file.fileno())
+        self._file.close()
+        os.replace(self._part, self.path)
+        sync_folder(self.path)
+
+    def discard(self) -> None:
+        """Leaves nothing behind."""
+        # What is left in the buffers may not fit on the disk.
+        with contextlib.suppress(Exception):
+            self._writer.abandon()
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._part)
+
+
+class Rehearsal:
+    """Writes a report to nowhere, to find out whether it can be written."""
+
+    def __init__(self, path: str, table: Table, fields: Collection[int]) -> None:
+        self._writer = writer(path, io.BufferedWriter(_Nowhere()), table, fields)
+
+    def write(self, row: Row) -> None:
+        self._writer.write(("", "", None, "", ""), row, ())
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Nowhere(io.RawIOBase):
+    _size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+
+def writer(path: str, file: Any, table: Table, fields: Collection[int]) -> Any:
+    """fields: the columns that are sent."""
+    if path.endswith(".parquet"):
+        return _ParquetWriter(file, table, fields)
+    return _CsvWriter(file, table, fields)
+
+
+class _Writer:
+    def __init__(self, table: Table, fields: Collection[int]) -> None:
+        self.table = table
+        self.left = [at for at, name in enumerate(table.columns) if name not in REPORTED]
+        self.names = [*REPORTED, *(table.columns[at] for at in self.left)]
+        self._marks = [
+            _MARK_OF_FIELD if at in fields else _MARK for at in range(len(table.columns))
+        ]
+
+    def texts(self, row: Row, blank: Collection[int]) -> list[str]:
+        """The row's own cells, and behind them those of no column."""
+        if row.loose and row.problem:
+            return [_text(cell, _MARK) for cell in row.cells]
+        cells = row.cells
+        own = [
+            "" if at in blank else _text(cells[at], self._marks[at])
+            for at in self.left
+            if at < len(cells)
+        ]
+        return own + [_text(cell, _MARK) for cell in cells[len(self._marks) :]]
+
+
+class _CsvWriter(_Writer):
+    def __init__(self, file: Any, table: Table, fields: Collection[int]) -> None:
+        super().__init__(table, fields)
+        encoding = getattr(table, "encoding", "utf-8")
+        self._newline = getattr(table, "newline", "\n")
+        # Of the service's words, what the encoding lacks is escaped.
+        self._text = io.TextIOWrapper(file, encoding, errors="backslashreplace", newline="")
+        # Python before 3.11.9 puts a cell with a carriage return into quotation marks only if
+        # lines end with one.
+        self._csv = csv.writer(
+            SimpleNamespace(write=self._write_line),
+            delimiter=getattr(table, "delimiter", ","),
+            lineterminator="\r\n",
+        )
+        self._csv.writerow(_text(name, _MARK) for name in self.names)
+
+    def write(self, reported: Sequence[Any], row: Row, blank: Collection[int]) -> None:
+        self._line = row.line
+        self._csv.writerow([*reported, *self.texts(row, blank)])
+
+    def _write_line(self, line: str) -> None:
+        if len(line) > LONGEST_REPORTED // 4:  # a character has up to four bytes
+            place = f"{self.table.path}:{self.table.place} {self._line}"
+            raise TableError(f"{place}: is too long for CSV; give a report that is .parquet")
+        self._text.write(line[:-2] + self._newline)
+
+    def close(self) -> None:
+        self._text.detach()
+
+    abandon = close
+
+
+def _text(cell: Any, mark: str) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, Unreadable):
+        return _UNSOUND.sub(mark, cell.text.replace(_MARK, mark))
+    if isinstance(cell, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            if (text := cell.decode()).isprintable():
+                return text
+        return str(cell) if mark == _MARK else cell.decode("utf-8", "replace").replace(_MARK, mark)
+    if isinstance(cell, Decimal):
+        return format(cell, "f")
+    if isinstance(cell, datetime.date):
+        return cell.isoformat()
+    return _UNSOUND.sub(mark, str(cell))
+
+
+class _ParquetWriter(_Writer):
+    def __init__(self, file: Any, table: Table, fields: Collection[int]) -> None:
+        super().__init__(table, fields)
+        parquet, self._pyarrow = import_parquet(table.path), import_module("pyarrow")
+        types = {name: self._pyarrow.string() for name in self.names}
+        types["skypostal_attempts"] = self._pyarrow.int32()
+        if isinstance(table, ParquetTable):
+            types.update((field.name, field.type) for field in table.schema
+                         if field.name not in REPORTED)  # fmt: skip
+        self._schema = self._pyarrow.schema([(name, types[name]) for name in self.names])
+        self._writer = parquet.ParquetWriter(file, self._schema)
+        self._reported: list[Sequence[Any]] = []
+        self._rows: list[tuple[Row, Collection[int]]] = []
+
+    def write(self, reported: Sequence[Any], row: Row, blank: Collection[int]) -> None:
+        # Each batch of a table comes whole and in order.
+        if self._rows and (
+            len(self._rows) == ROWS_AT_ONCE or row.batch is not self._rows[-1][0].batch
+        ):
+            self._flush()
+        self._reported.append(reported)
+        self._rows.append((row, blank))
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        try:
+            columns = list(zip(*self._reported))
+            columns += self._own_columns()
+            arrays = [
+                column
+                if isinstance(column, self._pyarrow.Array)
+                else self._pyarrow.array(column, type=field.type)
+                for column, field in zip(columns, self._schema)
+            ]
+            self._writer.write_table(self._pyarrow.table(arrays, schema=self._schema))
+        except (ValueError, TypeError, NotImplementedError) as error:
+            problem = f"cannot be written as Parquet: {first_line(error)}"
+            raise TableError(f"{self.table.path}: {problem}; give a report that is CSV") from None
+        self._reported.clear()
+        self._rows.clear()
+
+    def _own_columns(self) -> list[Any]:
+        batch = self._rows[0][0].batch
+        if batch is not None:
+            # As they are: on the way through Python's values some would be lost.
+            return [self._blanked(batch.column(at), at) for at in self.left]
+        # Cells that belong to no column are left out, so that the row stays refused.
+        width = len(self.left)
+        rows = [
+            [None] * width if row.problem else self.texts(row, blank)[:width]
+            for row, blank in self._rows
+        ]
+        return list(zip(*rows))
+
+    def _blanked(self, column: Any, at: int) -> Any:
+        is_blank = [at in blank for _, blank in self._rows]
+        if not any(is_blank):
+            return column
+        cells = [None if blank else cell for blank, cell in zip(is_blank, column)]
+        return self._pyarrow.array(cells, type=column.type)

@@ -1,0 +1,113 @@
+"""Which column is which field: what looks like one is never left out in silence."""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import pytest
+from bulk_command import HEADER, NAMES, Bulk, assert_ended, key_of, rows_of, write
+from pyarrow import parquet
+
+from skypostal.sandbox import Sandbox
+
+FIRST = "customer_first_name"
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("customerFirstName", FIRST),
+        ("CustomerFirstName", FIRST),
+        ("CUSTOMERFIRSTNAME", FIRST),
+        ("Customer.First-Name", FIRST),
+        ("[customer_first_name]", FIRST),
+        ("customers.customer_first_name", FIRST),
+        ("customer__first__name", FIRST),
+        ("firstName", FIRST),
+        ("\u200bcustomer_first_name", FIRST),
+        ("customer_first_name\u00a0", FIRST),
+        ("customer\u00ad_first_name", FIRST),
+        ("\ufeffcustomer_first_name", FIRST),
+        ("\u202ecustomer_first_name\u202c", FIRST),
+        ("ｃｕｓｔｏｍｅｒ＿ｆｉｒｓｔ＿ｎａｍｅ", FIRST),
+        ("customer\u2011first\u2011name", FIRST),
+        ("customer\nfirst\nname", FIRST),
+        ("customerFristName", FIRST),
+        ("customerLastName", "customer_last_name"),
+        ("customerIdentityNumber", "customer_identity_number"),
+        ("customerTaxNumber", "customer_tax_number"),
+        ("customerBirthDate", "customer_birth_date"),
+        ("Gender", "customer_gender"),
+        ("UserCode", "user_code"),
+        ("App-Key", "app_key"),
+    ],
+)
+def test_a_column_that_looks_like_a_field_is_refused(
+    bulk: Bulk, sandbox: Sandbox, name: str, field: str
+) -> None:
+    write(bulk.table, [["1", key_of(1), "1980-08-19", "x"]],
+          [*HEADER[:2], "customer_birth_date" if "irth" not in name else FIRST, name])  # fmt: skip
+    done = bulk("--quiet")
+    assert_ended(done, 2, "is no field; say --map ", f"={field}", "Nothing was sent.")
+    assert not sandbox.requests and os.listdir(bulk.folder) == ["customers.csv"]
+
+
+@pytest.mark.parametrize("name", ["\u200bcustomer_first_name", "first\nname", "customerFirstName"])
+def test_what_the_refusal_advises_can_be_typed(bulk: Bulk, sandbox: Sandbox, name: str) -> None:
+    write(bulk.table, [["1", key_of(1), "Ana", "F"]], [*HEADER[:2], name, "customer_gender"])
+    words = bulk("--quiet").stderr.split("--map ")[1].partition(" or --ignore ")
+    mapped, ignored = words[0].strip("'"), words[2].partition("\n")[0].strip("'")
+    assert bulk("--ignore", ignored, "--out", str(bulk.folder / "first.csv")).returncode == 0
+    assert bulk("--map", mapped).returncode == 0
+    assert [request.changes for request in sandbox.requests] == [
+        {"customer_gender": "F"},
+        {FIRST: "Ana", "customer_gender": "F"},
+    ]
+
+
+def test_names_in_another_style_still_show_the_delimiter(bulk: Bulk) -> None:
+    bulk.table.write_text("customerBoxId;customerKey;customerFirstName\n1;k;Ana\n")
+    assert_ended(bulk(), 2, "--map customerBoxId=customer_box_id", "--map customerKey=customer_key",
+                 f"--map customerFirstName={FIRST}")  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",), ("--check-only",)])
+def test_a_table_that_changes_nothing_is_refused(
+    bulk: Bulk, sandbox: Sandbox, options: tuple[str, ...]
+) -> None:
+    write(bulk.table, [["1", key_of(1), "Ana"]], [*HEADER[:2], "given name"])
+    assert_ended(bulk(*options), 2, "no column changes anything; --map COLUMN=FIELD says which")
+    write(bulk.table, [["1", key_of(1), ""], ["2", key_of(2), ""]])
+    assert_ended(bulk(*options), 2, "no row changes anything: all cells of its fields are empty")
+    bulk.table = bulk.folder / "customers.parquet"
+    columns = {"customer_box_id": [1], "customer_key": [key_of(1)], FIRST: pa.nulls(1)}
+    parquet.write_table(pa.table(columns), bulk.table)
+    assert_ended(bulk(*options), 2, "no row changes anything")
+    assert not sandbox.requests and not bulk.out.exists() and not bulk.journal.exists()
+
+
+def test_rows_that_change_nothing_are_counted(bulk: Bulk) -> None:
+    write(bulk.table, [*rows_of([1, 2]), ["3", key_of(3), ""]])
+    assert_ended(bulk(), 0, "skypostal bulk: 1 of 3 rows change nothing\n")
+    report = bulk.out.read_text()
+    bulk.table, bulk.out = bulk.out, bulk.folder / "second.csv"
+    # Of a report the rows that are done count too: what is left need not change anything.
+    bulk.table.write_text(report.replace("updated,,1,,,3,,", f"failed,unknown,1,,,3,{key_of(3)},"))
+    assert_ended(bulk(), 0, "1 of 3 rows change nothing")
+    assert bulk("--quiet", "--out", str(bulk.folder / "third.csv")).stderr == ""
+
+
+@pytest.mark.parametrize("name", ["Skypostal_Status", "skypostal status", "\u200bskypostal_status"])
+def test_a_report_whose_columns_are_renamed_is_refused(
+    bulk: Bulk, sandbox: Sandbox, name: str
+) -> None:
+    write(bulk.table, [["updated", "", "1", "", "", *rows_of([1])[0]]], [name, *NAMES[1:], *HEADER])
+    assert_ended(bulk(), 2, "looks like skypostal_status of a report; give it this name, or say")
+    assert not sandbox.requests
+
+
+def test_a_header_with_a_nul_is_refused(bulk: Bulk) -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        bulk.table.write_text("customer_box_id,customer_key\n", encoding=encoding)
+        assert_ended(bulk(), 2, f"{bulk.table}:1: holds a NUL byte; save UTF-16 as UTF-8")
