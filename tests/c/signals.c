@@ -174,12 +174,12 @@ static void look_a_name_up(void)
     skypostal_update *update = new_update();
     struct state before;
     sigset_t set;
+    int threads = look().threads;
 
     snprintf(url, sizeof(url), "http://localhost%s", strrchr(getenv("SKYPOSTAL_BASE_URL"), ':'));
     client = new_client(url);
-    before = look();
     CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL), SKYPOSTAL_OK);
-    CHECK_INT(look().threads, before.threads + 1);
+    CHECK_INT(look().threads, threads + 1);
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -192,6 +192,9 @@ static void look_a_name_up(void)
     handled = 0;
     skypostal_update_free(update);
     skypostal_client_free(client);
+    /* The thread ends in its own time. */
+    while (look().threads > threads)
+        usleep(1000);
 }
 
 /* Signals that come all the time, to a handler that interrupts what is interruptible, end no call. */
