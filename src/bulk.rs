@@ -6,12 +6,14 @@
 //! twice as many rows in memory as may be under way.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
 use std::iter::Fuse;
 use std::mem;
 use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -243,6 +245,45 @@ impl Bulk {
         Some(event)
     }
 
+    /// Takes the next outcome without waiting. `Pending` while rows are in flight; `Ready(None)` once
+    /// every outcome was taken. `on_attempt` receives the attempts that ended before it.
+    ///
+    /// # Errors
+    /// What `on_attempt` returns.
+    pub fn poll_outcome<E>(
+        &self,
+        mut on_attempt: impl FnMut(u64, &Attempt) -> Result<(), E>,
+    ) -> Result<Poll<Option<Outcome>>, E> {
+        loop {
+            match self.next_event() {
+                Some(BulkEvent::Outcome(outcome)) => return Ok(Poll::Ready(Some(outcome))),
+                Some(BulkEvent::Attempt(index, attempt)) => on_attempt(index, &attempt)?,
+                None if self.is_drained() => return Ok(Poll::Ready(None)),
+                None => return Ok(Poll::Pending),
+            }
+        }
+    }
+
+    /// Takes the next outcome; `None` once every outcome was taken. Before each look, `fill` may
+    /// submit rows; while rows are in flight, `wait` waits for an event.
+    ///
+    /// # Errors
+    /// What `fill`, `on_attempt` or `wait` returns.
+    pub fn next_outcome<E>(
+        &self,
+        mut fill: impl FnMut() -> Result<(), E>,
+        mut on_attempt: impl FnMut(u64, &Attempt) -> Result<(), E>,
+        mut wait: impl FnMut() -> Result<(), E>,
+    ) -> Result<Option<Outcome>, E> {
+        loop {
+            fill()?;
+            match self.poll_outcome(&mut on_attempt)? {
+                Poll::Ready(outcome) => return Ok(outcome),
+                Poll::Pending => wait()?,
+            }
+        }
+    }
+
     /// Waits until there is news, or nothing is under way, but no longer than this.
     ///
     /// # Panics
@@ -436,25 +477,25 @@ impl<I: Iterator<Item = Update>> Iterator for BulkUpdate<I> {
     type Item = Result<Outcome, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Err(refused) = background::refuse_to_wait() {
-            return (!mem::replace(&mut self.ended, true)).then_some(Err(refused));
-        }
-        loop {
-            while self.bulk.capacity() > 0 {
-                let Some(update) = self.updates.next() else { break };
-                if self.bulk.submit(&update).is_err() {
-                    break; // It stopped at this moment, and says so in the end.
+        let BulkUpdate { updates, bulk, ended } = self;
+        let fill = || {
+            while bulk.capacity() > 0 {
+                let Some(update) = updates.next() else { break };
+                if bulk.submit(&update).is_err() {
+                    break; // It stopped at this moment, and `stop_reason` says so in the end.
                 }
             }
-            match self.bulk.next_event() {
-                Some(BulkEvent::Outcome(outcome)) => return Some(Ok(outcome)),
-                Some(BulkEvent::Attempt(..)) => {}
-                None if !self.bulk.is_drained() => {
-                    self.bulk.wait_for_event(Duration::MAX);
-                }
-                None if mem::replace(&mut self.ended, true) => return None,
-                None => return self.bulk.stop_reason().map(Err),
-            }
+            Ok(())
+        };
+        let wait = || {
+            bulk.wait_for_event(Duration::MAX);
+            Ok(())
+        };
+        let Ok(outcome) = bulk.next_outcome::<Infallible>(fill, |_, _| Ok(()), wait);
+        match outcome {
+            Some(outcome) => Some(Ok(outcome)),
+            None if mem::replace(ended, true) => None,
+            None => bulk.stop_reason().map(Err),
         }
     }
 }

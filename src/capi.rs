@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
 
+use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -16,8 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Field, Kind, Options, PersonalInfo,
-    Update, Value,
+    Bulk, BulkOptions, Client, Delivery, Error, Field, Kind, Options, PersonalInfo, Update, Value,
 };
 
 /// Success.
@@ -881,15 +881,13 @@ pub unsafe extern "C" fn skypostal_bulk_next(
         }
         unsafe { *index = -1 };
         let bulk = unsafe { get(bulk.cast_const()) }?;
-        let outcome = loop {
-            match bulk.next_event() {
-                Some(BulkEvent::Outcome(outcome)) => break outcome,
-                Some(BulkEvent::Attempt(..)) => {}
-                None if bulk.is_drained() => {
-                    return bulk.stop_reason().map_or(Ok(()), |e| Err(e.into()));
-                }
-                None => bulk.wait_for_event(Duration::MAX),
-            }
+        let wait = || {
+            bulk.wait_for_event(Duration::MAX);
+            Ok(())
+        };
+        let Ok(outcome) = bulk.next_outcome::<Infallible>(|| Ok(()), |_, _| Ok(()), wait);
+        let Some(outcome) = outcome else {
+            return bulk.stop_reason().map_or(Ok(()), |reason| Err(reason.into()));
         };
         unsafe { *index = i64::try_from(outcome.index).unwrap_or(i64::MAX) };
         let info = outcome.result?;

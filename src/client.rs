@@ -375,6 +375,12 @@ impl Client {
         self.proxy.as_ref().map(|used| used.named_by)
     }
 
+    /// Checks an update as a call would, and sends nothing. Returns every problem, the first one
+    /// first: bad values, and required fields that are missing.
+    pub fn validate(&self, update: &Update) -> Vec<Error> {
+        update.validate(&self.credentials)
+    }
+
     /// What an update would send, checked as if it were sent: each header, and the body with `***`
     /// in place of the keys. The method is POST, the address [`url`](Client::url).
     #[cfg(feature = "python")]

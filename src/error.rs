@@ -260,6 +260,11 @@ impl Error {
         self.0.reason.unwrap_or(&self.0.message)
     }
 
+    /// What went wrong, in one line, without the delivery and the attempts that its text ends with.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What kind of thing went wrong.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -353,6 +358,14 @@ impl DeferredErrors {
             self.0.push(error.clone());
         }
         outcome
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Error> {
+        self.0.iter()
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|error| error.field() == Some(name))
     }
 
     /// The first fault, if there is one.

@@ -116,6 +116,20 @@ impl Field {
         Error::invalid_field(self.name(), format_args!("{problem}; expected {}", self.expected()))
     }
 
+    /// The error of a required field without a value.
+    fn missing(self) -> Error {
+        if matches!(self, UserCode | AppKey) {
+            let variable = format!("SKYPOSTAL_{}", self.name().to_uppercase());
+            let problem =
+                format!("is missing; give it to the client or to the call, or set {variable}");
+            return Error::configuration(self.name(), problem);
+        }
+        Error::invalid_field(
+            self.name(),
+            "is required; the customer has it from registration or login",
+        )
+    }
+
     fn check(self, value: Value<'_>) -> Result<Option<FieldValue>, Error> {
         match (self, value) {
             (_, Value::Unset) => Ok(None),
@@ -385,41 +399,55 @@ impl Update {
         }
     }
 
+    /// Every problem that keeps the update from being sent, the first one first. Builds no request.
+    pub(crate) fn validate(&self, defaults: &Update) -> Vec<Error> {
+        let mut problems: Vec<Error> = self.problems(defaults).collect();
+        if problems.is_empty() {
+            let mut length = Length(0);
+            let written = write_json(&mut length, |field| self.value(field, defaults));
+            let checked = written
+                .map_err(Error::internal)
+                .and_then(|()| self.check_length(length.0, defaults));
+            problems.extend(checked.err());
+        }
+        problems
+    }
+
+    fn value<'a>(&'a self, field: Field, defaults: &'a Update) -> Option<&'a FieldValue> {
+        self.values[field as usize].as_ref().or(defaults.values[field as usize].as_ref())
+    }
+
+    /// The bad values, and the required ones that are missing.
+    fn problems<'a>(&'a self, defaults: &'a Update) -> impl Iterator<Item = Error> + 'a {
+        let required = [UserCode, AppKey, CustomerBoxId, CustomerKey].into_iter();
+        let missing = required.filter(|field| {
+            self.value(*field, defaults).is_none() && !self.deferred_errors.has(field.name())
+        });
+        self.deferred_errors.iter().cloned().chain(missing.map(Field::missing))
+    }
+
+    fn check_length(&self, length: usize, defaults: &Update) -> Result<(), Error> {
+        if length <= MAX_REQUEST_BYTES {
+            return Ok(());
+        }
+        let bytes = |field: &Field| self.value(*field, defaults).map_or(0, FieldValue::len);
+        let longest = Field::ALL.into_iter().max_by_key(bytes).map_or("", Field::name);
+        let problem =
+            format!("makes the request {length} bytes long; at most {MAX_REQUEST_BYTES} fit");
+        Err(Error::invalid_field(longest, problem))
+    }
+
     /// The request body; `user_code` and `app_key` come from `defaults` where not set here.
     pub(crate) fn request(&self, defaults: &Update) -> Result<Request, Error> {
-        self.deferred_errors.check()?;
-        let value = |field: Field| {
-            self.values[field as usize].as_ref().or(defaults.values[field as usize].as_ref())
-        };
-        for field in [UserCode, AppKey] {
-            if value(field).is_none() {
-                let variable = format!("SKYPOSTAL_{}", field.name().to_uppercase());
-                let problem =
-                    format!("is missing; give it to the client or to the call, or set {variable}");
-                return Err(Error::configuration(field.name(), problem));
-            }
+        if let Some(problem) = self.problems(defaults).next() {
+            return Err(problem);
         }
-        for field in [CustomerBoxId, CustomerKey] {
-            if value(field).is_none() {
-                return Err(Error::invalid_field(
-                    field.name(),
-                    "is required; the customer has it from registration or login",
-                ));
-            }
-        }
+        let value = |field| self.value(field, defaults);
         // Room for any update without growing: a vector that grows leaves copies behind.
         let room = Field::ALL.into_iter().filter_map(value).map(|v| 64 + 6 * v.len()).sum();
         let mut body = Zeroizing::new(Vec::with_capacity(room));
-        write_json(&mut body, value).map_err(Error::internal)?;
-        if body.len() > MAX_REQUEST_BYTES {
-            let longest =
-                Field::ALL.into_iter().max_by_key(|f| value(*f).map_or(0, FieldValue::len));
-            let problem = format!(
-                "makes the request {} bytes long; at most {MAX_REQUEST_BYTES} fit",
-                body.len()
-            );
-            return Err(Error::invalid_field(longest.map_or("", Field::name), problem));
-        }
+        write_json(&mut *body, value).map_err(Error::internal)?;
+        self.check_length(body.len(), defaults)?;
         let key = |field| match value(field) {
             Some(FieldValue::Text(key)) => key.clone(),
             _ => Secret::new(""),
@@ -466,8 +494,22 @@ impl Request {
     }
 }
 
+/// Counts the bytes that are written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn write_json<'a>(
-    body: &mut Vec<u8>,
+    body: &mut impl io::Write,
     value: impl Fn(Field) -> Option<&'a FieldValue>,
 ) -> serde_json::Result<()> {
     let mut json = serde_json::Serializer::with_formatter(body, EscapeNoncharacters);
@@ -558,6 +600,31 @@ mod tests {
         assert!(error.to_string().starts_with(field.name()), "{error}");
         assert_eq!(body(&update).as_ref(), Err(&error), "it is remembered");
         error
+    }
+
+    #[test]
+    fn validate_gives_every_problem_and_agrees_with_the_request() {
+        let names = |update: &Update| -> Vec<String> {
+            let problems = update.validate(&Update::new());
+            assert_eq!(problems.first(), update.request(&Update::new()).err().as_ref());
+            problems.iter().map(|problem| problem.field().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(&update()), [""; 0]);
+        assert_eq!(
+            names(&Update::new()),
+            ["user_code", "app_key", "customer_box_id", "customer_key"]
+        );
+        let bad = Update::new().user_code(0).customer_key(" ").customer_gender("x");
+        assert_eq!(
+            names(&bad),
+            ["user_code", "customer_key", "customer_gender", "app_key", "customer_box_id"]
+        );
+        let mut misspelt = update();
+        misspelt.refuse_unknown("customer_frist_name");
+        assert_eq!(names(&misspelt), ["customer_frist_name"]);
+        let long = "\u{fffe}".repeat(8192);
+        let long = update().customer_first_name(&long).customer_last_name(&long[3..]);
+        assert_eq!(names(&long), ["customer_first_name"]);
     }
 
     #[test]
