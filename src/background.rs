@@ -24,7 +24,7 @@ use crate::sys::signals;
 static BACKGROUND_THREAD: OnceBox<PerProcess<OnceBox<BackgroundThread>>> = OnceBox::new();
 
 thread_local! {
-    static ON_ENGINE: Cell<bool> = const { Cell::new(false) };
+    static IS_BACKGROUND_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
 struct BackgroundThread {
@@ -43,7 +43,7 @@ impl BackgroundThread {
         let runtime_handle = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
         let drive = move || {
-            ON_ENGINE.set(true);
+            IS_BACKGROUND_THREAD.set(true);
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         };
@@ -56,7 +56,7 @@ impl BackgroundThread {
 /// Whether this is the background thread, or in a child that was forked there the copy of it. What waits
 /// there waits for itself.
 pub(crate) fn is_this_thread() -> bool {
-    ON_ENGINE.get()
+    IS_BACKGROUND_THREAD.get()
 }
 
 /// Refuses a call that would wait on the background thread, where a callback of a user may run.

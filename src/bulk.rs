@@ -478,6 +478,9 @@ impl<I: Iterator<Item = Update>> Iterator for BulkUpdate<I> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let BulkUpdate { updates, bulk, ended } = self;
+        if let Err(refused) = background::refuse_to_wait() {
+            return (!mem::replace(ended, true)).then_some(Err(refused));
+        }
         let fill = || {
             while bulk.capacity() > 0 {
                 let Some(update) = updates.next() else { break };
