@@ -74,7 +74,7 @@ pub(crate) fn backoff(failures: u32) -> Duration {
     // Full jitter: clients that failed together do not return together. Forked processes inherit
     // the generator, and may have the same number in their namespaces: the clock tells them apart.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let salt = u64::from(process::id()) << 32 | u64::from(now.subsec_nanos());
+    let salt = (u64::from(process::id()) << 32) | u64::from(now.subsec_nanos());
     let mut random = fastrand::Rng::with_seed(fastrand::u64(..) ^ salt);
     longest.min(MAX_BACKOFF).mul_f64(random.f64())
 }
