@@ -537,8 +537,7 @@ impl Client {
                     format!("the certificate of {host} was not accepted, {advice} ({problem})");
                 return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
             }
-            let handshaking = state.is_handshaking();
-            let (kind, what) = if tls::is_tls(error, handshaking) && self.url.scheme() == "https" {
+            let (kind, what) = if state.is_handshaking() && self.url.scheme() == "https" {
                 (Kind::Tls, "no secure connection to")
             } else {
                 (Kind::Connect, "no connection to")
