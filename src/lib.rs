@@ -51,7 +51,7 @@ pub mod capi;
 #[cfg(feature = "python")]
 mod python;
 
-/// What the fuzzers reach, and nobody else.
+/// Functions for the fuzzers alone.
 #[cfg(fuzzing)]
 pub mod fuzzing;
 

@@ -42,7 +42,7 @@ impl Retries<'_> {
         (self.attempts <= self.max_retries && self.budget.withdraw()).then_some(delay)
     }
 
-    /// The same after a pause of the whole bulk, which costs no retry: the bulk itself slows down.
+    /// Returns the delay after a pause of the whole bulk, which costs no retry: the bulk itself slows down.
     /// `None` if the client has no retries at all.
     pub(crate) fn next_delay_after_pause(&mut self, pause: Duration) -> Option<Duration> {
         self.attempts += 1;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_random_up_to_a_bound_that_doubles_to_eight_seconds() {
+    fn a_delay_is_random_up_to_a_bound_that_doubles_to_eight_seconds() {
         let bounds = [
             (1, 250),
             (2, 500),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_fifty_retries_and_ten_answers_earn_one() {
+    fn a_budget_is_fifty_retries_and_ten_accepted_updates_earn_one() {
         let withdraw_all =
             |budget: &RetryBudget| (0..1000).take_while(|_| budget.withdraw()).count();
         let budget = RetryBudget::new();
