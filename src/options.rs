@@ -10,8 +10,9 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Proxy, Url};
 
 use crate::error::{DeferredErrors, Error};
+use crate::field::{Field, Value};
 use crate::sys::privileges;
-use crate::update::{Field, Update, Value};
+use crate::update::Update;
 
 /// The service's two environments; each has credentials of its own.
 const TEST_URL: &str = "https://api-box-test.skypostal.com";
