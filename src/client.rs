@@ -32,8 +32,8 @@ use crate::options::{Options, UsedProxy, check_time};
 use crate::per_process::PerProcess;
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::rate_limiter::RateLimiter;
+use crate::redact::{redacted_excerpt, redacted_line};
 use crate::retry::{self, Retries, RetryBudget};
-use crate::secret::{redacted_excerpt, redacted_line};
 use crate::update::{Request, Update};
 
 /// An answer that is longer is not read to its end, in bytes.

@@ -38,6 +38,7 @@ mod options;
 mod per_process;
 mod personal_info;
 mod rate_limiter;
+mod redact;
 mod retry;
 mod secret;
 mod sys;
@@ -52,7 +53,7 @@ pub mod capi;
 #[cfg(feature = "python")]
 mod python;
 
-/// What the fuzzers reach, and nobody else.
+/// Entry points of the fuzzers.
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
