@@ -17,7 +17,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
     RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
 };
-use reqwest::{Url, redirect};
+use reqwest::redirect;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -25,6 +25,7 @@ use crate::attempt::{Attempt, AttemptCallback};
 use crate::background::{self, PendingCall};
 use crate::call::{CallState, SharedCallState};
 use crate::error::{Delivery, Error, Kind, causes, find};
+use crate::http::Url;
 use crate::http::connection::{CallerHook, Connection, ConnectionPool, Driver, IDLE_TIMEOUT};
 use crate::http::lookup::Lookup;
 use crate::http::tls::{self, Tls};
@@ -536,8 +537,7 @@ impl Client {
                     format!("the certificate of {host} was not accepted, {advice} ({problem})");
                 return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
             }
-            let handshaking = state.is_handshaking();
-            let (kind, what) = if tls::is_tls(error, handshaking) && self.url.scheme() == "https" {
+            let (kind, what) = if state.is_handshaking() && self.url.scheme() == "https" {
                 (Kind::Tls, "no secure connection to")
             } else {
                 (Kind::Connect, "no connection to")

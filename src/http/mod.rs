@@ -3,3 +3,5 @@
 pub(crate) mod connection;
 pub(crate) mod lookup;
 pub(crate) mod tls;
+
+pub(crate) use reqwest::Url;
