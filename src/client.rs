@@ -24,12 +24,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::attempt::{Attempt, AttemptCallback};
 use crate::background::{self, PendingCall};
 use crate::call::{CallState, SharedCallState};
+use crate::environment::Sources;
 use crate::error::{Delivery, Error, Kind, causes, find};
 use crate::http::Url;
 use crate::http::connection::{CallerHook, Connection, ConnectionPool, Driver, IDLE_TIMEOUT};
 use crate::http::lookup::Lookup;
+use crate::http::proxy::UsedProxy;
 use crate::http::tls::{self, Tls};
-use crate::options::{Options, UsedProxy, check_time};
+use crate::options::{Options, check_time};
 use crate::per_process::PerProcess;
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::rate_limiter::RateLimiter;
@@ -54,6 +56,7 @@ pub struct Client {
     connect_timeout: Duration,
     max_retries: u32,
     proxy: Option<UsedProxy>,
+    sources: Sources,
     tls: Tls,
     budget: RetryBudget,
     pool: PerProcess<ConnectionPool>,
@@ -97,13 +100,17 @@ impl Client {
     pub fn new(options: &Options) -> Result<Self, Error> {
         options.check()?;
         let url = options.url()?;
+        let proxy = options.find_proxy(&url)?;
+        let (ca_file, ca_source) = options.find_ca_file();
+        let tls = Tls::new(ca_file.as_deref(), url.scheme() == "https");
         Ok(Client {
             credentials: options.credentials(),
-            timeout: options.timeout(),
-            connect_timeout: options.connect_timeout(),
-            max_retries: options.max_retries(),
-            proxy: options.proxy(&url)?,
-            tls: Tls::new(options.ca_file(), url.scheme() == "https")?,
+            timeout: options.timeout,
+            connect_timeout: options.connect_timeout,
+            max_retries: options.max_retries,
+            sources: options.sources(proxy.as_ref()),
+            proxy,
+            tls: tls.map_err(|error| error.read_from(ca_source))?,
             address: url.as_str().into(),
             url,
             budget: RetryBudget::new(),
@@ -371,9 +378,9 @@ impl Client {
         self.proxy.as_ref().map(|used| used.shown.as_str())
     }
 
-    /// What names that proxy: the option `proxy`, or a variable such as `HTTPS_PROXY`.
-    pub fn proxy_named_by(&self) -> Option<&str> {
-        self.proxy.as_ref().map(|used| used.named_by)
+    /// Returns where the options came from.
+    pub fn sources(&self) -> Sources {
+        self.sources
     }
 
     /// Checks an update as a call would, and sends nothing. Returns every problem, the first one
@@ -543,7 +550,7 @@ impl Client {
                 (Kind::Connect, "no connection to")
             };
             let way = self.proxy.as_ref().map_or_else(String::new, |used| {
-                format!(" through the proxy {} ({})", used.shown, used.named_by)
+                format!(" through the proxy {} ({})", used.shown, used.named_by())
             });
             let message = if error.is_timeout() {
                 format!("{what} {host}{way} within {} s", self.connect_timeout.as_secs_f64())

@@ -7,6 +7,8 @@ use std::iter;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
+use crate::environment::Source;
+
 /// What kind of thing went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -94,6 +96,9 @@ struct Detail {
     /// The message without the service's own words, where it has some.
     reason: Option<&'static str>,
     field: Option<Cow<'static, str>>,
+    option: Option<&'static str>,
+    /// The environment variable that the value came from.
+    variable: Option<&'static str>,
     status: Option<u16>,
     retry_after: Option<Duration>,
     body: Option<String>,
@@ -112,6 +117,8 @@ impl Error {
             message: message.into(),
             reason: None,
             field: None,
+            option: None,
+            variable: None,
             status: None,
             retry_after: None,
             body: None,
@@ -132,8 +139,30 @@ impl Error {
     }
 
     pub(crate) fn configuration(option: &'static str, problem: impl fmt::Display) -> Self {
-        Error::new(Kind::Configuration, Delivery::NotSent, format!("{option}: {problem}"))
-            .with_field(option)
+        Error::configuration_of(option, option, problem)
+    }
+
+    /// Returns the error of an option whose variable stands at the front of the message.
+    pub(crate) fn unusable_variable(
+        variable: &'static str,
+        option: &'static str,
+        problem: impl fmt::Display,
+    ) -> Self {
+        let mut error = Error::configuration_of(variable, option, problem);
+        error.0.variable = Some(variable);
+        error
+    }
+
+    fn configuration_of(
+        name: &'static str,
+        option: &'static str,
+        problem: impl fmt::Display,
+    ) -> Self {
+        let message = format!("{name}: {problem}");
+        let mut error =
+            Error::new(Kind::Configuration, Delivery::NotSent, message).with_field(name);
+        error.0.option = Some(option);
+        error
     }
 
     /// Runs `work` for another language or thread, into which no panic must cross.
@@ -227,8 +256,12 @@ impl Error {
         self
     }
 
-    pub(crate) fn read_from(mut self, variable: &str) -> Self {
-        self.0.message = format!("{} (read from {variable})", self.0.message);
+    /// Names the variable that the value came from, if it came from one.
+    pub(crate) fn read_from(mut self, source: Source) -> Self {
+        if let Some(variable) = source.variable() {
+            self.0.message = format!("{} (read from {variable})", self.0.message);
+            self.0.variable = Some(variable);
+        }
         self
     }
 
@@ -280,9 +313,22 @@ impl Error {
         self.0.attempts
     }
 
-    /// The field that is invalid, or the option that is unusable, under its own name.
+    /// Returns the name of the invalid field, for [`Kind::InvalidField`]; for
+    /// [`Kind::Configuration`] the name at the front of the message, of the unusable option or
+    /// proxy variable.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
+    }
+
+    /// Returns the name of the unusable option, for [`Kind::Configuration`].
+    pub fn option(&self) -> Option<&str> {
+        self.0.option
+    }
+
+    /// Returns the name of the environment variable that the bad value came from, if it came from
+    /// one; for [`Kind::InvalidField`] and [`Kind::Configuration`].
+    pub fn variable(&self) -> Option<&str> {
+        self.0.variable
     }
 
     /// The HTTP status, for [`Kind::Status`].
