@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, NamedGroup, RootCertStore};
 use rustls_native_certs::CertificateResult;
 
-use crate::error::{Error, find};
+use crate::error::Error;
 use crate::sys::privileges;
 
 /// TLS sessions kept for resumption; all are with one server, or with it and a proxy.
@@ -132,9 +132,9 @@ fn roots_despite_environment() -> Option<CertificateResult> {
 }
 
 /// Returns what to do about a certificate that was not accepted, and the check that failed.
-pub(crate) fn bad_certificate(error: &reqwest::Error) -> Option<(&'static str, String)> {
+pub(crate) fn bad_certificate(error: &rustls::Error) -> Option<(&'static str, String)> {
     use CertificateError::*;
-    let Some(rustls::Error::InvalidCertificate(problem)) = find(error) else { return None };
+    let rustls::Error::InvalidCertificate(problem) = error else { return None };
     let advice = match problem {
         UnknownIssuer => {
             "its issuer is not trusted: if you trust it, give the issuer's certificate as ca_file"
