@@ -86,7 +86,7 @@ impl Server {
     }
 }
 
-/// A port that refuses connections, and that no other test can get: it is bound and does not listen.
+/// A port that refuses connections, and that no other test can get: bound, but not listening.
 pub struct PortWithoutListener {
     pub port: u16,
     _bound: TcpSocket,
