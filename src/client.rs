@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::attempt::{Attempt, AttemptCallback};
 use crate::background::{self, PendingCall};
 use crate::call::{CallState, SharedCallState};
+use crate::environment::Sources;
 use crate::error::{Error, Kind};
 use crate::http::connection::{CallerHook, Connection, Driver};
 use crate::http::pool::ConnectionPool;
@@ -40,6 +41,7 @@ pub struct Client {
     credentials: Update,
     timeout: Duration,
     max_retries: u32,
+    sources: Sources,
     budget: RetryBudget,
     pool: PerProcess<ConnectionPool>,
     closed: AtomicBool,
@@ -83,15 +85,19 @@ impl Client {
         options.check()?;
         let url = options.url()?;
         let is_https = url.scheme() == "https";
+        let proxy = options.find_proxy(&url)?;
+        let (ca_file, ca_source) = options.find_ca_file();
+        let tls = Tls::new(ca_file.as_deref(), is_https);
         Ok(Client {
             credentials: options.credentials(),
-            timeout: options.timeout(),
-            max_retries: options.max_retries(),
+            timeout: options.timeout,
+            max_retries: options.max_retries,
+            sources: options.sources(proxy.as_ref()),
             url: url.as_str().into(),
             endpoint: Endpoint {
-                connect_timeout: options.connect_timeout(),
-                proxy: options.proxy(&url)?,
-                tls: Tls::new(options.ca_file(), is_https)?,
+                connect_timeout: options.connect_timeout,
+                proxy,
+                tls: tls.map_err(|error| error.read_from(ca_source))?,
                 url,
             },
             budget: RetryBudget::new(),
@@ -346,9 +352,9 @@ impl Client {
         self.endpoint.proxy.as_ref().map(|used| used.shown.as_str())
     }
 
-    /// The source of that proxy: the option `proxy`, or a variable such as `HTTPS_PROXY`.
-    pub fn proxy_named_by(&self) -> Option<&str> {
-        self.endpoint.proxy.as_ref().map(|used| used.named_by)
+    /// Returns where the options came from.
+    pub fn sources(&self) -> Sources {
+        self.sources
     }
 
     /// Checks an update as a call would, and sends nothing. Returns every problem, the first one

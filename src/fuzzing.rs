@@ -1,6 +1,6 @@
 //! Functions for the fuzzers alone.
 
-use crate::secret::redacted_excerpt;
+use crate::redact::redacted_excerpt;
 use crate::{Error, PersonalInfo, Update};
 
 /// The C ABI, called as C does.

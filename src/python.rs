@@ -3,8 +3,6 @@
 //! Each function turns Python values into the core's and the outcome into Python's; what can be
 //! said in Python (the exception classes, numbers of any length) is in `python/skypostal`.
 
-use std::env;
-use std::ffi::OsString;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -26,11 +24,8 @@ use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyMapping, PyString
 use self::bulk::{BulkUpdate, Outcome};
 use self::event_queue::{EventQueue, QueuedEvent};
 use self::observer::{Attempt, Observer};
-use crate::sys::privileges;
-use crate::{
-    BulkOptions, CallOptions, Delivery, ENVIRONMENT_VARIABLES, Error, Field, Kind, Options, Update,
-    Value,
-};
+use crate::environment::Snapshot;
+use crate::{BulkOptions, CallOptions, Delivery, Error, Field, Kind, Options, Update, Value};
 
 mod bulk;
 mod event_queue;
@@ -228,9 +223,8 @@ impl Client {
             options.set_connect_timeout(Some(seconds(connect_timeout)))?;
             options.set_max_retries(max_retries)?;
             set_text(&mut options, "proxy", proxy, Options::set_proxy)?;
-            let trusted = trust_env && !privileges::raised();
-            let bundle = || env::var_os(CA_BUNDLE).filter(|path| trusted && !path.is_empty());
-            options.set_ca_file(ca_file.or_else(|| bundle().map(PathBuf::from)).as_deref())?;
+            options.set_ca_file(ca_file.as_deref())?;
+            options.read_ca_file_from(CA_BUNDLE);
             options.set_trust_env(trust_env);
             options.set_allow_http(allow_http);
             crate::Client::new(&options).map_err(Ended::Error)
@@ -342,7 +336,8 @@ impl Client {
 
     /// For `skypostal doctor`: the address of the call, and the proxy with what names it.
     fn _way(&self) -> (&str, Option<(&str, &str)>) {
-        (self.client.url(), self.client.proxy().zip(self.client.proxy_named_by()))
+        let named_by = self.client.sources().proxy.variable().unwrap_or("proxy");
+        (self.client.url(), self.client.proxy().map(|proxy| (proxy, named_by)))
     }
 
     /// The same for an event loop: what happens is left in its event queue, and the outcome goes to
@@ -507,8 +502,7 @@ impl PendingCall {
 
 /// The clients that functions of the module share, each with the environment that it was made from.
 /// Locked only by whoever holds the GIL, so that no fork leaves it locked.
-type Environment = ([Option<OsString>; ENVIRONMENT_VARIABLES.len()], Option<OsString>);
-static CLIENTS: Mutex<Vec<(Environment, Py<Client>)>> = Mutex::new(Vec::new());
+static CLIENTS: Mutex<Vec<(Snapshot, Py<Client>)>> = Mutex::new(Vec::new());
 
 /// Changes a customer's personal information and waits for the answer.
 ///
@@ -567,7 +561,7 @@ fn arrow<'py>(
 
 /// The client of this process that was made from the environment as it is.
 fn client_of_environment(py: Python<'_>) -> PyResult<Py<Client>> {
-    let environment = (ENVIRONMENT_VARIABLES.map(env::var_os), env::var_os(CA_BUNDLE));
+    let environment = Snapshot::new(CA_BUNDLE);
     let known = {
         let clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = clients.iter().find(|(known, _)| *known == environment);

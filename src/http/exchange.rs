@@ -19,8 +19,8 @@ use crate::error::{Delivery, Error};
 use crate::http::transport_error::proxy_authentication_required;
 use crate::http::{Endpoint, HttpClient};
 use crate::personal_info::{NotAccepted, PersonalInfo};
+use crate::redact::{redacted_excerpt, redacted_line};
 use crate::retry;
-use crate::secret::{redacted_excerpt, redacted_line};
 use crate::update::Request;
 
 /// The body of a longer response is not read to its end.

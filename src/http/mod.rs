@@ -1,9 +1,11 @@
 //! HTTP by reqwest. No module outside of this folder names reqwest.
 
+pub(crate) mod address;
 pub(crate) mod connection;
 mod exchange;
 pub(crate) mod lookup;
 pub(crate) mod pool;
+pub(crate) mod proxy;
 pub(crate) mod tls;
 pub(crate) mod transport_error;
 
@@ -13,8 +15,8 @@ use std::time::Duration;
 pub(crate) use exchange::headers;
 pub(crate) use reqwest::{Client as HttpClient, Url};
 
+use crate::http::proxy::UsedProxy;
 use crate::http::tls::Tls;
-use crate::options::UsedProxy;
 
 /// The service's URL, and the settings of each connection to it.
 pub(crate) struct Endpoint {

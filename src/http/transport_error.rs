@@ -8,7 +8,7 @@ use std::iter;
 use crate::call::CallState;
 use crate::error::{Delivery, Error, Kind};
 use crate::http::{Endpoint, tls};
-use crate::secret::redacted_line;
+use crate::redact::redacted_line;
 
 impl Endpoint {
     /// Returns the error of an attempt that failed without a whole response.
@@ -46,7 +46,7 @@ impl Endpoint {
             (Kind::Connect, "no connection to")
         };
         let proxy = self.proxy.as_ref().map_or_else(String::new, |used| {
-            format!(" through the proxy {} ({})", used.shown, used.named_by)
+            format!(" through the proxy {} ({})", used.shown, used.named_by())
         });
         let problem = if error.is_timeout() {
             format!(" within {} s", self.connect_timeout.as_secs_f64())
