@@ -104,7 +104,7 @@ class ConfigurationError(SkyPostalError, ValueError):
 class ConnectError(SkyPostalError, ConnectionError):
     """No connection: name look-up, refusal, ``connect_timeout``, or the proxy."""
 
-    kind = "connect"
+    kind: ClassVar[_Kind] = "connect"
 
 
 class TlsError(ConnectError):

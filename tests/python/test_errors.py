@@ -128,7 +128,7 @@ def test_an_error_of_a_call_carries_what_its_text_says(sandbox: Sandbox) -> None
         with pytest.raises(errors.StatusError) as status:
             client.update_personal_info(**who)
         with pytest.raises(errors.ValidationError) as invalid:
-            client.update_personal_info(**who, customer_gender="X")
+            client.update_personal_info(**{**who, "customer_gender": "X"})
     with pytest.raises(errors.ConfigurationError) as missing:
         Client(base_url=sandbox.url, user_code=1).update_personal_info(**who)
     with pytest.raises(errors.ConfigurationError) as unusable:
