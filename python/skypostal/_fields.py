@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    FieldType = Literal["integer", "text", "number", "day", "gender"]
+    _FieldType = Literal["integer", "text", "number", "day", "gender"]
 
 
 class Field:
@@ -19,7 +19,7 @@ class Field:
     __slots__ = ("help", "is_change", "name", "secret", "type")
 
     def __init__(
-        self, name: str, type: FieldType, help: str, *, secret: bool = False, change: bool = True
+        self, name: str, type: _FieldType, help: str, *, secret: bool = False, change: bool = True
     ) -> None:
         self.name = name
         """The service's own name."""

@@ -5,21 +5,9 @@ from __future__ import annotations
 # Importing typing would take longer than importing all the rest of this package.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, Literal
+    from typing import ClassVar
 
-    _Delivery = Literal["not_sent", "rejected", "unknown"]
-    _Kind = Literal[
-        "invalid_field",
-        "configuration",
-        "connect",
-        "tls",
-        "lost",
-        "timeout",
-        "status",
-        "refused",
-        "response",
-        "internal",
-    ]
+    from ._types import _Delivery, _Kind
 
 
 class SkyPostalError(Exception):
@@ -65,7 +53,7 @@ class SkyPostalError(Exception):
 class ValidationError(SkyPostalError, ValueError):
     """A field of the update is missing, malformed or out of range. Nothing was sent."""
 
-    kind = "invalid_field"
+    kind: ClassVar[_Kind] = "invalid_field"
     field: str | None
     """The field's name, as the service names it."""
 
@@ -84,7 +72,7 @@ class ValidationError(SkyPostalError, ValueError):
 class ConfigurationError(SkyPostalError, ValueError):
     """An option is missing or unusable: credentials, URL, timeout, CA file, proxy."""
 
-    kind = "configuration"
+    kind: ClassVar[_Kind] = "configuration"
     option: str | None
     """The option's name, as ``Client`` names it; of a credential, the field's name. An argument out
     of range and a client that is closed are named too."""
@@ -110,25 +98,25 @@ class ConnectError(SkyPostalError, ConnectionError):
 class TlsError(ConnectError):
     """No secure connection: the handshake failed, or the certificate is not trusted."""
 
-    kind = "tls"
+    kind: ClassVar[_Kind] = "tls"
 
 
 class ConnectionLostError(SkyPostalError, ConnectionError):
     """The connection ended before a whole response had come."""
 
-    kind = "lost"
+    kind: ClassVar[_Kind] = "lost"
 
 
 class RequestTimeoutError(SkyPostalError, TimeoutError):
     """The deadline of the whole call passed."""
 
-    kind = "timeout"
+    kind: ClassVar[_Kind] = "timeout"
 
 
 class StatusError(SkyPostalError):
     """The HTTP status was not 2xx."""
 
-    kind = "status"
+    kind: ClassVar[_Kind] = "status"
     status: int
     """The HTTP status."""
     body: str
@@ -159,7 +147,7 @@ class RefusedError(SkyPostalError):
     ``"unknown"`` then.
     """
 
-    kind = "refused"
+    kind: ClassVar[_Kind] = "refused"
     description: str
     """The service's own words; keys are redacted."""
     location: str
@@ -190,7 +178,7 @@ class ResponseError(SkyPostalError):
     """A 2xx response that is not in the documented form, or is compressed although no request
     accepts that."""
 
-    kind = "response"
+    kind: ClassVar[_Kind] = "response"
     body: str
     """An excerpt of the response; keys are redacted, personal data is not."""
 
@@ -209,4 +197,4 @@ class ResponseError(SkyPostalError):
 class InternalError(SkyPostalError):
     """A bug of this library; please report it."""
 
-    kind = "internal"
+    kind: ClassVar[_Kind] = "internal"

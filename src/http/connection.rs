@@ -26,7 +26,7 @@ use crate::sys::signals;
 /// A connection idle for longer is closed when another one is handed back.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a caller is asked whether its call shall end.
-const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Calls of one client that the background thread drives at once; each has a connection, and so a descriptor.
 pub(crate) const MAX_BACKGROUND_CALLS: usize = 100;
 /// Threads of one event loop that may hang in a name look-up.
