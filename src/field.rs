@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{Duration, NaiveDate, Utc};
 use zeroize::Zeroizing;
 
+use crate::environment;
 use crate::error::Error;
 use crate::secret::Secret;
 
@@ -112,7 +113,10 @@ impl Field {
     /// Returns the error of a required field that has no value.
     pub(crate) fn missing(self) -> Error {
         if matches!(self, UserCode | AppKey) {
-            let variable = format!("SKYPOSTAL_{}", self.name().to_uppercase());
+            let variable = match self {
+                UserCode => environment::USER_CODE,
+                _ => environment::APP_KEY,
+            };
             let problem =
                 format!("is missing; give it to the client or to the call, or set {variable}");
             return Error::configuration(self.name(), problem);

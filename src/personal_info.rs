@@ -1,7 +1,7 @@
-//! The service's answer, decoded.
+//! The service's response, decoded.
 //!
 //! An update that the service accepted is never reported as failed because something it echoes
-//! looks odd: what cannot be read is absent here, and kept in [`PersonalInfo::raw`].
+//! is malformed: what cannot be read is absent here, and kept in [`PersonalInfo::raw`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -33,21 +33,21 @@ pub struct PersonalInfo {
     pub customer_birth_date: Option<NaiveDate>,
     /// The gender, `M` or `F` as documented.
     pub customer_gender: Option<String>,
-    /// The whole JSON object that the service sent.
+    /// The JSON object that the service sent, whole and unchanged.
     pub raw: String,
 }
 
-/// An answer that is not an acceptance.
+/// A response that does not accept the update.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotAccepted {
-    /// The service said no, or reported an error beside a `_verify` that is true.
+    /// The service refused the update, or reported an error beside a `_verify` that is true.
     Refused { verified: bool, description: String, location: String, system_error: bool },
-    /// Not the documented form, and why.
+    /// The response is not in the documented form; holds the reason.
     Malformed(String),
 }
 
 impl PersonalInfo {
-    /// Reads the body of a 2xx answer.
+    /// Decodes the body of a 2xx response.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, NotAccepted> {
         let malformed = |problem: &str| NotAccepted::Malformed(problem.to_owned());
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
@@ -64,7 +64,7 @@ impl PersonalInfo {
         PersonalInfo::from_item(item.get())
     }
 
-    /// Reads what [`PersonalInfo::raw`] holds, as when it was kept somewhere.
+    /// Decodes a text that [`PersonalInfo::raw`] held, such as one from a file.
     ///
     /// # Errors
     /// [`Kind::Response`](crate::Kind::Response) for anything but the object of an accepted update.
@@ -73,7 +73,7 @@ impl PersonalInfo {
             .map_err(|_| Error::response("not the object of an accepted update", String::new()))
     }
 
-    /// The members of [`PersonalInfo::raw`], each with its value as JSON.
+    /// Returns the members of [`PersonalInfo::raw`], each with its value as JSON.
     pub fn members(&self) -> impl Iterator<Item = (String, &str)> {
         let Members(members) = serde_json::from_str(&self.raw).unwrap_or_default();
         members.into_iter().map(|(name, value)| (name.into_owned(), value.get()))
@@ -121,7 +121,8 @@ impl fmt::Debug for PersonalInfo {
     }
 }
 
-/// A JSON number, as it is written; the service takes numbers as strings, so one may come back.
+/// Returns a JSON number as it is written. The service takes numbers as strings, so it may send one
+/// as a string.
 fn number(raw: &str) -> Option<String> {
     let quoted = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
     let unquoted = quoted.unwrap_or(raw);
@@ -131,12 +132,12 @@ fn number(raw: &str) -> Option<String> {
     is_number.then(|| unquoted.to_owned())
 }
 
-/// A JSON string, with U+FFFD for what is not Unicode, such as half of a surrogate pair.
+/// Returns a JSON string, with U+FFFD for what is not Unicode, such as half of a surrogate pair.
 fn text_lossy(raw: &str) -> Option<String> {
     serde_json::from_str(raw).ok().map(|Text(text)| text.into_owned())
 }
 
-/// As [`String::from_utf8_lossy`], which is slow where there is nothing to replace.
+/// Does what [`String::from_utf8_lossy`] does, which is slow if there is nothing to replace.
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

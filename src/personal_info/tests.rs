@@ -3,25 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Kind;
 
-const DOCUMENTED: &str = r#"[
-    {
-        "_verify": true,
-        "cust_id": 51736835,
-        "customer_birth_date": "/Date(335505600000-0400)/",
-        "customer_first_name": "New Name",
-        "customer_gender": "M",
-        "customer_identity_number": "123456789",
-        "customer_last_name": "New Last",
-        "customer_tax_number": 0,
-        "error": {
-            "error_description": "",
-            "error_location": "",
-            "system_error": false
-        }
-    }
-]"#;
+const DOCUMENTED: &str = include_str!("../../tests/data/response.json");
 
-/// The answer whose item has these members.
+/// Decodes the response whose item has these members.
 fn decode(members: &str) -> Result<PersonalInfo, NotAccepted> {
     PersonalInfo::decode(format!("[{{{members}}}]").as_bytes())
 }
@@ -36,7 +20,7 @@ fn is_malformed(body: &[u8]) -> bool {
 }
 
 #[test]
-fn the_documented_answer_is_read() {
+fn the_documented_response_is_read() {
     for body in [DOCUMENTED.to_owned(), DOCUMENTED.replace('/', "\\/")] {
         let info = PersonalInfo::decode(body.as_bytes()).unwrap();
         assert_eq!(info.cust_id, Some(51_736_835));
@@ -153,7 +137,7 @@ fn a_birth_date_is_a_day_of_the_servers_calendar() {
 }
 
 #[test]
-fn newer_forms_of_the_answer_are_accepted_and_kept() {
+fn newer_forms_of_the_response_are_accepted_and_kept() {
     for members in [
         r#""error":null"#,
         r#""error":{}"#,
@@ -215,7 +199,7 @@ fn a_refusal_says_why() {
 }
 
 #[test]
-fn an_answer_without_a_boolean_verify_is_odd() {
+fn a_response_without_a_boolean_verify_is_malformed() {
     for members in [
         "",
         r#""cust_id":1"#,
@@ -232,7 +216,7 @@ fn an_answer_without_a_boolean_verify_is_odd() {
 }
 
 #[test]
-fn anything_but_an_array_with_an_object_is_odd() {
+fn anything_but_an_array_with_an_object_is_malformed() {
     for body in [
         "",
         " \r\n",
@@ -278,7 +262,7 @@ fn invalid_utf_8_in_an_echoed_field_is_a_success() {
     let body = b"[{\"customer_first_name\":\"Jos\xe9\",\"_verify\":true,\"cust_id\":5}]";
     let info = PersonalInfo::decode(body).unwrap();
     assert_eq!(info.cust_id, Some(5));
-    assert_ne!(info.customer_first_name.as_deref(), Some("José"), "nobody said Latin-1");
+    assert_ne!(info.customer_first_name.as_deref(), Some("José"), "Latin-1 is not guessed");
 }
 
 #[test]
@@ -290,7 +274,7 @@ fn the_last_of_members_with_one_name_counts() {
 }
 
 #[test]
-fn deep_nesting_is_a_success_inside_and_odd_outside() {
+fn deep_nesting_is_a_success_inside_and_malformed_outside() {
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     assert_eq!(accepted(&format!("\"new\":{deep},\"cust_id\":3")).cust_id, Some(3));
     assert_eq!(accepted(&format!("\"cust_id\":3,\"error\":{deep}")).cust_id, Some(3));
@@ -303,7 +287,7 @@ fn deep_nesting_is_a_success_inside_and_odd_outside() {
 }
 
 #[test]
-fn what_raw_holds_can_be_read_again() {
+fn raw_can_be_read_again() {
     let bodies = [
         DOCUMENTED,
         r#"[ {"_verify":true,"customer_first_name":"\ud83d","customer_tax_number":123.450} ]"#,
@@ -336,7 +320,7 @@ proptest! {
     }
 
     #[test]
-    fn no_damage_to_an_answer_panics(
+    fn no_damage_to_a_response_panics(
         at in 0..DOCUMENTED.len(), bytes in prop::collection::vec(any::<u8>(), 0..6),
     ) {
         let mut body = DOCUMENTED.as_bytes().to_vec();

@@ -15,7 +15,7 @@ use super::fields::read_row;
 use super::observer::Observer;
 use super::observer::repr_of;
 use super::personal_info::PersonalInfo;
-use crate::http::connection::INTERRUPT_POLL_INTERVAL;
+use crate::call::INTERRUPT_POLL_INTERVAL;
 use crate::{Attempt, Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Kind};
 
 /// The outcome of one row of a bulk.

@@ -1,6 +1,5 @@
 //! The client, and the calls of an event loop.
 
-use std::env;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +17,6 @@ use super::fields::{Rejected, integer, read_fields, with_text};
 use super::interpreter::{call_arrow, is_main_thread, preload};
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
-use crate::sys::privileges;
 use crate::{CallOptions, Delivery, Error, Options};
 
 /// The variable by which Python programs that use requests name the certificates of their company.
@@ -80,9 +78,8 @@ impl Client {
             options.set_connect_timeout(Some(seconds(connect_timeout)))?;
             options.set_max_retries(max_retries)?;
             set_text(&mut options, "proxy", proxy, Options::set_proxy)?;
-            let trusted = trust_env && !privileges::raised();
-            let bundle = || env::var_os(CA_BUNDLE).filter(|path| trusted && !path.is_empty());
-            options.set_ca_file(ca_file.or_else(|| bundle().map(PathBuf::from)).as_deref())?;
+            options.set_ca_file(ca_file.as_deref())?;
+            options.read_ca_file_from(CA_BUNDLE);
             options.set_trust_env(trust_env);
             options.set_allow_http(allow_http);
             crate::Client::new(&options).map_err(Rejected::Error)
@@ -206,7 +203,8 @@ impl Client {
 
     /// Returns the address of the call, and the proxy with what names it. For `skypostal doctor`.
     fn _way(&self) -> (&str, Option<(&str, &str)>) {
-        (self.client.url(), self.client.proxy().zip(self.client.proxy_named_by()))
+        let named_by = self.client.sources().proxy.variable().unwrap_or("proxy");
+        (self.client.url(), self.client.proxy().map(|proxy| (proxy, named_by)))
     }
 
     /// Starts a call for an event loop: its events go into the event queue, and its outcome to

@@ -1,7 +1,5 @@
 //! The functions of the module, which share a client for each configuration.
 
-use std::env;
-use std::ffi::OsString;
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
@@ -12,16 +10,13 @@ use super::client::{CA_BUNDLE, Client};
 use super::errors::not_sent;
 use super::interpreter::call_arrow;
 use super::personal_info::PersonalInfo;
-use crate::ENVIRONMENT_VARIABLES;
+use crate::environment::Snapshot;
 
 /// The number of clients that are kept, one for each configuration.
 const MAX_CLIENTS: usize = 16;
 
-/// The values of the variables that a client was made from.
-type Environment = ([Option<OsString>; ENVIRONMENT_VARIABLES.len()], Option<OsString>);
-
-/// The shared clients. Only a thread with the GIL locks them, so that no fork leaves them locked.
-static CLIENTS: Mutex<Vec<(Environment, Py<Client>)>> = Mutex::new(Vec::new());
+/// The shared clients, each with the variables that it was made from. Only a thread with the GIL locks them, so that no fork leaves them locked.
+static CLIENTS: Mutex<Vec<(Snapshot, Py<Client>)>> = Mutex::new(Vec::new());
 
 /// Changes a customer's personal information and waits for the response.
 ///
@@ -70,7 +65,7 @@ pub(super) fn update_batch_schema(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> 
 
 /// Returns the client that was made from the environment as it is now.
 fn client_of_environment(py: Python<'_>) -> PyResult<Py<Client>> {
-    let environment = (ENVIRONMENT_VARIABLES.map(env::var_os), env::var_os(CA_BUNDLE));
+    let environment = Snapshot::new(CA_BUNDLE);
     let known = {
         let clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = clients.iter().find(|(known, _)| *known == environment);

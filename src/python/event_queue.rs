@@ -15,7 +15,7 @@ use super::errors::{exception, set_delivery};
 use super::interpreter::call_python;
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
-use crate::client::could_not_prepare;
+use crate::http::transport_error::could_not_prepare;
 use crate::per_process::OfProcess;
 use crate::{Delivery, Error};
 

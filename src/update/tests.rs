@@ -66,16 +66,10 @@ fn validate_gives_every_problem_and_agrees_with_the_request() {
 
 #[test]
 fn the_documented_request_is_sent_without_its_nulls() {
-    let documented = serde_json::json!({
-        "user_code": 396,
-        "app_key": "1656d700707ad9a77f737e5df3db088a",
-        "customer_box_id": 811111,
-        "customer_key": "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=",
-        "customer_first_name": "New Name",
-        "customer_last_name": "New Last",
-        "customer_birth_date": "1980-08-19",
-        "customer_gender": "M",
-    });
+    let documented = include_str!("../../tests/data/request.json");
+    let mut documented: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(documented).unwrap();
+    documented.retain(|_, value| !value.is_null());
     let update = Update::new()
         .user_code(396)
         .app_key("1656d700707ad9a77f737e5df3db088a")
@@ -86,7 +80,10 @@ fn the_documented_request_is_sent_without_its_nulls() {
         .customer_birth_date("1980-08-19")
         .customer_gender("M");
     let body = body(&update).unwrap();
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), documented);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&body).unwrap(),
+        serde_json::Value::Object(documented)
+    );
     let in_order: Vec<_> = Field::ALL.iter().filter_map(|f| body.find(f.name())).collect();
     assert_eq!(in_order.len(), 8);
     assert!(in_order.is_sorted(), "{body}");
