@@ -962,7 +962,7 @@ def test_without_pyarrow_parquet_says_what_to_install(tmp_path: Path) -> None:
             [sys.executable, "-c", code, "bulk", table, "--out", out],
             env=environment(""), cwd=tmp_path, capture_output=True, text=True,
         )  # fmt: skip
-        assert "Parquet needs pyarrow: pip install 'skypostal[parquet]'" in done.stderr
+        assert "Parquet needs pyarrow: pip install 'skypostal[pyarrow]'" in done.stderr
 
 
 # The guide
