@@ -11,7 +11,7 @@ from decimal import Decimal
 from importlib import import_module
 
 from ._columns import squeezed
-from .errors import SkyPostalError, ValidationError, _kind_of
+from .errors import SkyPostalError, ValidationError
 
 # Importing typing would take longer than importing all the rest of this package.
 TYPE_CHECKING = False
@@ -190,7 +190,9 @@ def _report(
                 row[_TAX] = _digits(row[_TAX])
         row["ok"] = error is None
         if error is not None:
-            row.update(error=_kind_of(error), message=str(error) or "interrupted")
+            row.update(
+                error=getattr(error, "kind", "cancelled"), message=str(error) or "interrupted"
+            )
         for name, values in report.items():
             values.append(row.get(name))
     return report

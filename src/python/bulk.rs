@@ -41,7 +41,9 @@ impl Outcome {
             Ok(Err(raised)) => {
                 delivery = Some(Delivery::Unknown.as_str());
                 let raised = set_delivery(py, raised, Delivery::Unknown, outcome.attempts);
-                (None, Some(raised.into_value(py).into_any()))
+                let raised = raised.into_value(py).into_any();
+                let _ = raised.setattr(py, "kind", Kind::Internal.as_str());
+                (None, Some(raised))
             }
             Err(error) => (None, Some(exception(py, &error).into_value(py).into_any())),
         };

@@ -920,7 +920,10 @@ fn exception(py: Python<'_>, error: &Error) -> PyErr {
                 details.set_item("field", error.field())?;
                 "ValidationError"
             }
-            Kind::Configuration => "ConfigurationError",
+            Kind::Configuration => {
+                details.set_item("option", error.field())?;
+                "ConfigurationError"
+            }
             Kind::Connect => "ConnectError",
             Kind::Tls => "TlsError",
             Kind::Lost => "ConnectionLostError",
@@ -943,12 +946,15 @@ fn exception(py: Python<'_>, error: &Error) -> PyErr {
             }
             Kind::Cancelled => {
                 let interrupt = PyKeyboardInterrupt::new_err(error.to_string());
+                interrupt.value(py).setattr("kind", error.kind().as_str())?;
                 return Ok(set_delivery(py, interrupt, error.delivery(), error.attempts()));
             }
             Kind::Internal => "InternalError",
         };
         let class = py.import("skypostal.errors")?.getattr(class)?;
-        Ok(PyErr::from_value(call_python(&class, (error.to_string(),), Some(&details))?))
+        let raised = call_python(&class, (error.to_string(),), Some(&details))?;
+        raised.setattr("message", error.message())?;
+        Ok(PyErr::from_value(raised))
     };
     // Such as a RecursionError, which then stands for the error.
     let made = memory_error(make);
