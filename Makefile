@@ -11,7 +11,6 @@
 # make test-latest   make test in build/latest, with the newest versions of all that is locked
 # make lock   write the lock files anew: *requirements.txt from *requirements.in
 # make test-engines  update_batch on Ray Data and Spark, which needs Java
-# make test-native-tls  the TLS, proxy and fault tests with the feature native-tls; needs OpenSSL's headers
 # make fuzz   60 s of each fuzzer; needs cargo-fuzz and a nightly toolchain
 # make bench  this library beside its peers, for docs/benchmarks.md; needs benches/debian-packages.txt.
 #             A short run, which leaves docs/ alone: make bench ROUNDS=1 CALLS=200 LANGUAGES=Python,C
@@ -55,7 +54,7 @@ SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo develop test wheel docs soak memcheck test-toolchains tsan fuzz test-native-tls test-engines \
+.PHONY: demo develop test wheel docs soak memcheck test-toolchains tsan fuzz test-engines \
 	test-pythons test-latest lock bench instructions instructions-parts header clean tools test-tools \
 	bench-tools 	c-library install uninstall
 
@@ -112,13 +111,6 @@ lock: tools
 			build/lock/bin/uv pip install --quiet --dry-run --no-deps --only-binary :all: \
 				--no-binary pyspark --python-version $$version --target build/lock/none \
 				-r $$lock.txt || exit 1; done; done
-
-test-native-tls: test-tools
-	$(PYTHON) -m venv build/native-tls
-	$(LOCKED_BUILD) build/native-tls/bin/pip $(PIP_INSTALL) . -r tests/requirements.txt \
-		--config-settings=build-args="--features python,native-tls"
-	TEST_NATIVE_TLS=1 build/native-tls/bin/python -m pytest \
-		tests/python/test_tls.py tests/python/test_proxy.py tests/python/test_faults.py -k "not -c and not -rust"
 
 test-engines: tools build/wheels/built
 	@java --version 2>/dev/null | awk '{ split($$2, v, "."); exit v[1] + 0 < 17 }' || \

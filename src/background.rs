@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::call::SharedCallState;
 use crate::error::{Delivery, Error};
-use crate::http::connection::MAX_LOOKUP_THREADS;
+use crate::http::lookup::MAX_LOOKUP_THREADS;
 use crate::per_process::{OfProcess, PerProcess};
 use crate::sys::signals;
 

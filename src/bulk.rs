@@ -16,15 +16,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::select;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use crate::attempt::Attempt;
 use crate::background;
 use crate::call::CallState;
-use crate::client::{Client, could_not_prepare, either};
+use crate::client::Client;
 use crate::error::{Delivery, Error, Kind};
-use crate::http::connection::MAX_BACKGROUND_CALLS;
+use crate::http::pool::MAX_BACKGROUND_CALLS;
+use crate::http::transport_error::could_not_prepare;
 use crate::per_process::OfProcess;
 use crate::personal_info::PersonalInfo;
 use crate::rate_limiter::RateLimiter;
@@ -167,7 +169,7 @@ impl Client {
         options.check()?;
         let shared = Shared {
             client: self.clone(),
-            timeout: self.check(options.timeout)?,
+            timeout: self.timeout_of_call(options.timeout)?,
             concurrency: options.concurrency,
             max_connect_failures: options.max_connect_failures,
             observe,
@@ -360,7 +362,8 @@ fn wrong_process() -> Error {
 impl Shared {
     /// Rows, one after the other, until none waits.
     async fn run_worker(self: Arc<Self>, cancelled: OwnedNotified) {
-        let mut stop = pin!(either(self.stop.notified(), cancelled));
+        let (stopped, cancelled) = (pin!(self.stop.notified()), pin!(cancelled));
+        let mut stop = select(stopped, cancelled);
         while let Some((index, request)) = self.next() {
             let mut state = CallState::new();
             let tell = |attempt| {
@@ -369,7 +372,7 @@ impl Shared {
             if self.observe {
                 self.client.record_attempts(&mut state, &tell, &request);
             }
-            let (timeout, limiter, stop) = (self.timeout, &self.limiter, stop.as_mut());
+            let (timeout, limiter, stop) = (self.timeout, &self.limiter, &mut stop);
             let row = self.client.call_in_bulk(&request, timeout, limiter, &mut state, stop);
             let outcome = background::without_panic(row).await;
             let attempts = state.attempts();

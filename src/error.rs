@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io;
-use std::iter;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
@@ -328,23 +326,6 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// An error and what caused it, outermost first.
-pub(crate) fn causes(
-    error: &reqwest::Error,
-) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&error| {
-        // As a source, an io::Error skips the error that it wraps.
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        }
-    })
-}
-
-pub(crate) fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
 
 /// The faults of a set of named values, remembered until the same name gets a good value, so that a
 /// caller who ignores a setter's answer is told all the same before anything is sent.

@@ -8,6 +8,9 @@ use tokio::task::JoinSet;
 
 use crate::sys::signals;
 
+/// The threads of one event loop that a name look-up may block at once.
+pub(crate) const MAX_LOOKUP_THREADS: usize = 4;
+
 /// The system's look-up, on a thread of the event loop that needs it.
 ///
 /// reqwest's own does the same, but a thread that it starts has the signal mask of the caller, and

@@ -3,7 +3,6 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use pyo3::exceptions::{PyException, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
@@ -12,10 +11,8 @@ use pyo3::types::{PyIterator, PyList, PyTuple};
 use super::event_queue::{Inbox, QueuedEvent};
 use super::observer::Observer;
 use super::{PersonalInfo, exception, read_row, set_delivery};
+use crate::call::INTERRUPT_POLL_INTERVAL;
 use crate::{Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Kind};
-
-/// How often the main thread looks for a signal.
-const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How one row of many ended.
 #[pyclass(frozen, get_all, module = "skypostal")]

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use super::observer::Observer;
 use super::{PersonalInfo, call_python, exception, set_delivery};
-use crate::client::could_not_prepare;
+use crate::http::transport_error::could_not_prepare;
 use crate::per_process::OfProcess;
 use crate::{Delivery, Error};
 

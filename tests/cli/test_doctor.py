@@ -225,7 +225,7 @@ def test_the_doctor_accepts_a_ca_file(tmp_path: Path) -> None:
         (status("503 Service Unavailable"), "HTTP 503", "try again later"),
         (ok(b"<html>Welcome to our hotel"), "HTTP 200", "something else answers"),
         ([read, close], "was lost", "does not answer"),
-        ([read, hang], "no answer within 1 s", "does not answer"),
+        ([read, hang], "no response within 1 s", "does not answer"),
         ([read, send(b"SSH-2.0-OpenSSH\r\n\r\n"), close], "not HTTP", "does not answer"),
     ],
 )
