@@ -139,18 +139,24 @@ def test_a_line_for_each_attempt_and_one_for_each_retry(
     lines = [(r.name, r.levelname, r.getMessage()) for r in caplog.records]
     host = re.escape(troubled.url[7:])
     expected = [
-        ("DEBUG", rf"POST {host}: 503 in \d+\.\d ms \(attempt 1, request \d+ bytes, answer \d+\)"),
+        (
+            "DEBUG",
+            rf"POST {host}: 503 in \d+\.\d ms \(attempt 1, request \d+ bytes, response \d+\)",
+        ),
         (
             "WARNING",
             rf"POST {host}: attempt 1 failed, another follows in 0\.00 s: "
             "the service answered HTTP 503",
         ),
-        ("DEBUG", rf"POST {host}: lost error in \d+\.\d ms \(attempt 2, request \d+ .* answer 0\)"),
+        (
+            "DEBUG",
+            rf"POST {host}: lost error in \d+\.\d ms \(attempt 2, request \d+ .* response 0\)",
+        ),
         (
             "WARNING",
             rf"POST {host}: attempt 2 failed, another follows in 0\.\d\d s: .* was lost .*",
         ),
-        ("DEBUG", rf"POST {host}: 200 in \d+\.\d ms \(attempt 3, request .*, answer \d+\)"),
+        ("DEBUG", rf"POST {host}: 200 in \d+\.\d ms \(attempt 3, request .*, response \d+\)"),
     ]
     assert len(lines) == len(expected)
     for (name, level, message), (expected_level, form) in zip(lines, expected):
