@@ -13,7 +13,7 @@ mod capi {
 
     pub fn build() {
         println!("cargo:rerun-if-changed=cbindgen.toml");
-        println!("cargo:rerun-if-changed=src/capi.rs");
+        println!("cargo:rerun-if-changed=src/capi/mod.rs");
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
         write_header(&out.join("skypostal.h"));
 
@@ -44,7 +44,7 @@ mod capi {
         config.after_includes =
             config.after_includes.map(|text| text.replace("@VERSION@", &version));
         cbindgen::Builder::new()
-            .with_src("src/capi.rs")
+            .with_src("src/capi/mod.rs")
             .with_config(config)
             .generate()
             .expect("a header")
