@@ -52,7 +52,7 @@ def test_every_loop_over_customers_begins_with_an_update_that_is_as_new() -> Non
     clear = re.compile(r"skypostal_update_clear\(update\);|update\.clear\(\)")
     for path, loops in [
         ("include/skypostal.h", ["while (more &&"]),
-        ("include/skypostal.hpp", ["while (run.room() > 0"]),
+        ("include/skypostal.hpp", ["while (bulk.capacity() > 0"]),
         ("docs/c.md", ["for (record", "while (more &&"]),
         ("examples/legacy.c", ["static void fill("]),
     ]:
