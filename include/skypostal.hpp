@@ -226,8 +226,8 @@ public:
     /** The HTTP status, for kind::status. */
     optional<int> http_status() const noexcept
     {
-        const int status = skypostal_error_http_status(handle_.get());
-        return status == 0 ? optional<int>() : optional<int>(status);
+        const int http_status = skypostal_error_http_status(handle_.get());
+        return http_status == 0 ? optional<int>() : optional<int>(http_status);
     }
 
     /** How long the service asked to wait. */

@@ -63,6 +63,14 @@ def test_every_loop_over_customers_begins_with_an_update_that_is_as_new() -> Non
             assert first and clear.search(body, 0, first.end() + 30), (path, loop)
 
 
+def test_what_a_function_returns_is_a_result_code_and_never_called_a_status() -> None:
+    """In what users read: there a status is the HTTP status."""
+    files = [*HEADER.parent.iterdir(), *(ROOT / "examples").iterdir(), ROOT / "README.md"]
+    for path in [*files, ROOT / "docs" / "c.md"]:
+        found = re.findall(r"\bint status\b|\$status\b|status-code|[Ss]tatuses:", path.read_text())
+        assert found == [], path
+
+
 @pytest.mark.parametrize(("language", "standard"), STANDARDS)
 def test_compiles_without_a_warning(language: str, standard: str) -> None:
     compiles("cc" if language == "c" else "c++", language, standard)
