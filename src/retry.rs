@@ -42,7 +42,7 @@ impl Retries<'_> {
         (self.attempts <= self.max_retries && self.budget.withdraw()).then_some(delay)
     }
 
-    /// The same after a pause of the whole bulk, which costs no retry: the bulk itself slows down.
+    /// Returns the delay after a pause of the whole bulk, which costs no retry: the bulk itself slows down.
     /// `None` if the client has no retries at all.
     pub(crate) fn next_delay_after_pause(&mut self, pause: Duration) -> Option<Duration> {
         self.attempts += 1;
