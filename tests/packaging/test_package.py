@@ -22,6 +22,8 @@ from trove_classifiers import classifiers
 import skypostal
 from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
+pytestmark = pytest.mark.wheel
+
 # What each interpreter runs; the one that runs this file runs everything.
 CORE = ["tests/python/test_client.py", "tests/python/test_errors.py"]
 # pytest and all that it depends on, for any Python.
