@@ -58,6 +58,13 @@ def client(skypostal_client: Client) -> Client:
 
 
 @pytest.fixture
+def silent(sandbox: Sandbox) -> str:
+    """The address of a server that never answers its first request."""
+    sandbox.delay(60)
+    return sandbox.url
+
+
+@pytest.fixture
 def bulk(sandbox: Sandbox, tmp_path: Path) -> Bulk:
     """The command `skypostal bulk` for a sandbox that has the boxes 1 to 20."""
     # Imported here, because the tests that other Pythons run have no package that it needs.

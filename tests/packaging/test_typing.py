@@ -51,7 +51,7 @@ print(report.num_rows, skypostal.update_batch(Table()), skypostal.update_batch_s
 async def update() -> str:
     async with skypostal.AsyncClient(environment="production", on_attempt=hook) as client:
         info = await client.update_personal_info(customer_gender="F", timeout=5)
-    return info.show()
+    return info.to_json()
 """
 
 MISTAKES = [
@@ -156,11 +156,6 @@ def test_the_package_and_the_examples_are_typed(version: str) -> None:
     assert "error:" not in done.stdout.replace("mypy: error:", ""), done.stdout
 
 
-def test_they_are_typed_with_what_they_import() -> None:
-    done = mypy("mypy", "python", "examples")
-    assert done.returncode == 0, done.stdout
-
-
 def test_the_stubs_of_other_packages_are_read_for_this_python_alone(tmp_path: Path) -> None:
     site_packages = Path(pytest.__file__).parents[1]
     typed = {path.parent.name for path in site_packages.glob("*/py.typed")} - {"skypostal"}
@@ -171,11 +166,6 @@ def test_the_stubs_of_other_packages_are_read_for_this_python_alone(tmp_path: Pa
     assert done.returncode == 0, done.stdout
     read = re.findall(rf"{re.escape(str(site_packages))}/(\w+)/", done.stderr)
     assert set(read) == {"mypy"}  # the standard library's
-
-
-def test_the_tests_are_typed() -> None:
-    done = mypy("mypy", "tests")
-    assert done.returncode == 0, done.stdout
 
 
 def test_the_stubs_are_what_the_module_is(tmp_path: Path) -> None:
