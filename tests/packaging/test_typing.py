@@ -51,7 +51,7 @@ print(report.num_rows, skypostal.update_batch(Table()), skypostal.update_batch_s
 async def update() -> str:
     async with skypostal.AsyncClient(environment="production", on_attempt=hook) as client:
         info = await client.update_personal_info(customer_gender="F", timeout=5)
-    return info.to_json()
+    return repr(info)
 """
 
 MISTAKES = [
