@@ -8,6 +8,9 @@ use crate::attempt::{AttemptCallback, AttemptRecorder};
 use crate::error::{Delivery, Error, Kind};
 use crate::http::connection::Connection;
 
+/// How often a call that waits asks its caller whether to go on.
+pub(crate) const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
 /// The part of a call's state that a thread which cancels the call reads.
 #[derive(Debug, Default)]
 pub(crate) struct SharedCallState {
@@ -101,10 +104,10 @@ impl<'a> CallState<'a> {
 
     pub(crate) fn use_connection(&mut self, connection: &Connection) {
         self.handshaking = Some(connection.handshaking.clone());
-        self.reused_connection = connection.used;
+        self.reused_connection = connection.reused;
     }
 
-    pub(crate) fn begin_attempt(&mut self) {
+    pub(crate) fn start_attempt(&mut self) {
         self.attempts += 1;
         self.shared.attempts.store(self.attempts, Ordering::Relaxed);
         self.response_complete = false;
@@ -169,11 +172,11 @@ mod tests {
         let cancelled = |before: &[Delivery], sent: bool| {
             let state = &mut CallState::new();
             for delivery in before {
-                state.begin_attempt();
+                state.start_attempt();
                 assert!(state.shared.hand_over_body());
                 state.end_attempt(Error::new(Kind::Lost, *delivery, ""));
             }
-            state.begin_attempt();
+            state.start_attempt();
             assert!(!sent || state.shared.hand_over_body());
             let left = state.shared.cancel();
             // No connection gets a body that none had, nor a later attempt's.

@@ -1,13 +1,13 @@
-//! What can go wrong, in one vocabulary for all languages.
+//! The errors, in one vocabulary for all languages.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io;
-use std::iter;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
-/// What kind of thing went wrong.
+use crate::environment::Source;
+
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -19,16 +19,16 @@ pub enum Kind {
     Connect,
     /// No secure connection: the handshake failed or the certificate is not trusted.
     Tls,
-    /// The connection ended before a whole answer had come.
+    /// The connection ended before the whole response was received.
     Lost,
     /// The deadline of the whole call passed.
     Timeout,
     /// The HTTP status was not 2xx.
     Status,
-    /// The service said no, or reported an error. [`Error::delivery`] tells whether the change may
-    /// have been made all the same.
+    /// The service refused the update, or reported an error. [`Error::delivery`] says whether the
+    /// change may still have been made.
     Refused,
-    /// An answer that is not in the documented form.
+    /// The response is not in the documented form.
     Response,
     /// The caller ended the call.
     Cancelled,
@@ -37,7 +37,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// `"invalid_field"`, `"configuration"`, `"connect"` and so on.
+    /// Returns the name: `"invalid_field"`, `"configuration"`, `"connect"` and so on.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::InvalidField => "invalid_field",
@@ -55,21 +55,21 @@ impl Kind {
     }
 }
 
-/// Was the customer changed?
+/// The answer to "was the customer changed?".
 ///
-/// Ordered by how much is left open: over several attempts the greatest one stands.
+/// Ordered by uncertainty: the greatest delivery of all attempts is the one of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Delivery {
     /// Nothing of the update reached the service.
     NotSent = 1,
-    /// The service answered that it did not make the change.
+    /// The service responded that it did not make the change.
     Rejected = 2,
     /// The update may have been applied. Sending it again is harmless: it leaves the same record.
     Unknown = 3,
 }
 
 impl Delivery {
-    /// `"not_sent"`, `"rejected"` or `"unknown"`.
+    /// Returns the name: `"not_sent"`, `"rejected"` or `"unknown"`.
     pub fn as_str(self) -> &'static str {
         match self {
             Delivery::NotSent => "not_sent",
@@ -79,9 +79,9 @@ impl Delivery {
     }
 }
 
-/// Why an update did not succeed, and whether it may have reached the service.
+/// The reason why an update did not succeed, and whether it may have reached the service.
 ///
-/// Its text is one line with the chain of causes. It never holds a key, nor the value of a field.
+/// Its text is one line with the chain of causes. It never holds a key or the value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Detail>);
 
@@ -94,6 +94,9 @@ struct Detail {
     /// The message without the service's own words, where it has some.
     reason: Option<&'static str>,
     field: Option<Cow<'static, str>>,
+    option: Option<&'static str>,
+    /// The environment variable that the value came from.
+    variable: Option<&'static str>,
     status: Option<u16>,
     retry_after: Option<Duration>,
     body: Option<String>,
@@ -112,6 +115,8 @@ impl Error {
             message: message.into(),
             reason: None,
             field: None,
+            option: None,
+            variable: None,
             status: None,
             retry_after: None,
             body: None,
@@ -132,11 +137,33 @@ impl Error {
     }
 
     pub(crate) fn configuration(option: &'static str, problem: impl fmt::Display) -> Self {
-        Error::new(Kind::Configuration, Delivery::NotSent, format!("{option}: {problem}"))
-            .with_field(option)
+        Error::configuration_of(option, option, problem)
     }
 
-    /// Runs `work` for another language or thread, into which no panic must cross.
+    /// Returns the error of an option whose variable stands at the front of the message.
+    pub(crate) fn unusable_variable(
+        variable: &'static str,
+        option: &'static str,
+        problem: impl fmt::Display,
+    ) -> Self {
+        let mut error = Error::configuration_of(variable, option, problem);
+        error.0.variable = Some(variable);
+        error
+    }
+
+    fn configuration_of(
+        name: &'static str,
+        option: &'static str,
+        problem: impl fmt::Display,
+    ) -> Self {
+        let message = format!("{name}: {problem}");
+        let mut error =
+            Error::new(Kind::Configuration, Delivery::NotSent, message).with_field(name);
+        error.0.option = Some(option);
+        error
+    }
+
+    /// Runs `work` for another language or thread, which no panic may enter: it becomes an error.
     pub(crate) fn catch_panic<T, E: From<Error>>(
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
@@ -147,7 +174,7 @@ impl Error {
         })
     }
 
-    /// What cannot happen, and did.
+    /// An internal error (a bug).
     pub(crate) fn internal(message: impl fmt::Display) -> Self {
         let message = format!("internal error, please report it: {message}");
         Error::new(Kind::Internal, Delivery::Unknown, message)
@@ -172,8 +199,8 @@ impl Error {
         error
     }
 
-    /// `verified`: the service's `_verify`. Only a plain no, without `system_error`, says that the
-    /// change was not made: any other error may have come after it.
+    /// `verified` is the service's `_verify`. Only a refusal without `system_error` says that the
+    /// change was not made: any other error may have come after the change.
     pub(crate) fn refused(
         verified: bool,
         description: String,
@@ -207,13 +234,13 @@ impl Error {
         let mut error = Error::new(
             Kind::Response,
             Delivery::Unknown,
-            format!("the answer is not in the documented form: {problem}"),
+            format!("the response is not in the documented form: {problem}"),
         );
         error.0.body = Some(body);
         error
     }
 
-    /// Says that this ends a run, after so many rows that ended like this one.
+    /// Returns the reason why a bulk stopped, after so many rows that ended with this error.
     pub(crate) fn stopping_bulk(&self, rows: u32) -> Self {
         let mut error = self.clone();
         error.0.attempts = 0;
@@ -227,8 +254,12 @@ impl Error {
         self
     }
 
-    pub(crate) fn read_from(mut self, variable: &str) -> Self {
-        self.0.message = format!("{} (read from {variable})", self.0.message);
+    /// Names the variable that the value came from, if it came from one.
+    pub(crate) fn read_from(mut self, source: Source) -> Self {
+        if let Some(variable) = source.variable() {
+            self.0.message = format!("{} (read from {variable})", self.0.message);
+            self.0.variable = Some(variable);
+        }
         self
     }
 
@@ -237,15 +268,14 @@ impl Error {
         self
     }
 
-    /// The answer to "was the customer changed?" after `attempts`, of which the earlier ones left
-    /// `delivery` open.
+    /// Counts the attempts, of which the earlier ones had at most this `delivery`.
     pub(crate) fn after(mut self, attempts: u32, delivery: Delivery) -> Self {
         self.0.attempts = attempts;
         self.0.delivery = self.0.delivery.max(delivery);
         self
     }
 
-    /// The same of an exchange in which no update is sent.
+    /// Returns the error of an exchange that sends no update.
     pub(crate) fn of_no_update(mut self) -> Self {
         self.0.delivery = Delivery::NotSent;
         self
@@ -255,62 +285,76 @@ impl Error {
         self.0.bad_certificate
     }
 
-    /// What went wrong, without the service's own words.
+    /// Returns the message without the service's own words.
     pub(crate) fn reason(&self) -> &str {
         self.0.reason.unwrap_or(&self.0.message)
     }
 
-    /// What went wrong, in one line, without the delivery and the attempts that its text ends with.
+    /// Returns the message on one line: the text without the delivery and the attempts at its end.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What kind of thing went wrong.
+    /// Returns the kind.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// Was the customer changed?
+    /// Returns whether the customer may have been changed.
     pub fn delivery(&self) -> Delivery {
         self.0.delivery
     }
 
-    /// How many attempts were begun; 0 when nothing was tried.
+    /// Returns the number of attempts that began; 0 if nothing was tried.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// The field that is invalid, or the option that is unusable, under its own name.
+    /// Returns the name of the invalid field, for [`Kind::InvalidField`]; for
+    /// [`Kind::Configuration`] the name at the front of the message, of the unusable option or
+    /// proxy variable.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
 
-    /// The HTTP status, for [`Kind::Status`].
+    /// Returns the name of the unusable option, for [`Kind::Configuration`].
+    pub fn option(&self) -> Option<&str> {
+        self.0.option
+    }
+
+    /// Returns the name of the environment variable that the bad value came from, if it came from
+    /// one; for [`Kind::InvalidField`] and [`Kind::Configuration`].
+    pub fn variable(&self) -> Option<&str> {
+        self.0.variable
+    }
+
+    /// Returns the HTTP status, for [`Kind::Status`].
     pub fn http_status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// How long the service asked to wait, for [`Kind::Status`].
+    /// Returns the time that the service asked to wait, for [`Kind::Status`].
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// An excerpt of the answer, for [`Kind::Status`] and [`Kind::Response`]; keys are redacted.
+    /// Returns an excerpt of the response, of about 1 KiB at most, for [`Kind::Status`] and
+    /// [`Kind::Response`]; keys are redacted.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
 
-    /// The service's own words, for [`Kind::Refused`]; keys are redacted.
+    /// Returns the service's own words, for [`Kind::Refused`]; keys are redacted.
     pub fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
 
-    /// Where in the service, in its own words, for [`Kind::Refused`].
+    /// Returns the place in the service, in its own words, for [`Kind::Refused`].
     pub fn location(&self) -> Option<&str> {
         self.0.location.as_deref()
     }
 
-    /// Whether the service called the refusal a system error.
+    /// Returns whether the service called the refusal a system error.
     pub fn system_error(&self) -> bool {
         self.0.system_error
     }
@@ -329,31 +373,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// An error and what caused it, outermost first.
-pub(crate) fn causes(
-    error: &reqwest::Error,
-) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&error| {
-        // As a source, an io::Error skips the error that it wraps.
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        }
-    })
-}
-
-pub(crate) fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// The faults of a set of named values, remembered until the same name gets a good value, so that a
-/// caller who ignores a setter's answer is told all the same before anything is sent.
+/// The errors of setters, remembered until the same name gets a good value: a caller that ignores
+/// what a setter returns still gets the error before anything is sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeferredErrors(Vec<Error>);
 
 impl DeferredErrors {
+    /// Remembers the error of this name, or forgets it if the outcome is good.
     pub(crate) fn record<T>(&mut self, name: &str, outcome: Result<T, Error>) -> Result<T, Error> {
-        self.0.retain(|fault| fault.field() != Some(name));
+        self.0.retain(|error| error.field() != Some(name));
         if let Err(error) = &outcome {
             self.0.push(error.clone());
         }
@@ -368,14 +396,14 @@ impl DeferredErrors {
         self.0.iter().any(|error| error.field() == Some(name))
     }
 
-    /// The first fault, if there is one.
+    /// Returns the first error, if there is one.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.first_except(|_| false)
     }
 
-    /// The first fault that does not matter any less for another value that is set.
+    /// Returns the first error of a name that is not overridden.
     pub(crate) fn first_except(&self, overridden: impl Fn(&str) -> bool) -> Result<(), Error> {
-        let matters = |fault: &&Error| !fault.field().is_some_and(&overridden);
+        let matters = |error: &&Error| !error.field().is_some_and(&overridden);
         self.0.iter().find(matters).cloned().map_or(Ok(()), Err)
     }
 }

@@ -5,9 +5,11 @@
 //! them. Not affiliated with SkyPostal.
 //!
 //! ```no_run
+//! use std::time::Duration;
+//!
 //! # fn main() -> Result<(), skypostal::Error> {
-//! let mut options = skypostal::Options::new();
-//! options.read_environment()?; // SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY, …
+//! // SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY, …
+//! let options = skypostal::Options::from_environment().timeout(Duration::from_secs(10));
 //! let client = skypostal::Client::new(&options)?;
 //! let update = skypostal::Update::new()
 //!     .customer_box_id(811111)
@@ -31,12 +33,15 @@ mod background;
 mod bulk;
 mod call;
 mod client;
+mod environment;
 mod error;
+mod field;
 mod http;
 mod options;
 mod per_process;
 mod personal_info;
 mod rate_limiter;
+mod redact;
 mod retry;
 mod secret;
 mod sys;
@@ -51,7 +56,7 @@ pub mod capi;
 #[cfg(feature = "python")]
 mod python;
 
-/// What the fuzzers reach, and nobody else.
+/// Functions for the fuzzers alone.
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
@@ -59,7 +64,9 @@ pub use attempt::Attempt;
 pub use background::PendingCall;
 pub use bulk::{Bulk, BulkEvent, BulkOptions, BulkUpdate, Outcome};
 pub use client::{CallOptions, Client, Probe};
+pub use environment::{ENVIRONMENT_VARIABLES, Source, Sources};
 pub use error::{Delivery, Error, Kind};
-pub use options::{ENVIRONMENT_VARIABLES, Options};
+pub use field::{Field, Value};
+pub use options::Options;
 pub use personal_info::PersonalInfo;
-pub use update::{Field, Update, Value};
+pub use update::Update;

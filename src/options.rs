@@ -1,65 +1,56 @@
-//! How a client is set up, checked as it is set.
+//! The options of a client, checked as they are set.
 
 use std::env;
-use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::{Proxy, Url};
-
+use crate::environment::{self, Source, Sources, variable};
 use crate::error::{DeferredErrors, Error};
-use crate::sys::privileges;
-use crate::update::{Field, Update, Value};
+use crate::field::{Field, Value};
+use crate::http::Url;
+use crate::http::address::{self, is_loopback};
+use crate::http::proxy::{ProxyUrl, UsedProxy};
+use crate::update::Update;
 
 /// The service's two environments; each has credentials of its own.
 const TEST_URL: &str = "https://api-box-test.skypostal.com";
 const PRODUCTION_URL: &str = "https://api-box.skypostal.com";
-/// Where the one call of this library lives (documented).
+/// The path of the only call of this library (documented).
 const PATH: &str = "/wcf-services/service-customer.svc/customer/customer-update-personal-info";
-/// The longest time that can be given: what C's `uint32_t` holds in milliseconds, 49 days.
-const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
-
-/// Every environment variable that a [`Client`](crate::Client) may read.
-pub const ENVIRONMENT_VARIABLES: [&str; 15] = [
-    "SKYPOSTAL_USER_CODE",
-    "SKYPOSTAL_APP_KEY",
-    "SKYPOSTAL_ENVIRONMENT",
-    "SKYPOSTAL_BASE_URL",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "http_proxy",
-    "HTTP_PROXY",
-    "REQUEST_METHOD",
-    "all_proxy",
-    "ALL_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
+/// The longest timeout: what C's `uint32_t` holds in milliseconds, 49 days.
+const MAX_TIMEOUT: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// The options of a [`Client`](crate::Client).
 ///
-/// A value is checked when it is set; a bad one is remembered until the option gets a good one, and
-/// named by [`Client::new`](crate::Client::new). `None` sets an option back to its default.
+/// A value is checked when it is set. A bad one is remembered until the option gets a good one, and
+/// named by [`Client::new`](crate::Client::new). The methods named `set_…` also return the error at
+/// once; their `None` sets an option back to its default.
+///
+/// ```
+/// # use std::time::Duration;
+/// let options = skypostal::Options::new()
+///     .user_code(396)
+///     .app_key("a key")
+///     .timeout(Duration::from_secs(5));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Options {
     set: Target,
-    from_environment: Target,
-    timeout: Duration,
-    connect_timeout: Duration,
-    max_retries: u32,
+    read: Target,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) max_retries: u32,
     proxy: Option<ProxyUrl>,
     ca_file: Option<PathBuf>,
+    /// The variable that may name the CA file.
+    ca_file_variable: Option<&'static str>,
     trust_env: bool,
     allow_http: bool,
-    /// Of what was set; the environment has its own.
+    /// The errors of what was set; those of the environment are in `read`.
     deferred_errors: DeferredErrors,
 }
 
-/// Whom to call, and as whom: what the environment may tell too.
+/// The service to call and the credentials for it, set by the program or read from the environment.
 #[derive(Clone, Debug, Default)]
 struct Target {
     /// Holds `user_code` and `app_key`.
@@ -69,35 +60,17 @@ struct Target {
     deferred_errors: DeferredErrors,
 }
 
-/// A proxy's address, which may hold a password.
-#[derive(Clone)]
-struct ProxyUrl(Url);
-
-/// A proxy that is on the way.
-pub(crate) struct UsedProxy {
-    pub(crate) proxy: Proxy,
-    /// Its host and port, which may be shown.
-    pub(crate) shown: String,
-    /// The option or the variable that names it.
-    pub(crate) named_by: &'static str,
-}
-
-impl fmt::Debug for ProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())
-    }
-}
-
 impl Default for Options {
     fn default() -> Self {
         Options {
             set: Target::default(),
-            from_environment: Target::default(),
+            read: Target::default(),
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             max_retries: 2,
             proxy: None,
             ca_file: None,
+            ca_file_variable: None,
             trust_env: true,
             allow_http: false,
             deferred_errors: DeferredErrors::default(),
@@ -106,89 +79,167 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults: the test environment, 30 seconds for a call, 2 retries.
+    /// Returns the defaults: the test environment, 30 s for a call, 2 retries.
     pub fn new() -> Self {
         Options::default()
+    }
+
+    /// Returns the defaults with what [`read_environment`](Options::read_environment) reads. The
+    /// error of a variable is remembered, and named by [`Client::new`](crate::Client::new).
+    pub fn from_environment() -> Self {
+        Options::new().with(Options::read_environment)
+    }
+
+    /// Sets the user code given by SkyPostal. Positive; a call may bring its own.
+    pub fn user_code(self, value: i64) -> Self {
+        self.with(|options| options.set_user_code(value))
+    }
+
+    /// Sets the application key given by SkyPostal. Secret; a call may bring its own.
+    pub fn app_key(self, value: &str) -> Self {
+        self.with(|options| options.set_app_key(value))
+    }
+
+    /// Sets the service's environment: `test` (the default) or `production`.
+    pub fn environment(self, value: &str) -> Self {
+        self.with(|options| options.set_environment(Some(value)))
+    }
+
+    /// Sets the address of the service, without the path of the call. Wins over the environment.
+    ///
+    /// `https://`, or `http://` to this machine. A path is kept, and the call's is added to it.
+    pub fn base_url(self, value: &str) -> Self {
+        self.with(|options| options.set_base_url(Some(value)))
+    }
+
+    /// Sets the time that a whole call may take, retries and waits included: 30 s unless set, more
+    /// than 0 and at most 49 days.
+    pub fn timeout(self, value: Duration) -> Self {
+        self.with(|options| options.set_timeout(Some(value)))
+    }
+
+    /// Sets the time that one connection may take, from the name look-up to TLS: 10 s unless set,
+    /// more than 0 and at most 49 days.
+    pub fn connect_timeout(self, value: Duration) -> Self {
+        self.with(|options| options.set_connect_timeout(Some(value)))
+    }
+
+    /// Sets the number of retries of a call: 2 unless set. With 0 an update is sent at most once.
+    pub fn max_retries(self, value: u32) -> Self {
+        self.with(|options| options.set_max_retries(value.into()))
+    }
+
+    /// Sets the proxy: `http://[user:password@]host:port` or `https://…`.
+    pub fn proxy(self, value: &str) -> Self {
+        self.with(|options| options.set_proxy(Some(value)))
+    }
+
+    /// Sets a PEM file of certificates to trust beside the operating system's. `Client::new` reads
+    /// it.
+    pub fn ca_file(self, value: impl AsRef<Path>) -> Self {
+        self.with(|options| options.set_ca_file(Some(value.as_ref())))
+    }
+
+    /// Sets whether `HTTPS_PROXY`, `NO_PROXY` and the other proxy variables are read; true unless
+    /// set. In a program with raised privileges they never are.
+    pub fn trust_env(mut self, value: bool) -> Self {
+        self.set_trust_env(value);
+        self
+    }
+
+    /// Sets whether plain `http://` may leave this machine, which lets every host on the way read
+    /// the keys; false unless set.
+    pub fn allow_http(mut self, value: bool) -> Self {
+        self.set_allow_http(value);
+        self
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Self) -> Result<(), Error>) -> Self {
+        // The error is remembered, and returned by Client::new.
+        let _ = set(&mut self);
+        self
     }
 
     /// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
     /// `SKYPOSTAL_BASE_URL`. What is set by a method wins; an empty variable counts as absent.
     ///
-    /// In a program with raised privileges, such as a set-user-ID one, the last two are refused: its
-    /// caller must not choose where the keys go.
+    /// In a program with raised privileges, such as a set-user-ID one, the last two are refused:
+    /// its caller must not choose where the keys go.
     ///
     /// # Errors
     /// Names the first variable that is unusable.
     pub fn read_environment(&mut self) -> Result<(), Error> {
         let mut target = Target::default();
-        let mut note = |option, name: &str, outcome: Result<(), Error>| {
-            let _ = target.deferred_errors.record(option, outcome.map_err(|e| e.read_from(name)));
+        let mut note = |option, name, outcome: Result<(), Error>| {
+            let outcome = outcome.map_err(|error| error.read_from(Source::Variable(name)));
+            let _ = target.deferred_errors.record(option, outcome);
         };
-        if let Some(text) = variable("SKYPOSTAL_USER_CODE") {
+        if let Some(text) = variable(environment::USER_CODE) {
             let value = text.parse().map_or(Value::Invalid("is not an integer"), Value::Integer);
             let outcome = target.credentials.set(Field::UserCode, value);
-            note("user_code", "SKYPOSTAL_USER_CODE", outcome);
+            note("user_code", environment::USER_CODE, outcome);
         }
-        if let Some(key) = env::var_os("SKYPOSTAL_APP_KEY").filter(|key| !key.is_empty()) {
+        if let Some(key) = env::var_os(environment::APP_KEY).filter(|key| !key.is_empty()) {
             let value = key.to_str().map_or(Value::Invalid("is not valid UTF-8"), Value::Text);
             let outcome = target.credentials.set(Field::AppKey, value);
-            note("app_key", "SKYPOSTAL_APP_KEY", outcome);
+            note("app_key", environment::APP_KEY, outcome);
         }
-        if let Some(text) = variable("SKYPOSTAL_ENVIRONMENT") {
-            let parsed = believed("environment").and_then(|()| parse_environment(&text));
+        if let Some(text) = variable(environment::ENVIRONMENT) {
+            let trusted = environment::check_trusted("environment");
+            let parsed = trusted.and_then(|()| parse_environment(&text));
             let outcome = parsed.map(|url| target.environment = Some(url));
-            note("environment", "SKYPOSTAL_ENVIRONMENT", outcome);
+            note("environment", environment::ENVIRONMENT, outcome);
         }
-        if let Some(text) = variable("SKYPOSTAL_BASE_URL") {
-            let parsed = believed("base_url").and_then(|()| parse_base_url(&text));
+        if let Some(text) = variable(environment::BASE_URL) {
+            let trusted = environment::check_trusted("base_url");
+            let parsed = trusted.and_then(|()| parse_base_url(&text));
             let outcome = parsed.map(|url| target.base_url = Some(url));
-            note("base_url", "SKYPOSTAL_BASE_URL", outcome);
+            note("base_url", environment::BASE_URL, outcome);
         }
-        self.from_environment = target;
-        self.from_environment.deferred_errors.check()
+        self.read = target;
+        self.read.deferred_errors.check()
     }
 
-    /// The user code given by SkyPostal, or what is wrong with it. A call may bring its own.
+    /// Sets the user code, or unsets it with [`Value::Unset`].
     ///
     /// # Errors
-    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when it is not positive.
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) if it is not positive.
     pub fn set_user_code<'a>(&mut self, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let outcome = self.set.credentials.set(Field::UserCode, value);
         self.deferred_errors.record("user_code", outcome)
     }
 
-    /// The application key given by SkyPostal, or what is wrong with it. A call may bring its own.
+    /// Sets the application key, or unsets it with [`Value::Unset`].
     ///
     /// # Errors
-    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when it is empty.
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) if it is empty, only white space or too
+    /// long, or has a control character.
     pub fn set_app_key<'a>(&mut self, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let outcome = self.set.credentials.set(Field::AppKey, value);
         self.deferred_errors.record("app_key", outcome)
     }
 
-    /// `test` (the default) or `production`.
+    /// Sets the [`environment`](Options::environment).
     ///
     /// # Errors
-    /// [`Kind::Configuration`](crate::Kind::Configuration) for any other word.
+    /// [`Kind::Configuration`](crate::Kind::Configuration) unless it is `test` or `production`.
     pub fn set_environment(&mut self, value: Option<&str>) -> Result<(), Error> {
         let parsed = value.map(parse_environment).transpose();
         self.set.environment = self.deferred_errors.record("environment", parsed)?;
         Ok(())
     }
 
-    /// Where the service is, without the path of the call; wins over the environment.
-    ///
-    /// `https://`, or `http://` to this machine. A path is kept, and the call's is added to it.
+    /// Sets the [`base_url`](Options::base_url).
     ///
     /// # Errors
-    /// [`Kind::Configuration`](crate::Kind::Configuration) for anything else.
+    /// [`Kind::Configuration`](crate::Kind::Configuration) for anything but an address.
     pub fn set_base_url(&mut self, value: Option<&str>) -> Result<(), Error> {
         let parsed = value.map(parse_base_url).transpose();
         self.set.base_url = self.deferred_errors.record("base_url", parsed)?;
         Ok(())
     }
 
-    /// How long a whole call may take, retries and waits included; 30 s unless set.
+    /// Sets the [`timeout`](Options::timeout).
     ///
     /// # Errors
     /// [`Kind::Configuration`](crate::Kind::Configuration) for zero or more than 49 days.
@@ -198,7 +249,7 @@ impl Options {
         Ok(())
     }
 
-    /// How long one connection may take, from the look-up of the name to TLS; 10 s unless set.
+    /// Sets the [`connect_timeout`](Options::connect_timeout).
     ///
     /// # Errors
     /// [`Kind::Configuration`](crate::Kind::Configuration) for zero or more than 49 days.
@@ -209,10 +260,10 @@ impl Options {
         Ok(())
     }
 
-    /// How often a call may be tried again; 2 unless set. With 0 an update is sent at most once.
+    /// Sets [`max_retries`](Options::max_retries).
     ///
     /// # Errors
-    /// [`Kind::Configuration`](crate::Kind::Configuration) for a negative number.
+    /// [`Kind::Configuration`](crate::Kind::Configuration) for a negative number or one over 2³¹-1.
     pub fn set_max_retries(&mut self, value: i64) -> Result<(), Error> {
         let value = u32::try_from(value).ok().filter(|retries| *retries <= i32::MAX as u32);
         let checked = value
@@ -221,17 +272,18 @@ impl Options {
         Ok(())
     }
 
-    /// The proxy to use, `http://[user:password@]host:port` or `https://…`.
+    /// Sets the [`proxy`](Options::proxy).
     ///
     /// # Errors
-    /// [`Kind::Configuration`](crate::Kind::Configuration) for anything else.
+    /// [`Kind::Configuration`](crate::Kind::Configuration) for anything but an `http://` or
+    /// `https://` address.
     pub fn set_proxy(&mut self, value: Option<&str>) -> Result<(), Error> {
-        let parsed = value.map(|text| parse_proxy("proxy", text)).transpose();
+        let parsed = value.map(|text| ProxyUrl::parse(text, Source::Option)).transpose();
         self.proxy = self.deferred_errors.record("proxy", parsed)?;
         Ok(())
     }
 
-    /// A PEM file of certificates to trust beside the operating system's. Read by `Client::new`.
+    /// Sets the [`ca_file`](Options::ca_file).
     ///
     /// # Errors
     /// [`Kind::Configuration`](crate::Kind::Configuration) for an empty path.
@@ -243,136 +295,120 @@ impl Options {
         Ok(())
     }
 
-    /// Whether `HTTPS_PROXY`, `NO_PROXY` and their like are read; true unless set. In a program with
-    /// raised privileges they never are.
+    /// Sets [`trust_env`](Options::trust_env).
     pub fn set_trust_env(&mut self, value: bool) {
         let _ = self.deferred_errors.record("trust_env", Ok(()));
         self.trust_env = value;
     }
 
-    /// Whether plain `http://` may leave this machine, with the keys readable on the way.
+    /// Sets [`allow_http`](Options::allow_http).
     pub fn set_allow_http(&mut self, value: bool) {
         let _ = self.deferred_errors.record("allow_http", Ok(()));
         self.allow_http = value;
     }
 
-    /// Remembers, like a setter, that a value could not even be read.
+    /// Remembers, as a setter does, that a value could not be converted.
     pub fn refuse(&mut self, option: &'static str, problem: &str) -> Error {
         let error = Error::configuration(option, problem);
         let _ = self.deferred_errors.record::<()>(option, Err(error.clone()));
         error
     }
 
+    /// Returns the first remembered error that no set value overrides.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.deferred_errors.check()?;
         let set = &self.set;
-        self.from_environment.deferred_errors.first_except(|option| match option {
+        self.read.deferred_errors.first_except(|option| match option {
             "user_code" => set.credentials.is_set(Field::UserCode),
             "app_key" => set.credentials.is_set(Field::AppKey),
             _ => set.base_url.is_some() || set.environment.is_some(),
         })
     }
 
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
+    /// Lets this variable name the CA file if none is set, as proxies are named by variables.
+    #[cfg(any(test, feature = "python"))]
+    pub(crate) fn read_ca_file_from(&mut self, variable: &'static str) {
+        self.ca_file_variable = Some(variable);
     }
 
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        self.connect_timeout
+    /// Returns the path of the CA file and where it came from.
+    pub(crate) fn find_ca_file(&self) -> (Option<PathBuf>, Source) {
+        if let Some(path) = &self.ca_file {
+            return (Some(path.clone()), Source::Option);
+        }
+        let read = self.trust_env && environment::is_trusted();
+        let name = self.ca_file_variable.filter(|_| read);
+        let found = name.and_then(|name| Some((name, env::var_os(name)?)));
+        match found.filter(|(_, path)| !path.is_empty()) {
+            Some((name, path)) => (Some(path.into()), Source::Variable(name)),
+            None => (None, Source::Default),
+        }
     }
 
-    pub(crate) fn max_retries(&self) -> u32 {
-        self.max_retries
-    }
-
-    pub(crate) fn ca_file(&self) -> Option<&Path> {
-        self.ca_file.as_deref()
-    }
-
+    /// Returns the user code and the application key; what was set wins over what was read.
     pub(crate) fn credentials(&self) -> Update {
-        let mut credentials = self.from_environment.credentials.clone();
+        let mut credentials = self.read.credentials.clone();
         credentials.override_with(&self.set.credentials);
         credentials
     }
 
-    /// The address of the call.
+    /// Returns the address of the call.
     pub(crate) fn url(&self) -> Result<Url, Error> {
-        let (set, read) = (&self.set, &self.from_environment);
-        let default = |url: Option<&'static str>| url.map(|url| Url::parse(url).expect("a URL"));
-        let base = set
-            .base_url
-            .clone()
-            .or_else(|| default(set.environment))
-            .or_else(|| read.base_url.clone())
-            .or_else(|| default(read.environment))
-            .or_else(|| default(Some(TEST_URL)))
-            .expect("the last one is a URL");
+        let (base, _, source) = self.base();
         if base.scheme() == "http" && !self.allow_http && !is_loopback(&base) {
-            return Err(Error::configuration(
-                "base_url",
-                "plain http:// would send the keys readable by anyone on the way; use https://, \
-                 or set allow_http",
-            ));
+            let problem = "plain http:// would send the keys readable by anyone on the way; use \
+                           https://, or set allow_http";
+            return Err(Error::configuration("base_url", problem).read_from(source));
         }
         let url = format!("{}{PATH}", base.as_str().trim_end_matches('/'));
         Ok(Url::parse(&url).expect("a URL with a longer path is a URL"))
     }
 
-    /// The proxy on the way to `url`, if there is one.
-    pub(crate) fn proxy(&self, url: &Url) -> Result<Option<UsedProxy>, Error> {
-        let (name, ProxyUrl(proxy)) = match (&self.proxy, self.trust_env) {
-            (Some(proxy), _) => ("proxy", proxy.clone()),
-            (None, false) => return Ok(None),
-            (None, true) if privileges::raised() => return Ok(None),
-            (None, true) => match proxy_variable(url) {
-                Some((name, text)) => (name, parse_proxy(name, &text)?),
-                None => return Ok(None),
-            },
+    /// Returns the address without the call's path, the option that decides it, and that option's
+    /// source.
+    fn base(&self) -> (Url, &'static str, Source) {
+        let parse = |url| Url::parse(url).expect("a URL");
+        let given = |target: &Target| match (&target.base_url, target.environment) {
+            (Some(url), _) => Some((url.clone(), "base_url", environment::BASE_URL)),
+            (None, Some(url)) => Some((parse(url), "environment", environment::ENVIRONMENT)),
+            (None, None) => None,
         };
-        if url.scheme() == "http" && !self.allow_http && !is_loopback(&proxy) {
-            return Err(Error::configuration(
-                name,
-                "this proxy would read the keys of a plain http:// call; exempt the host by \
-                 NO_PROXY, or set allow_http",
-            ));
+        if let Some((url, option, _)) = given(&self.set) {
+            return (url, option, Source::Option);
         }
-        let unusable = |_| Error::configuration(name, "is not usable as a proxy");
-        let port = proxy.port_or_known_default().unwrap_or_default();
-        let shown = format!("{}:{port}", proxy.host_str().unwrap_or_default());
-        let proxy = Proxy::all(proxy).map_err(unusable)?;
-        Ok(Some(UsedProxy { proxy, shown, named_by: name }))
+        match given(&self.read) {
+            Some((url, option, variable)) => (url, option, Source::Variable(variable)),
+            None => (parse(TEST_URL), "environment", Source::Default),
+        }
     }
-}
 
-/// A variable of the environment that is set and not empty.
-fn variable(name: &str) -> Option<String> {
-    let value = env::var_os(name)?.to_string_lossy().into_owned();
-    (!value.is_empty()).then_some(value)
-}
-
-/// Refuses a variable that says where the keys go, if the program has privileges that the caller
-/// lacks. To leave it out in silence would send the keys to another of the service's environments.
-fn believed(option: &'static str) -> Result<(), Error> {
-    if privileges::raised() {
-        let problem = "must be set by a program with raised privileges itself, not by a variable";
-        return Err(Error::configuration(option, problem));
+    /// Returns the proxy for calls to `url`, if there is one.
+    pub(crate) fn find_proxy(&self, url: &Url) -> Result<Option<UsedProxy>, Error> {
+        UsedProxy::find(url, self.proxy.as_ref(), self.trust_env, self.allow_http)
     }
-    Ok(())
-}
 
-/// The variable that names the proxy for `url`, unless `NO_PROXY` exempts its host.
-fn proxy_variable(url: &Url) -> Option<(&'static str, String)> {
-    let names: &[&str] = match url.scheme() {
-        "https" => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
-        // In a CGI program HTTP_PROXY is whatever the client's header `Proxy` said.
-        _ if variable("REQUEST_METHOD").is_some() => &["http_proxy", "all_proxy", "ALL_PROXY"],
-        _ => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
-    };
-    let (name, text) = names.iter().find_map(|name| Some((*name, variable(name)?)))?;
-    let exempt = variable("no_proxy").or_else(|| variable("NO_PROXY")).unwrap_or_default();
-    let any = Matcher::builder().all("http://localhost").no(exempt).build();
-    any.intercept(&url.as_str().parse().ok()?)?;
-    Some((name, text))
+    /// Returns where each value came from, given the proxy that was found.
+    pub(crate) fn sources(&self, proxy: Option<&UsedProxy>) -> Sources {
+        let credential = |field, variable| {
+            if self.set.credentials.is_set(field) {
+                Source::Option
+            } else if self.read.credentials.is_set(field) {
+                Source::Variable(variable)
+            } else {
+                Source::Default
+            }
+        };
+        let (_, decisive, source) = self.base();
+        let of_base = |option| if decisive == option { source } else { Source::Default };
+        Sources {
+            user_code: credential(Field::UserCode, environment::USER_CODE),
+            app_key: credential(Field::AppKey, environment::APP_KEY),
+            environment: of_base("environment"),
+            base_url: of_base("base_url"),
+            proxy: proxy.map_or(Source::Default, |used| used.source),
+            ca_file: self.find_ca_file().1,
+        }
+    }
 }
 
 fn parse_environment(text: &str) -> Result<&'static str, Error> {
@@ -385,7 +421,7 @@ fn parse_environment(text: &str) -> Result<&'static str, Error> {
 
 fn parse_base_url(text: &str) -> Result<Url, Error> {
     let name = "base_url";
-    let url = parse_url(name, text)?;
+    let url = address::parse(text).map_err(|problem| Error::configuration(name, problem))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Error::configuration(name, "must not hold a user name or a password"));
     }
@@ -395,492 +431,13 @@ fn parse_base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn parse_proxy(name: &'static str, text: &str) -> Result<ProxyUrl, Error> {
-    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    parse_url(name, &text).map(ProxyUrl)
-}
-
-/// An `http://` or `https://` address; the error does not repeat it, as it may hold a password.
-fn parse_url(name: &'static str, text: &str) -> Result<Url, Error> {
-    let bad = |problem: &str| Error::configuration(name, problem);
-    // The parser would drop line breaks and trim spaces in silence.
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(bad("must not hold white space or control characters"));
-    }
-    let url = Url::parse(text)
-        .map_err(|e| bad(&format!("is not a URL ({e}); expected https://host[:port]")))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.port() == Some(0) {
-        return Err(bad("must be https://host[:port] or http://host[:port]"));
-    }
-    Ok(url)
-}
-
+/// Checks the time of the timeout `name`.
 pub(crate) fn check_time(name: &'static str, value: Duration) -> Result<Duration, Error> {
-    if value.is_zero() || value > LONGEST {
+    if value.is_zero() || value > MAX_TIMEOUT {
         return Err(Error::configuration(name, "must be more than 0 and at most 49 days"));
     }
     Ok(value)
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(ip) => ip.to_canonical().is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
-    use std::{fs, process};
-
-    use super::*;
-    use crate::Client;
-    use crate::error::Kind;
-
-    fn with_base_url(url: &str) -> Options {
-        let mut options = Options::new();
-        // A fault is remembered.
-        let _ = options.set_base_url(Some(url));
-        options.set_trust_env(false);
-        options
-    }
-
-    /// The error of a configuration, naming the option.
-    fn assert_refused<T>(outcome: Result<T, Error>, option: &str) -> Error {
-        let error = outcome.err().unwrap_or_else(|| panic!("{option} took a bad value"));
-        assert_eq!((error.kind(), error.field()), (Kind::Configuration, Some(option)), "{error}");
-        assert_eq!((error.delivery().as_str(), error.attempts()), ("not_sent", 0));
-        error
-    }
-
-    /// The body that a client with these options would send.
-    fn body(options: &Options) -> Result<String, Error> {
-        let update = Update::new().customer_box_id(1).customer_key("k");
-        let request = update.request(&options.credentials())?;
-        Ok(String::from_utf8_lossy(&request.body).into_owned())
-    }
-
-    #[test]
-    fn plain_http_does_not_leave_this_machine_unless_allowed() {
-        for host in [
-            "localhost",
-            "LOCALHOST",
-            "localhost.",
-            "x.localhost",
-            "127.0.0.1",
-            "127.9.9.9",
-            "127.1",
-            "[::1]",
-            "[::ffff:127.0.0.1]",
-        ] {
-            let options = with_base_url(&format!("http://{host}:8080"));
-            assert!(options.url().is_ok(), "{host}");
-        }
-        for host in [
-            "0.0.0.0",
-            "[::]",
-            "10.0.0.1",
-            "128.0.0.1",
-            "[::ffff:10.0.0.1]",
-            "[::127.0.0.1]",
-            "localhost.example.com",
-            "notlocalhost",
-            "127.0.0.1.example.com",
-            "example.com",
-        ] {
-            let mut options = with_base_url(&format!("http://{host}"));
-            assert_refused(options.url(), "base_url");
-            options.set_allow_http(true);
-            assert!(options.url().is_ok(), "{host}");
-            assert!(with_base_url(&format!("https://{host}")).url().is_ok(), "{host}");
-        }
-    }
-
-    #[test]
-    fn the_path_of_the_call_is_added_to_the_base_url() {
-        for (base, start) in [
-            ("https://example.com", "https://example.com"),
-            ("https://example.com/", "https://example.com"),
-            ("HTTPS://Example.COM:443", "https://example.com"),
-            ("https://example.com:8443", "https://example.com:8443"),
-            ("https://example.com/box", "https://example.com/box"),
-            ("https://example.com/box/", "https://example.com/box"),
-            ("https://example.com/a%20b/c//", "https://example.com/a%20b/c"),
-            ("http://[::1]:80", "http://[::1]"),
-        ] {
-            let call = "/wcf-services/service-customer.svc/customer/customer-update-personal-info";
-            let url = with_base_url(base).url().unwrap();
-            assert_eq!(url.as_str(), format!("{start}{call}"), "{base}");
-        }
-        let client = Client::new(&with_base_url("http://127.0.0.1:1/box/")).unwrap();
-        assert!(client.url().starts_with("http://127.0.0.1:1/box/wcf-services/"));
-    }
-
-    #[test]
-    fn a_base_url_that_is_more_or_less_than_an_address_is_refused() {
-        for bad in [
-            "",
-            "example.com",
-            "localhost:8080",
-            "//example.com",
-            "https://",
-            "ftp://example.com",
-            "file:///etc/passwd",
-            "https://example.com:99999",
-            "https://example.com:0",
-            "https://S3CRET@example.com",
-            "https://user:S3CRET@example.com",
-            "https://:S3CRET@example.com",
-            "https://example.com?key=S3CRET",
-            "https://example.com/?",
-            "https://example.com/#S3CRET",
-            "https://example.com#",
-            "https://example.com/a b",
-            " https://example.com",
-            "https://example.com\r\n",
-            "https://example.com\r\nHost: S3CRET",
-            "https://exam\tple.com",
-            "https://example.com/\u{3000}",
-        ] {
-            let mut options = Options::new();
-            let outcome = options.set_base_url(Some(bad));
-            assert!(outcome.is_err(), "{bad:?}");
-            let error = assert_refused(outcome, "base_url");
-            assert!(!format!("{error} {error:?}").contains("S3CRET"), "{error}");
-            assert_eq!(options.check(), Err(error), "it is remembered: {bad}");
-            options.set_base_url(None).unwrap();
-            assert_eq!(options.check(), Ok(()));
-        }
-    }
-
-    #[test]
-    fn the_environment_is_test_or_production() {
-        let host = |options: &Options| options.url().unwrap().host_str().unwrap().to_owned();
-        let mut options = Options::new();
-        assert_eq!(host(&options), "api-box-test.skypostal.com");
-        options.set_environment(Some("production")).unwrap();
-        assert_eq!(host(&options), "api-box.skypostal.com");
-        options.set_environment(Some("test")).unwrap();
-        assert_eq!(host(&options), "api-box-test.skypostal.com");
-        for bad in ["", "Test", "PRODUCTION", "prod", "test ", "staging"] {
-            assert_refused(options.set_environment(Some(bad)), "environment");
-            assert_refused(options.check(), "environment");
-        }
-        options.set_environment(None).unwrap();
-        assert_eq!(options.check(), Ok(()));
-        assert_eq!(host(&options), "api-box-test.skypostal.com");
-    }
-
-    #[test]
-    fn a_base_url_wins_over_an_environment_and_what_is_set_over_what_was_read() {
-        let mut options = Options::new();
-        let host = |options: &Options| options.url().unwrap().host_str().unwrap().to_owned();
-        options.from_environment.environment = Some(PRODUCTION_URL);
-        assert_eq!(host(&options), "api-box.skypostal.com");
-        options.from_environment.base_url = Some(Url::parse("https://read.example").unwrap());
-        assert_eq!(host(&options), "read.example");
-        options.set_environment(Some("test")).unwrap();
-        assert_eq!(host(&options), "api-box-test.skypostal.com");
-        options.set_base_url(Some("https://set.example")).unwrap();
-        assert_eq!(host(&options), "set.example");
-        options.set_environment(Some("production")).unwrap();
-        assert_eq!(host(&options), "set.example");
-    }
-
-    #[test]
-    fn times_and_retries_have_bounds() {
-        let mut options = Options::new();
-        let times = |options: &Options| (options.timeout(), options.connect_timeout());
-        assert_eq!(times(&options), (Duration::from_secs(30), Duration::from_secs(10)));
-        for good in [Duration::from_nanos(1), Duration::from_millis(u32::MAX.into())] {
-            options.set_timeout(Some(good)).unwrap();
-            options.set_connect_timeout(Some(good)).unwrap();
-            assert_eq!(times(&options), (good, good));
-            assert_eq!(check_time("timeout", good), Ok(good));
-        }
-        for bad in [Duration::ZERO, Duration::from_millis(u64::from(u32::MAX) + 1), Duration::MAX] {
-            assert_refused(options.set_timeout(Some(bad)), "timeout");
-            assert_refused(check_time("timeout", bad), "timeout");
-            assert_refused(options.check(), "timeout");
-            options.set_timeout(None).unwrap();
-            assert_refused(options.set_connect_timeout(Some(bad)), "connect_timeout");
-            assert_refused(options.check(), "connect_timeout");
-            options.set_connect_timeout(None).unwrap();
-        }
-        assert_eq!(times(&options), (Duration::from_secs(30), Duration::from_secs(10)));
-
-        assert_eq!(options.max_retries(), 2);
-        for good in [0, 1, i32::MAX] {
-            options.set_max_retries(good.into()).unwrap();
-            assert_eq!(i64::from(options.max_retries()), i64::from(good));
-        }
-        for bad in [-1, i64::MIN, i64::from(i32::MAX) + 1, i64::MAX] {
-            assert_refused(options.set_max_retries(bad), "max_retries");
-            assert_refused(options.check(), "max_retries");
-        }
-        options.set_max_retries(0).unwrap();
-        assert_eq!(options.check(), Ok(()));
-    }
-
-    #[test]
-    fn a_client_is_not_made_while_a_fault_is_left_and_names_the_first() {
-        let mut options = with_base_url("http://127.0.0.1:1");
-        assert!(options.set_user_code(0).is_err());
-        assert!(options.set_app_key("").is_err());
-        options.refuse("ca_file", "is not valid UTF-8");
-        let named = |options: &Options| Client::new(options).err()?.field().map(str::to_owned);
-        assert_eq!(named(&options).as_deref(), Some("user_code"));
-        assert_eq!(Client::new(&options).unwrap_err().kind(), Kind::InvalidField);
-        options.set_user_code(396).unwrap();
-        assert_eq!(named(&options).as_deref(), Some("app_key"));
-        options.set_app_key(None::<&str>).unwrap();
-        assert_eq!(named(&options).as_deref(), Some("ca_file"));
-    }
-
-    #[test]
-    fn a_proxy_is_an_http_address_and_its_password_stays_hidden() {
-        let mut options = with_base_url("https://example.com");
-        let url = options.url().unwrap();
-        assert!(options.proxy(&url).unwrap().is_none());
-        for good in [
-            "http://proxy.example:8080",
-            "https://proxy.example",
-            "proxy.example:8080",
-            "10.0.0.1:3128",
-            "http://user:S3CRET@proxy.example:8080",
-        ] {
-            options.set_proxy(Some(good)).unwrap();
-            assert!(options.proxy(&url).unwrap().is_some(), "{good}");
-            assert!(!format!("{options:?}").contains("S3CRET"));
-        }
-        for bad in
-            ["", "socks5://user:S3CRET@proxy.example", "http://", "http://S3CRET@a b", "a:S3CRET@:"]
-        {
-            let error = assert_refused(options.set_proxy(Some(bad)), "proxy");
-            assert!(!format!("{error} {error:?} {options:?}").contains("S3CRET"), "{bad}");
-        }
-        options.set_proxy(None).unwrap();
-        assert_eq!(options.check(), Ok(()));
-    }
-
-    #[test]
-    fn a_proxy_elsewhere_does_not_read_a_plain_call_unless_allowed() {
-        let mut options = with_base_url("http://localhost:1");
-        let url = options.url().unwrap();
-        options.set_proxy(Some("http://127.0.0.1:3128")).unwrap();
-        assert!(options.proxy(&url).unwrap().is_some());
-        options.set_proxy(Some("http://proxy.example:3128")).unwrap();
-        assert_refused(options.proxy(&url), "proxy");
-        assert_refused(Client::new(&options), "proxy");
-        options.set_allow_http(true);
-        assert!(options.proxy(&url).unwrap().is_some());
-    }
-
-    #[test]
-    fn an_unusable_ca_file_is_named_with_the_line() {
-        let path = env::temp_dir().join(format!("skypostal-ca-{}.pem", process::id()));
-        let mut options = with_base_url("http://127.0.0.1:1");
-        options.set_ca_file(Some(&path)).unwrap();
-        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        for (content, problem) in [
-            (None, "No such file"),
-            (Some(String::new()), "line 1"),
-            (Some("not PEM".to_owned()), "line 1"),
-            (Some(format!("a comment\n\n{broken}")), "line 3"),
-            (Some(broken[..40].to_owned()), "line 1"),
-        ] {
-            if let Some(content) = &content {
-                fs::write(&path, content).unwrap();
-            }
-            let error = assert_refused(Client::new(&options), "ca_file").to_string();
-            assert!(error.contains(path.to_str().unwrap()), "{error}");
-            assert!(error.contains(problem), "{content:?}: {error}");
-        }
-        fs::remove_file(&path).unwrap();
-        assert_refused(options.set_ca_file(Some(Path::new(""))), "ca_file");
-        options.set_ca_file(None).unwrap();
-        assert!(Client::new(&options).is_ok());
-    }
-
-    #[test]
-    fn printing_shows_no_key() {
-        let mut options = Options::new();
-        options.set_app_key("S3CRET").unwrap();
-        options.set_proxy(Some("http://u:S3CRET@proxy.example")).unwrap();
-        let shown = format!("{options:?} {options:#?}");
-        assert!(!shown.contains("S3CRET"), "{shown}");
-    }
-
-    /// The variables of a process, and what must hold in it.
-    type Case = (&'static [(&'static str, &'static str)], fn());
-
-    const CASES: &[Case] = &[
-        (&[], || {
-            let mut options = Options::new();
-            assert_eq!(options.read_environment(), Ok(()));
-            assert_eq!(options.url().unwrap().host_str(), Some("api-box-test.skypostal.com"));
-            assert_refused(body(&options), "user_code");
-        }),
-        (
-            &[
-                ("SKYPOSTAL_USER_CODE", "396"),
-                ("SKYPOSTAL_APP_KEY", "read"),
-                ("SKYPOSTAL_ENVIRONMENT", "production"),
-            ],
-            || {
-                let mut options = Options::new();
-                assert_refused(body(&options), "user_code");
-                options.read_environment().unwrap();
-                assert!(
-                    body(&options).unwrap().starts_with(r#"{"user_code":396,"app_key":"read""#)
-                );
-                assert_eq!(options.url().unwrap().host_str(), Some("api-box.skypostal.com"));
-            },
-        ),
-        (&[("SKYPOSTAL_USER_CODE", "396"), ("SKYPOSTAL_APP_KEY", "read")], || {
-            let mut options = Options::new();
-            options.set_user_code(7).unwrap();
-            options.read_environment().unwrap();
-            options.set_app_key("set").unwrap();
-            assert!(body(&options).unwrap().starts_with(r#"{"user_code":7,"app_key":"set""#));
-        }),
-        (
-            &[
-                ("SKYPOSTAL_USER_CODE", ""),
-                ("SKYPOSTAL_APP_KEY", ""),
-                ("SKYPOSTAL_ENVIRONMENT", ""),
-                ("SKYPOSTAL_BASE_URL", ""),
-                ("HTTPS_PROXY", ""),
-            ],
-            || {
-                let mut options = Options::new();
-                assert_eq!(options.read_environment(), Ok(()), "empty counts as absent");
-                let url = options.url().unwrap();
-                assert_eq!(url.host_str(), Some("api-box-test.skypostal.com"));
-                assert!(options.proxy(&url).unwrap().is_none());
-            },
-        ),
-        (&[("SKYPOSTAL_BASE_URL", "https://read.example/box/")], || {
-            let mut options = Options::new();
-            options.read_environment().unwrap();
-            assert!(options.url().unwrap().as_str().starts_with("https://read.example/box/wcf-"));
-        }),
-        (&[("SKYPOSTAL_ENVIRONMENT", "prod"), ("SKYPOSTAL_BASE_URL", "ftp://x")], || {
-            let mut options = Options::new();
-            let error = assert_refused(options.read_environment(), "environment");
-            assert!(error.to_string().contains("SKYPOSTAL_ENVIRONMENT"), "{error}");
-            assert_eq!(options.check(), Err(error), "the first one is remembered");
-            options.set_environment(Some("test")).unwrap();
-            assert_eq!(options.check(), Ok(()), "what is set wins");
-        }),
-        (&[("SKYPOSTAL_BASE_URL", "https://a:S3CRET@x")], || {
-            let error = assert_refused(Options::new().read_environment(), "base_url");
-            assert!(!format!("{error:?}").contains("S3CRET"), "{error:?}");
-        }),
-        (&[("SKYPOSTAL_USER_CODE", "S3CRET")], || {
-            let mut options = Options::new();
-            let error = options.read_environment().unwrap_err();
-            assert!(error.to_string().contains("SKYPOSTAL_USER_CODE"), "{error}");
-            assert!(!format!("{error} {error:?}").contains("S3CRET"), "{error:?}");
-            options.set_user_code(1).unwrap();
-            assert_eq!(options.check(), Ok(()), "what is set wins");
-            let mut options = Options::new();
-            options.set_user_code(1).unwrap();
-            assert!(options.read_environment().is_err());
-            assert_eq!(options.check(), Ok(()), "before and after");
-        }),
-        (&[("SKYPOSTAL_USER_CODE", "396"), ("SKYPOSTAL_APP_KEY", "read")], || {
-            let mut options = Options::new();
-            assert!(options.set_user_code(-1).is_err());
-            assert!(options.set_app_key("").is_err());
-            let _ = options.read_environment();
-            let named = options.check().err();
-            let named = named.as_ref().and_then(Error::field);
-            assert_eq!(named, Some("user_code"), "no variable stands in for a bad value");
-        }),
-        (&[("https_proxy", "proxy.example:1"), ("NO_PROXY", "exempt.example")], || {
-            let proxied = |base: &str, trusted: bool| {
-                let mut options = with_base_url(base);
-                options.set_trust_env(trusted);
-                options.proxy(&options.url().unwrap()).unwrap().is_some()
-            };
-            assert!(proxied("https://example.com", true));
-            assert!(!proxied("https://example.com", false));
-            assert!(!proxied("https://exempt.example", true));
-            assert!(!proxied("https://sub.exempt.example", true));
-            assert!(!proxied("http://localhost:1", true), "it is for https:// alone");
-        }),
-        (&[("HTTPS_PROXY", "socks5://u:S3CRET@proxy.example")], || {
-            let mut options = Options::new();
-            let error = assert_refused(options.proxy(&options.url().unwrap()), "HTTPS_PROXY");
-            assert!(!format!("{error} {error:?}").contains("S3CRET"));
-            options.set_proxy(Some("http://127.0.0.1:1")).unwrap();
-            let proxy = options.proxy(&options.url().unwrap());
-            assert!(proxy.unwrap().is_some(), "what is set wins");
-        }),
-        (
-            &[
-                ("SKYPOSTAL_USER_CODE", "396"),
-                ("SKYPOSTAL_APP_KEY", "read"),
-                ("SKYPOSTAL_ENVIRONMENT", "production"),
-                ("SKYPOSTAL_BASE_URL", "https://elsewhere.example"),
-                ("HTTPS_PROXY", "nonsense:"),
-                ("ALL_PROXY", "http://elsewhere.example"),
-                ("SSL_CERT_FILE", "/dev/null"),
-                ("SSL_CERT_DIR", "/dev/null"),
-            ],
-            || {
-                assert!(Client::new(&Options::new()).is_err(), "otherwise they are read");
-                privileges::PRETENDED.set(true);
-                let mut options = Options::new();
-                let error = assert_refused(options.read_environment(), "environment");
-                assert!(error.to_string().contains("raised privileges"), "{error}");
-                assert!(error.to_string().contains("SKYPOSTAL_ENVIRONMENT"), "{error}");
-                assert_refused(Client::new(&options), "environment");
-                options.set_base_url(Some("https://set.example")).unwrap();
-                assert_eq!(options.check(), Ok(()), "what is set wins");
-                let client = Client::new(&options).expect("the system's certificates");
-                assert_eq!(client.proxy(), None);
-                assert!(client.url().starts_with("https://set.example/"));
-                assert!(
-                    body(&options).unwrap().starts_with(r#"{"user_code":396,"app_key":"read""#)
-                );
-                options.set_proxy(Some("http://127.0.0.1:1")).unwrap();
-                assert!(Client::new(&options).unwrap().proxy().is_some(), "a given one is used");
-            },
-        ),
-        (&[("HTTP_PROXY", "127.0.0.1:1"), ("REQUEST_METHOD", "POST")], || {
-            let mut options = with_base_url("http://localhost:1");
-            options.set_trust_env(true);
-            let proxy = options.proxy(&options.url().unwrap());
-            assert!(proxy.unwrap().is_none(), "in a CGI program it may be the attacker's");
-        }),
-    ];
-
-    /// Variables cannot be changed safely in a process with threads: each case gets its own.
-    #[test]
-    fn what_is_not_set_is_read_from_the_environment() {
-        const CASE: &str = "SKYPOSTAL_TEST_CASE";
-        if let Some(case) = variable(CASE) {
-            let (_, check) = CASES[case.parse::<usize>().unwrap()];
-            return check();
-        }
-        let start = |(number, (variables, _)): (usize, &Case)| {
-            let mut test = Command::new(env::current_exe().unwrap());
-            test.args(["options::tests::what_is_not_set_is_read_from_the_environment", "--exact"]);
-            ENVIRONMENT_VARIABLES.iter().for_each(|name| {
-                test.env_remove(name);
-            });
-            test.env(CASE, number.to_string()).envs(variables.iter().copied()).output().unwrap()
-        };
-        let outputs: Vec<_> = CASES.iter().enumerate().map(start).collect();
-        let failed: Vec<_> = outputs
-            .iter()
-            .map(|output| String::from_utf8_lossy(&output.stdout))
-            .filter(|text| !text.contains("1 passed"))
-            .collect();
-        assert!(failed.is_empty(), "{}", failed.join("\n"));
-    }
-}
+mod tests;

@@ -1,272 +1,23 @@
-//! What to change, checked as it is set, and the request that says so.
+//! The update of one customer, checked as it is set, and the request that it becomes.
 
 use std::fmt;
 use std::io;
 
 use bytes::Bytes;
-use chrono::{Duration, NaiveDate, Utc};
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::error::{DeferredErrors, Error};
+use crate::field::Field::{self, *};
+use crate::field::{FieldValue, Value};
 use crate::secret::Secret;
 
-/// A string longer than this is refused by the service (observed), counted in UTF-16 units.
-const MAX_TEXT_UTF16: usize = 8192;
 /// A request longer than this is refused by the service (observed), in bytes.
 const MAX_REQUEST_BYTES: usize = 65_536;
-/// A tax number is a .NET decimal, which holds this many digits whatever they are.
-const MAX_TAX_NUMBER_DIGITS: usize = 28;
 
-/// A field of the update, named as the service names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // Each is documented at the method of `Update` that bears its name.
-pub enum Field {
-    UserCode,
-    AppKey,
-    CustomerBoxId,
-    CustomerKey,
-    CustomerFirstName,
-    CustomerLastName,
-    CustomerIdentityNumber,
-    CustomerTaxNumber,
-    CustomerBirthDate,
-    CustomerGender,
-}
-
-use Field::*;
-
-impl Field {
-    /// Every field, in the order of the service's documentation.
-    pub const ALL: [Field; 10] = [
-        UserCode,
-        AppKey,
-        CustomerBoxId,
-        CustomerKey,
-        CustomerFirstName,
-        CustomerLastName,
-        CustomerIdentityNumber,
-        CustomerTaxNumber,
-        CustomerBirthDate,
-        CustomerGender,
-    ];
-
-    /// The service's name, such as `customer_first_name`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            UserCode => "user_code",
-            AppKey => "app_key",
-            CustomerBoxId => "customer_box_id",
-            CustomerKey => "customer_key",
-            CustomerFirstName => "customer_first_name",
-            CustomerLastName => "customer_last_name",
-            CustomerIdentityNumber => "customer_identity_number",
-            CustomerTaxNumber => "customer_tax_number",
-            CustomerBirthDate => "customer_birth_date",
-            CustomerGender => "customer_gender",
-        }
-    }
-
-    /// The field of that name; case matters, because it does to the service.
-    pub fn from_name(name: &str) -> Option<Field> {
-        Field::ALL.into_iter().find(|field| field.name() == name)
-    }
-
-    /// The field whose name is nearest to a misspelt one, if any is near.
-    pub fn nearest(name: &str) -> Option<Field> {
-        let (name, full) = (name.to_lowercase(), format!("customer_{}", name.to_lowercase()));
-        let like = |field: &Field, name| strsim::normalized_damerau_levenshtein(field.name(), name);
-        let likeness = |field: &Field| like(field, &name).max(like(field, &full));
-        let nearest = Field::ALL.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-        (likeness(&nearest) > 0.75).then_some(nearest)
-    }
-
-    /// What to say after a name that is no field's.
-    pub(crate) fn hint(name: &str) -> String {
-        match Field::nearest(name) {
-            Some(field) => format!(". Did you mean '{}'?", field.name()),
-            None => format!("; the fields are {}", Field::ALL.map(Field::name).join(", ")),
-        }
-    }
-
-    /// What a good value looks like.
-    fn expected(self) -> String {
-        match self {
-            UserCode | CustomerBoxId => "a positive integer of at most 64 bits".to_owned(),
-            AppKey | CustomerKey => "a text that is not empty".to_owned(),
-            CustomerFirstName | CustomerLastName | CustomerIdentityNumber => {
-                format!(
-                    "a text of at most {MAX_TEXT_UTF16} UTF-16 units without control characters"
-                )
-            }
-            CustomerTaxNumber => format!(
-                "digits with an optional fraction, no sign, no exponent, at most {MAX_TAX_NUMBER_DIGITS} digits"
-            ),
-            CustomerBirthDate => {
-                "a calendar day as YYYY-MM-DD, from 1753-01-01 to today".to_owned()
-            }
-            CustomerGender => "\"M\" or \"F\"".to_owned(),
-        }
-    }
-
-    /// The error that says what is wrong with this field and what is expected, and not its value.
-    pub(crate) fn invalid(self, problem: impl fmt::Display) -> Error {
-        Error::invalid_field(self.name(), format_args!("{problem}; expected {}", self.expected()))
-    }
-
-    /// The error of a required field without a value.
-    fn missing(self) -> Error {
-        if matches!(self, UserCode | AppKey) {
-            let variable = format!("SKYPOSTAL_{}", self.name().to_uppercase());
-            let problem =
-                format!("is missing; give it to the client or to the call, or set {variable}");
-            return Error::configuration(self.name(), problem);
-        }
-        Error::invalid_field(
-            self.name(),
-            "is required; the customer has it from registration or login",
-        )
-    }
-
-    fn check(self, value: Value<'_>) -> Result<Option<FieldValue>, Error> {
-        match (self, value) {
-            (_, Value::Unset) => Ok(None),
-            (_, Value::Invalid(problem)) => Err(self.invalid(problem)),
-            (UserCode | CustomerBoxId, Value::Integer(id)) if id > 0 => {
-                Ok(Some(FieldValue::Integer(id)))
-            }
-            (UserCode | CustomerBoxId, Value::Integer(_)) => Err(self.invalid("is not positive")),
-            (UserCode | CustomerBoxId, Value::Text(_)) => Err(self.invalid("is not an integer")),
-            (_, Value::Integer(_)) => Err(self.invalid("is not a text")),
-            (_, Value::Text(text)) => self.check_text(text).map(Some),
-        }
-    }
-
-    fn check_text(self, text: &str) -> Result<FieldValue, Error> {
-        self.check_characters(text)?;
-        match self {
-            CustomerTaxNumber => self.check_tax_number(text),
-            CustomerBirthDate => self.check_birth_date(text),
-            CustomerGender if text != "M" && text != "F" => Err(self.invalid("is another text")),
-            _ => Ok(FieldValue::Text(Secret::new(text))),
-        }
-    }
-
-    fn check_characters(self, text: &str) -> Result<(), Error> {
-        if text.trim().is_empty() {
-            let hint = match self {
-                AppKey => "; SkyPostal gave it with the user code",
-                CustomerKey => "; the customer has it from registration or login",
-                _ => "; leave it out to keep the current value",
-            };
-            let problem = if text.is_empty() { "is empty" } else { "is only white space" };
-            return Err(Error::invalid_field(self.name(), format_args!("{problem}{hint}")));
-        }
-        if let Some(at) = text.chars().position(char::is_control) {
-            let problem = format!("has a control character (character {}); remove it", at + 1);
-            return Err(Error::invalid_field(self.name(), problem));
-        }
-        // A text has at least as many bytes.
-        let length = if text.len() > MAX_TEXT_UTF16 { text.encode_utf16().count() } else { 0 };
-        if length > MAX_TEXT_UTF16 {
-            let problem = format!("is {length} UTF-16 units long; at most {MAX_TEXT_UTF16} fit");
-            return Err(Error::invalid_field(self.name(), problem));
-        }
-        Ok(())
-    }
-
-    /// Leading zeros are dropped: the service's type is numeric, and JSON has none.
-    fn check_tax_number(self, text: &str) -> Result<FieldValue, Error> {
-        let (whole, fraction) = text.split_once('.').map_or((text, None), |(w, f)| (w, Some(f)));
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !digits(whole) || !fraction.is_none_or(digits) {
-            return Err(self.invalid("is not a plain decimal number"));
-        }
-        let whole = whole.trim_start_matches('0');
-        let fraction_digits = fraction.map_or(0, str::len);
-        if whole.len() + fraction_digits > MAX_TAX_NUMBER_DIGITS {
-            return Err(self.invalid("has too many digits"));
-        }
-        let whole = if whole.is_empty() { "0" } else { whole };
-        let number = Zeroizing::new(match fraction {
-            Some(fraction) => format!("{whole}.{fraction}"),
-            None => whole.to_owned(),
-        });
-        Ok(FieldValue::Number(Secret::new(&number)))
-    }
-
-    fn check_birth_date(self, text: &str) -> Result<FieldValue, Error> {
-        // The form is checked apart: the parser also takes signs and single digits.
-        let form = text.bytes().enumerate().all(|(at, byte)| match at {
-            4 | 7 => byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-        let Some(day) = day.filter(|_| form && text.len() == 10) else {
-            return Err(self.invalid("is not a day of the calendar"));
-        };
-        // SQL Server's first datetime; and somewhere on Earth it is already tomorrow.
-        let first = NaiveDate::from_ymd_opt(1753, 1, 1).expect("a day of the calendar");
-        let last = (Utc::now().naive_utc() + Duration::hours(14)).date();
-        if day < first || day > last {
-            return Err(self.invalid("is out of range"));
-        }
-        Ok(FieldValue::Text(Secret::new(text)))
-    }
-}
-
-/// A value for a field, before it is checked.
-#[derive(Clone, Copy)]
-pub enum Value<'a> {
-    /// Leaves the field out: it keeps its value at the service.
-    Unset,
-    /// For `user_code` and `customer_box_id`.
-    Integer(i64),
-    /// For all other fields; a tax number is text too, so that every digit arrives.
-    Text(&'a str),
-    /// What is wrong with a value that is neither, such as "is not valid UTF-8".
-    Invalid(&'a str),
-}
-
-impl From<i64> for Value<'_> {
-    fn from(value: i64) -> Self {
-        Value::Integer(value)
-    }
-}
-
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(value: &'a str) -> Self {
-        Value::Text(value)
-    }
-}
-
-impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Value::Unset, Into::into)
-    }
-}
-
-/// A value that may be sent.
-#[derive(Clone)]
-enum FieldValue {
-    Integer(i64),
-    Text(Secret),
-    /// A JSON number, digit by digit.
-    Number(Secret),
-}
-
-impl FieldValue {
-    fn len(&self) -> usize {
-        match self {
-            FieldValue::Integer(_) => 0,
-            FieldValue::Text(text) | FieldValue::Number(text) => text.expose().len(),
-        }
-    }
-}
-
-/// Which customer to change, and what.
+/// A change of one customer's personal information.
 ///
 /// What is not set is not sent, and keeps its value at the service. A value is checked when it is
 /// set; a bad one is remembered until the field gets a good one, and named when the update is sent.
@@ -288,7 +39,7 @@ pub struct Update {
 }
 
 impl Update {
-    /// An update that changes nothing yet.
+    /// Returns an update that changes nothing yet.
     pub fn new() -> Self {
         Update::default()
     }
@@ -296,7 +47,8 @@ impl Update {
     /// Sets a field, or unsets it with [`Value::Unset`].
     ///
     /// # Errors
-    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when the value fails its check; the field is unset then.
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) if the value fails its check; the field is
+    /// unset then.
     pub fn set<'a>(&mut self, field: Field, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let slot = &mut self.values[field as usize];
         *slot = None;
@@ -307,7 +59,7 @@ impl Update {
     /// Unsets the field of this name.
     ///
     /// # Errors
-    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when no field has that name. It is
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) if no field has that name. It is
     /// remembered until the update is cleared, as the field that was meant is still set.
     pub fn unset(&mut self, name: &str) -> Result<(), Error> {
         match Field::from_name(name) {
@@ -331,57 +83,58 @@ impl Update {
     }
 
     fn with<'a>(mut self, field: Field, value: impl Into<Value<'a>>) -> Self {
-        // A fault is remembered, and told when the update is sent.
+        // An error is remembered, and returned when the update is sent.
         let _ = self.set(field, value);
         self
     }
 
-    /// The user code given by SkyPostal, in place of the client's. Positive.
+    /// Sets the user code given by SkyPostal, in place of the client's. Positive.
     pub fn user_code(self, value: i64) -> Self {
         self.with(UserCode, value)
     }
 
-    /// The application key given by SkyPostal, in place of the client's. Secret.
+    /// Sets the application key given by SkyPostal, in place of the client's. Secret.
     pub fn app_key(self, value: &str) -> Self {
         self.with(AppKey, value)
     }
 
-    /// The customer's box, obtained by registration or login. Positive; required.
+    /// Sets the customer's box, obtained by registration or login. Positive; required.
     pub fn customer_box_id(self, value: i64) -> Self {
         self.with(CustomerBoxId, value)
     }
 
-    /// The customer's key, obtained by registration or login. Secret; required.
+    /// Sets the customer's key, obtained by registration or login. Secret; required.
     pub fn customer_key(self, value: &str) -> Self {
         self.with(CustomerKey, value)
     }
 
-    /// The new first name.
+    /// Sets the new first name: at most 8,192 UTF-16 units without control characters.
     pub fn customer_first_name(self, value: &str) -> Self {
         self.with(CustomerFirstName, value)
     }
 
-    /// The new last name.
+    /// Sets the new last name, with the limits of the first name.
     pub fn customer_last_name(self, value: &str) -> Self {
         self.with(CustomerLastName, value)
     }
 
-    /// The new identity number.
+    /// Sets the new identity number, with the limits of the first name.
     pub fn customer_identity_number(self, value: &str) -> Self {
         self.with(CustomerIdentityNumber, value)
     }
 
-    /// The new tax number: digits with an optional fraction; every digit is kept.
+    /// Sets the new tax number: at most 28 digits with an optional fraction, no sign, no exponent.
+    /// Every digit is sent, leading zeros aside.
     pub fn customer_tax_number(self, value: &str) -> Self {
         self.with(CustomerTaxNumber, value)
     }
 
-    /// The new birth date, `YYYY-MM-DD`, from 1753-01-01 to today.
+    /// Sets the new birth date, `YYYY-MM-DD`, from 1753-01-01 to today at UTC+14.
     pub fn customer_birth_date(self, value: &str) -> Self {
         self.with(CustomerBirthDate, value)
     }
 
-    /// The new gender, `M` or `F`.
+    /// Sets the new gender, `M` or `F`.
     pub fn customer_gender(self, value: &str) -> Self {
         self.with(CustomerGender, value)
     }
@@ -399,7 +152,8 @@ impl Update {
         }
     }
 
-    /// Every problem that keeps the update from being sent, the first one first. Builds no request.
+    /// Returns every problem that keeps the update from being sent, the first one first. Builds no
+    /// request.
     pub(crate) fn validate(&self, defaults: &Update) -> Vec<Error> {
         let mut problems: Vec<Error> = self.problems(defaults).collect();
         if problems.is_empty() {
@@ -417,7 +171,7 @@ impl Update {
         self.values[field as usize].as_ref().or(defaults.values[field as usize].as_ref())
     }
 
-    /// The bad values, and the required ones that are missing.
+    /// Returns the bad values, then the required ones that are missing.
     fn problems<'a>(&'a self, defaults: &'a Update) -> impl Iterator<Item = Error> + 'a {
         let required = [UserCode, AppKey, CustomerBoxId, CustomerKey].into_iter();
         let missing = required.filter(|field| {
@@ -437,7 +191,7 @@ impl Update {
         Err(Error::invalid_field(longest, problem))
     }
 
-    /// The request body; `user_code` and `app_key` come from `defaults` where not set here.
+    /// Returns the request; `user_code` and `app_key` come from `defaults` where not set here.
     pub(crate) fn request(&self, defaults: &Update) -> Result<Request, Error> {
         if let Some(problem) = self.problems(defaults).next() {
             return Err(problem);
@@ -455,10 +209,10 @@ impl Update {
         Ok(Request { body: Bytes::from_owner(body), keys: [key(AppKey), key(CustomerKey)] })
     }
 
-    /// The same body with `***` in place of the keys, for people to see.
+    /// Returns the body with `***` in place of the keys, to be shown.
     #[cfg(feature = "python")]
     pub(crate) fn preview_body(&self, defaults: &Update) -> Result<String, Error> {
-        // A fault of the defaults does not matter where a field of this update wins.
+        // An error of the defaults does not matter where a field of this update wins.
         let mut shown = Update::new();
         shown.override_with(defaults);
         shown.override_with(self);
@@ -480,7 +234,7 @@ impl fmt::Debug for Update {
     }
 }
 
-/// A checked update, as it goes over the wire.
+/// A checked update, as it is sent.
 pub(crate) struct Request {
     /// The JSON object; wiped when the last owner drops it.
     pub(crate) body: Bytes,
@@ -488,7 +242,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// What must not be seen in anything that the service answers.
+    /// Returns the keys, which are redacted in every text from the service.
     pub(crate) fn keys(&self) -> [&str; 2] {
         [self.keys[0].expose(), self.keys[1].expose()]
     }
@@ -557,491 +311,4 @@ impl Formatter for EscapeNoncharacters {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::error::{Delivery, Kind};
-
-    const TEXTS: [Field; 3] = [CustomerFirstName, CustomerLastName, CustomerIdentityNumber];
-
-    fn update() -> Update {
-        Update::new().user_code(396).app_key("app").customer_box_id(811111).customer_key("key")
-    }
-
-    fn body(update: &Update) -> Result<String, Error> {
-        let request = update.request(&Update::new())?;
-        Ok(String::from_utf8(request.body.to_vec()).expect("UTF-8"))
-    }
-
-    /// The JSON of one member of the request, as it is written.
-    fn sent<'a>(field: Field, value: impl Into<Value<'a>>) -> Result<String, Error> {
-        let mut update = update();
-        update.set(field, value)?;
-        let body = body(&update)?;
-        let members: BTreeMap<String, &RawValue> = serde_json::from_str(&body).expect("JSON");
-        assert_eq!(members.len(), if field as usize > 3 { 5 } else { 4 }, "{body}");
-        Ok(members[field.name()].get().to_owned())
-    }
-
-    /// The value is refused before anything is sent, the field is named, the value is not.
-    fn assert_refused<'a>(field: Field, value: impl Into<Value<'a>>) -> Error {
-        let value = value.into();
-        let mut update = update();
-        let Err(error) = update.set(field, value) else {
-            panic!("{} took a bad value", field.name());
-        };
-        assert_eq!(error.kind(), Kind::InvalidField);
-        assert_eq!(error.delivery(), Delivery::NotSent);
-        assert_eq!(error.attempts(), 0);
-        assert_eq!(error.field(), Some(field.name()));
-        assert!(error.to_string().starts_with(field.name()), "{error}");
-        assert_eq!(body(&update).as_ref(), Err(&error), "it is remembered");
-        error
-    }
-
-    #[test]
-    fn validate_gives_every_problem_and_agrees_with_the_request() {
-        let names = |update: &Update| -> Vec<String> {
-            let problems = update.validate(&Update::new());
-            assert_eq!(problems.first(), update.request(&Update::new()).err().as_ref());
-            problems.iter().map(|problem| problem.field().unwrap().to_owned()).collect()
-        };
-        assert_eq!(names(&update()), [""; 0]);
-        assert_eq!(
-            names(&Update::new()),
-            ["user_code", "app_key", "customer_box_id", "customer_key"]
-        );
-        let bad = Update::new().user_code(0).customer_key(" ").customer_gender("x");
-        assert_eq!(
-            names(&bad),
-            ["user_code", "customer_key", "customer_gender", "app_key", "customer_box_id"]
-        );
-        let mut misspelt = update();
-        misspelt.refuse_unknown("customer_frist_name");
-        assert_eq!(names(&misspelt), ["customer_frist_name"]);
-        let long = "\u{fffe}".repeat(8192);
-        let long = update().customer_first_name(&long).customer_last_name(&long[3..]);
-        assert_eq!(names(&long), ["customer_first_name"]);
-    }
-
-    #[test]
-    fn the_documented_request_is_sent_without_its_nulls() {
-        let documented = serde_json::json!({
-            "user_code": 396,
-            "app_key": "1656d700707ad9a77f737e5df3db088a",
-            "customer_box_id": 811111,
-            "customer_key": "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=",
-            "customer_first_name": "New Name",
-            "customer_last_name": "New Last",
-            "customer_birth_date": "1980-08-19",
-            "customer_gender": "M",
-        });
-        let update = Update::new()
-            .user_code(396)
-            .app_key("1656d700707ad9a77f737e5df3db088a")
-            .customer_box_id(811111)
-            .customer_key("YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=")
-            .customer_first_name("New Name")
-            .customer_last_name("New Last")
-            .customer_birth_date("1980-08-19")
-            .customer_gender("M");
-        let body = body(&update).unwrap();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), documented);
-        let in_order: Vec<_> = Field::ALL.iter().filter_map(|f| body.find(f.name())).collect();
-        assert_eq!(in_order.len(), 8);
-        assert!(in_order.is_sorted(), "{body}");
-    }
-
-    #[test]
-    fn every_field_has_its_own_name_and_only_that() {
-        for (at, field) in Field::ALL.into_iter().enumerate() {
-            assert_eq!(field as usize, at);
-            assert_eq!(Field::from_name(field.name()), Some(field));
-            assert_eq!(Field::from_name(&field.name().to_uppercase()), None);
-        }
-    }
-
-    #[test]
-    fn a_misspelt_name_suggests_the_nearest_one() {
-        for (name, nearest) in [
-            ("customer_frist_name", Some(CustomerFirstName)),
-            ("Customer_Birthdate", Some(CustomerBirthDate)),
-            ("customer_taxnumber", Some(CustomerTaxNumber)),
-            ("appkey", Some(AppKey)),
-            ("zzz", None),
-            ("", None),
-        ] {
-            assert_eq!(Field::nearest(name), nearest, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_text_has_at_most_8192_utf_16_units() {
-        for field in TEXTS.into_iter().chain([AppKey, CustomerKey]) {
-            for fits in ["a".repeat(8192), "é".repeat(8192), "😀".repeat(4096)] {
-                assert_eq!(sent(field, &*fits).unwrap(), format!("\"{fits}\""));
-            }
-            for too_long in ["a".repeat(8193), "é".repeat(8193), "😀".repeat(4096) + "a"] {
-                assert_refused(field, &*too_long);
-            }
-        }
-    }
-
-    #[test]
-    fn control_characters_are_refused_everywhere_in_a_text() {
-        let controls = (0..=0x1F).chain(0x7F..=0x9F).map(|c| char::from_u32(c).unwrap());
-        for c in controls {
-            for text in [format!("{c}a"), format!("a{c}b"), format!("ab{c}")] {
-                assert_refused(CustomerFirstName, &*text);
-                assert_refused(CustomerKey, &*text);
-            }
-        }
-        for c in ['\u{20}', '\u{7E}', '\u{A0}', '\u{2028}', '\u{200B}', '\u{202E}'] {
-            assert!(sent(CustomerFirstName, &*format!("a{c}b")).is_ok(), "{c:?}");
-        }
-    }
-
-    #[test]
-    fn a_text_of_nothing_but_white_space_is_refused() {
-        for field in Field::ALL.into_iter().filter(|f| !matches!(f, UserCode | CustomerBoxId)) {
-            for empty in ["", " ", "\t", "\r\n", "\u{A0}", "\u{2003}", "\u{3000}", " \u{2029} "] {
-                let hint = assert_refused(field, empty).to_string().contains("leave it out");
-                assert_eq!(hint, !matches!(field, AppKey | CustomerKey), "{field:?} {empty:?}");
-            }
-        }
-        assert_eq!(sent(CustomerLastName, "\u{3000}a ").unwrap(), "\"\u{3000}a \"");
-    }
-
-    #[test]
-    fn a_gender_is_m_or_f() {
-        assert_eq!(sent(CustomerGender, "M").unwrap(), "\"M\"");
-        assert_eq!(sent(CustomerGender, "F").unwrap(), "\"F\"");
-        for bad in ["m", "f", "X", "MF", "M ", " F", "Male", "Μ"] {
-            assert_refused(CustomerGender, bad);
-        }
-    }
-
-    #[test]
-    fn a_tax_number_keeps_every_digit_but_leading_zeros() {
-        let digits = "1234567890123456789012345678";
-        assert_eq!(digits.len(), 28);
-        for (text, number) in [
-            ("0", "0"),
-            ("000", "0"),
-            ("007", "7"),
-            ("00.5", "0.5"),
-            ("0.0", "0.0"),
-            ("123.450", "123.450"),
-            ("123456789", "123456789"),
-            (digits, digits),
-            (&format!("000{digits}"), digits),
-            (&format!("{}.{}", &digits[..14], &digits[14..]), "12345678901234.56789012345678"),
-            ("0.1234567890123456789012345678", "0.1234567890123456789012345678"),
-        ] {
-            assert_eq!(sent(CustomerTaxNumber, text).unwrap(), number, "{text}");
-        }
-        for bad in [
-            &format!("{digits}9"),
-            &format!("{digits}.0"),
-            "0.12345678901234567890123456789",
-            ".5",
-            "1.",
-            ".",
-            "1.2.3",
-            "-1",
-            "+1",
-            "1e3",
-            "1E3",
-            "0x1",
-            " 1",
-            "1 ",
-            "1,5",
-            "١",
-            "１",
-            "1_0",
-            "NaN",
-            "\"1\"",
-        ] {
-            assert_refused(CustomerTaxNumber, bad);
-        }
-    }
-
-    #[test]
-    fn a_birth_date_is_a_day_of_the_calendar_from_1753_to_today() {
-        // Today where it is latest.
-        let today = (Utc::now() + Duration::hours(14)).date_naive();
-        for good in ["1753-01-01", "1980-08-19", "2000-02-29", "1904-02-29", &today.to_string()] {
-            assert_eq!(sent(CustomerBirthDate, good).unwrap(), format!("\"{good}\""));
-        }
-        for bad in [
-            "1752-12-31",
-            "0001-01-01",
-            "9999-12-31",
-            &today.succ_opt().unwrap().to_string(),
-            "1900-02-29",
-            "1981-02-29",
-            "1980-04-31",
-            "1980-13-01",
-            "1980-00-10",
-            "1980-01-00",
-            "1980-8-19",
-            "80-08-19",
-            "+1980-08-19",
-            "-1980-08-19",
-            "1980-08-19T",
-            "1980-08-19T00:00:00",
-            "1980/08/19",
-            "19-08-1980",
-            "19800819",
-            "1980-08-1９",
-            " 1980-08-19",
-            "1980-08-19 ",
-            "1980- 8-19",
-            "/Date(335505600000-0400)/",
-        ] {
-            assert_refused(CustomerBirthDate, bad);
-        }
-    }
-
-    #[test]
-    fn an_id_is_a_positive_64_bit_integer() {
-        for field in [UserCode, CustomerBoxId] {
-            for good in [1, 811_111, i64::MAX] {
-                assert_eq!(sent(field, good).unwrap(), good.to_string());
-            }
-            for bad in [0, -1, i64::MIN] {
-                assert_refused(field, bad);
-            }
-            assert_refused(field, "396");
-        }
-    }
-
-    #[test]
-    fn a_value_of_the_wrong_type_is_refused() {
-        for field in Field::ALL.into_iter().filter(|f| !matches!(f, UserCode | CustomerBoxId)) {
-            assert_refused(field, 1);
-        }
-        for field in Field::ALL {
-            let error = assert_refused(field, Value::Invalid("is not valid UTF-8"));
-            assert!(error.to_string().contains("is not valid UTF-8"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_whole_request_has_at_most_65536_bytes() {
-        let wide = "中".repeat(8192);
-        let with = |padding: usize| {
-            let identity = "中".repeat(5000) + &"a".repeat(padding);
-            body(
-                &update()
-                    .customer_first_name(&wide)
-                    .customer_last_name(&wide[3..])
-                    .customer_identity_number(&identity),
-            )
-        };
-        let padding = 65_536 - with(0).unwrap().len();
-        assert!(padding < 3000, "the third text stays the shortest, and below its own limit");
-        assert_eq!(with(padding).unwrap().len(), 65_536);
-        let error = with(padding + 1).unwrap_err();
-        assert_eq!(error.kind(), Kind::InvalidField);
-        assert_eq!(error.field(), Some("customer_first_name"), "the longest");
-        assert!(error.to_string().contains("65537 bytes"), "{error}");
-    }
-
-    #[test]
-    fn noncharacters_are_sent_escaped() {
-        for (text, json) in [
-            ("a\u{FFFE}b", r#""a\ufffeb""#),
-            ("\u{FFFF}", r#""\uffff""#),
-            ("\u{FDD0}\u{FDEF}", r#""\ufdd0\ufdef""#),
-            ("\u{1FFFE}é", r#""\ud83f\udffeé""#),
-            ("\u{10FFFF}", r#""\udbff\udfff""#),
-            ("\u{FFFD}\u{FDCF}\u{FDF0}", "\"\u{FFFD}\u{FDCF}\u{FDF0}\""),
-            ("\u{FEFF}a", "\"\u{FEFF}a\""),
-            (r#"a"\/b"#, r#""a\"\\/b""#),
-        ] {
-            assert_eq!(sent(CustomerFirstName, text).unwrap(), json, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_fault_stays_until_the_field_gets_a_good_value() {
-        let named = |update: &Update| body(update).err()?.field().map(str::to_owned);
-        let mut update = update().customer_gender("X").customer_tax_number("-1");
-        assert_eq!(named(&update).as_deref(), Some("customer_gender"), "the first of several");
-        update.set(CustomerLastName, "fine").unwrap();
-        assert_eq!(
-            named(&update).as_deref(),
-            Some("customer_gender"),
-            "another field changes nothing"
-        );
-        update.set(CustomerGender, "F").unwrap();
-        assert_eq!(named(&update).as_deref(), Some("customer_tax_number"), "the second");
-        update.set(CustomerTaxNumber, None::<&str>).unwrap();
-        assert_eq!(named(&update).as_deref(), None, "unset is good");
-        let body = body(&update).unwrap();
-        assert!(body.contains("customer_gender") && !body.contains("customer_tax"), "{body}");
-    }
-
-    #[test]
-    fn a_cleared_update_is_as_new() {
-        let mut update = update();
-        update.set(CustomerGender, "X").unwrap_err();
-        update.refuse_unknown("gender");
-        update.clear();
-        assert!(Field::ALL.into_iter().all(|field| !update.is_set(field)), "{update:?}");
-        assert_eq!(body(&update), body(&Update::new()), "no fault is left either");
-    }
-
-    #[test]
-    fn a_field_is_unset_by_its_name_and_another_name_is_remembered() {
-        for field in Field::ALL {
-            let mut update = update();
-            let value = match field {
-                UserCode | CustomerBoxId => Value::Integer(1),
-                CustomerTaxNumber => Value::Text("1"),
-                CustomerBirthDate => Value::Text("1980-08-19"),
-                _ => Value::Text("M"),
-            };
-            update.set(field, value).unwrap();
-            update.unset(field.name()).unwrap();
-            assert!(!update.is_set(field), "{}", field.name());
-        }
-        let mut update = update();
-        update.set(UserCode, 0).unwrap_err();
-        update.unset("user_code").unwrap();
-        update.set(UserCode, 396).unwrap();
-        assert!(body(&update).is_ok());
-        let error = update.unset("usercode").unwrap_err();
-        assert_eq!((error.kind(), error.field()), (Kind::InvalidField, Some("usercode")));
-        assert!(error.to_string().contains("Did you mean 'user_code'?"), "{error}");
-        assert_eq!(body(&update), Err(error), "nothing is sent with what was to be unset");
-    }
-
-    #[test]
-    fn a_bad_value_does_not_leave_the_one_before_in_place() {
-        let mut update = update().customer_first_name("Before");
-        assert!(update.set(CustomerFirstName, "").is_err());
-        update.set(CustomerFirstName, Value::Unset).unwrap();
-        assert!(!body(&update).unwrap().contains("Before"));
-    }
-
-    #[test]
-    fn an_update_may_change_one_field_or_none() {
-        let nothing =
-            r#"{"user_code":396,"app_key":"app","customer_box_id":811111,"customer_key":"key"}"#;
-        assert_eq!(body(&update()).unwrap(), nothing);
-    }
-
-    #[test]
-    fn the_credentials_of_the_call_win() {
-        let client = Update::new().user_code(1).app_key("client's");
-        let request = |update: Update| {
-            let request = update.customer_box_id(2).customer_key("c").request(&client).unwrap();
-            let json: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-            assert_eq!(json["app_key"], request.keys()[0], "what is sent is what is blotted out");
-            assert_eq!(json["customer_key"], request.keys()[1]);
-            (json["user_code"].as_i64().unwrap(), request.keys()[0].to_owned())
-        };
-        assert_eq!(request(Update::new()), (1, "client's".to_owned()));
-        assert_eq!(request(Update::new().user_code(9)), (9, "client's".to_owned()));
-        assert_eq!(request(Update::new().app_key("call's")), (1, "call's".to_owned()));
-    }
-
-    #[test]
-    fn a_missing_credential_is_named() {
-        for (field, kind) in [
-            (UserCode, Kind::Configuration),
-            (AppKey, Kind::Configuration),
-            (CustomerBoxId, Kind::InvalidField),
-            (CustomerKey, Kind::InvalidField),
-        ] {
-            let mut update = update();
-            update.set(field, Value::Unset).unwrap();
-            let error = body(&update).unwrap_err();
-            assert_eq!((error.kind(), error.field()), (kind, Some(field.name())));
-            assert_eq!((error.delivery(), error.attempts()), (Delivery::NotSent, 0));
-        }
-    }
-
-    #[test]
-    fn no_error_and_no_debug_output_holds_a_value() {
-        let secret = "S3CRET";
-        for field in Field::ALL.into_iter().filter(|f| !matches!(f, UserCode | CustomerBoxId)) {
-            let long = secret.repeat(2000);
-            for bad in ["S3CRET\u{1}", "\u{7F}S3CRET", &long] {
-                let error = assert_refused(field, bad);
-                let texts = format!("{error} {error:?}");
-                assert!(!texts.contains(secret), "{texts}");
-            }
-        }
-        for field in [CustomerTaxNumber, CustomerBirthDate, CustomerGender] {
-            let error = assert_refused(field, secret);
-            assert!(!format!("{error} {error:?}").contains(secret));
-        }
-        for field in [UserCode, CustomerBoxId] {
-            let error = assert_refused(field, -31337);
-            assert!(!format!("{error} {error:?}").contains("31337"));
-        }
-        let update = Update::new()
-            .user_code(31337)
-            .app_key(secret)
-            .customer_key(secret)
-            .customer_first_name(secret)
-            .customer_tax_number("31337")
-            .customer_gender(secret);
-        let shown = format!("{update:?} {update:#?}");
-        assert!(!shown.contains(secret) && !shown.contains("31337"), "{shown}");
-        assert!(shown.contains("customer_first_name"), "{shown}");
-    }
-
-    /// Characters that may be sent, the awkward ones often.
-    fn allowed() -> impl Strategy<Value = char> {
-        let awkward = vec!['"', '\\', '/', '<', 'é', '中', '\u{2028}', '\u{D7FF}', '\u{E000}'];
-        let noncharacters = vec!['\u{FFFE}', '\u{FFFF}', '\u{FDD0}', '\u{1FFFE}', '\u{10FFFF}'];
-        prop_oneof![
-            any::<char>().prop_filter("not a control character", |c| !c.is_control()),
-            prop::sample::select(awkward),
-            prop::sample::select(noncharacters),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn any_allowed_text_arrives_unchanged(
-            texts in prop::array::uniform3(prop::collection::vec(allowed(), 1..80)),
-        ) {
-            // A last character that is no white space.
-            let texts = texts.map(|text| text.into_iter().collect::<String>() + ".");
-            let mut update = update();
-            for (field, text) in TEXTS.into_iter().zip(&texts) {
-                update.set(field, text.as_str()).unwrap();
-            }
-            let json: serde_json::Value = serde_json::from_str(&body(&update).unwrap()).unwrap();
-            for (field, text) in TEXTS.into_iter().zip(&texts) {
-                prop_assert_eq!(json[field.name()].as_str(), Some(text.as_str()));
-            }
-        }
-
-        #[test]
-        fn any_allowed_tax_number_is_that_number(
-            zeros in 0usize..4, whole in "[1-9][0-9]{0,13}", fraction in "[0-9]{1,14}",
-        ) {
-            let text = format!("{}{whole}.{fraction}", "0".repeat(zeros));
-            prop_assert_eq!(
-                sent(CustomerTaxNumber, &*text).unwrap(), format!("{whole}.{fraction}")
-            );
-        }
-
-        #[test]
-        fn no_text_panics(text in ".{0,40}") {
-            for field in Field::ALL {
-                let _ = Update::new().set(field, text.as_str());
-            }
-            let _ = Field::nearest(&text);
-        }
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@
 
 import os as _os
 
-from ._async import AsyncBulkUpdate, AsyncClient
+from ._async_client import AsyncBulkUpdate, AsyncClient
 from ._native import (
     Attempt,
     BulkUpdate,
@@ -64,6 +64,6 @@ __all__ = [
 ]
 
 if _level := _os.environ.get("SKYPOSTAL_LOG"):
-    from . import _log
+    from . import _logging
 
-    _log.turn_on(_level)
+    _logging.turn_on(_level)

@@ -1,6 +1,6 @@
 """Tables of customers: Arrow in and Arrow out, by pyarrow or by polars.
 
-The first call with a table imports one. What differs between them is in a class for each.
+The first call with a table imports one of them. A class for each has what differs between them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from decimal import Decimal
 from importlib import import_module
 
 from ._columns import squeezed
-from .errors import SkyPostalError, ValidationError, _kind_of
+from ._fields import FIELDS, REQUIRED, SECRETS
+from ._native import _unknown_field
+from .errors import SkyPostalError, ValidationError
 
 # Importing typing would take longer than importing all the rest of this package.
 TYPE_CHECKING = False
@@ -21,24 +23,15 @@ if TYPE_CHECKING:
 
     from ._native import Client, Outcome
 
-_KEYS = ("app_key", "customer_key")
-_REQUIRED = ("customer_box_id", "customer_key")
-_INTEGERS = ("user_code", "customer_box_id")
 _TAX, _BIRTH = "customer_tax_number", "customer_birth_date"
-_TEXTS = (
-    *_KEYS,
-    "customer_first_name",
-    "customer_last_name",
-    "customer_identity_number",
-    "customer_gender",
-)
 
-# What a column of each field may hold: the first is what to cast another one to.
-_TAKES = {
-    **dict.fromkeys(_INTEGERS, ("int64", "integer")),
-    **dict.fromkeys(_TEXTS, ("string", "text")),
-    _TAX: ("string", "text", "integer", "decimal"),
-    _BIRTH: ("date32", "text", "date"),
+# The kinds of column that a field of each type may have, behind the type to cast another one to.
+_COLUMNS = {
+    "integer": ("int64", "integer"),
+    "text": ("string", "text"),
+    "number": ("string", "text", "integer", "decimal"),
+    "day": ("date32", "text", "date"),
+    "gender": ("string", "text"),
 }
 
 _RECORD = {
@@ -93,7 +86,7 @@ def update_batch(client: Client, batch: Any, keep: Any, options: tuple[Any, ...]
             yield row
 
     ended: dict[int, Outcome] = {}
-    run = client.update_many(
+    outcomes = client.update_many(
         rows(),
         concurrency=concurrency,
         rate=rate,
@@ -101,13 +94,13 @@ def update_batch(client: Client, batch: Any, keep: Any, options: tuple[Any, ...]
         max_connect_failures=max_connect_failures,
     )
     try:
-        for outcome in run:
+        for outcome in outcomes:
             ended[outcome.index] = outcome
     except SkyPostalError as error:
-        # The service cannot be reached: what was not tried says so.
+        # The service cannot be reached: the rows that were not tried get this error.
         report = _report(table.boxes(), ended, error)
     except BaseException as interrupt:
-        for outcome in [*getattr(interrupt, "outcomes", ()), *run.close()]:
+        for outcome in [*getattr(interrupt, "outcomes", ()), *outcomes.close()]:
             ended[outcome.index] = outcome
         report = _report(table.boxes(), ended, interrupt, pulled)
         vars(interrupt)["report"] = table.write(kept, report)
@@ -120,45 +113,42 @@ def update_batch(client: Client, batch: Any, keep: Any, options: tuple[Any, ...]
 def _check_kept(keep: Any, names: list[str]) -> list[str]:
     kept = list(dict.fromkeys([keep] if isinstance(keep, str) else keep or ()))
     for name in kept:
-        if name in _KEYS:
+        if name in SECRETS:
             raise ValueError(f"keep: {name} is secret, and not for the report")
-        if name in _TAKES or name in _REPORT:
+        if name in FIELDS or name in _REPORT:
             raise ValueError(f"keep: {name} is a field, or a column that the report has anyway")
         if name not in names:
             raise ValueError(f"keep: the table has no column {name!r}")
-        for field in _TAKES:
+        for field in FIELDS:
             if squeezed(name) == squeezed(field):  # a field that is not sent, or a key
                 raise ValueError(f"keep: {name!r} looks like {field}; give the column that name")
     return kept
 
 
 def _check_columns(client: Client, columns: list[tuple[str, str, str]]) -> list[str]:
-    """The columns to send. Whatever is wrong with one is told here, before anything is sent."""
+    """Returns the columns to send. Raises for a bad one, before anything is sent."""
     names = [name for name, _, _ in columns]
     for name in names:
         if names.count(name) > 1:
             raise ValidationError(f"{name}: stands above more than one column", field=name)
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if name not in names:
             raise ValidationError(f"{name}: is required; the table has no such column", field=name)
-    # So that a missing credential is no failure of each row.
-    given = {"user_code": 1, "app_key": "given"}
-    client._preview(
-        customer_box_id=1,
-        customer_key="given",
-        **{name: value for name, value in given.items() if name in names},  # type: ignore[arg-type]
-    )
+    # A missing credential is one error, and not the failure of each row.
+    given: Any = {"user_code": 1, "app_key": "given"}
+    given = {name: value for name, value in given.items() if name in names}
+    for missing in client.validate(customer_box_id=1, customer_key="given", **given):
+        raise missing
     sent = []
     for name, kind, shown in columns:
         if name.startswith(_NAMELESS):
             continue
-        if name not in _TAKES:
-            # The core knows which field is nearest; a row with an unknown name is not sent.
-            (outcome,) = client.update_many([{name: None}])
+        if name not in FIELDS:
+            problem = _unknown_field(name).message
             raise ValidationError(
-                f"{outcome.error} (leave out any other column, or give it as keep)", field=name
+                f"{problem} (leave out any other column, or give it as keep)", field=name
             )
-        cast, *kinds = _TAKES[name]
+        cast, *kinds = _COLUMNS[FIELDS[name].type]
         if kind not in (*kinds, "null"):
             why = ", as it may have lost digits" if kind == "float" else ""
             raise ValidationError(
@@ -174,7 +164,8 @@ def _report(
     stop: BaseException | None = None,
     pulled: int = 0,
 ) -> dict[str, list[Any]]:
-    """The report's columns. Of rows without an outcome none was sent but those pulled, perhaps."""
+    """Returns the report's columns. Of the rows without an outcome, only those that were pulled may
+    have been sent."""
     report: dict[str, list[Any]] = {name: [] for name in _REPORT}
     for index, box in enumerate(boxes):
         row: dict[str, Any] = {"customer_box_id": box}
@@ -190,14 +181,17 @@ def _report(
                 row[_TAX] = _digits(row[_TAX])
         row["ok"] = error is None
         if error is not None:
-            row.update(error=_kind_of(error), message=str(error) or "interrupted")
+            row.update(
+                error=getattr(error, "kind", "cancelled"), message=str(error) or "interrupted"
+            )
         for name, values in report.items():
             values.append(row.get(name))
     return report
 
 
 def _day(days: int) -> datetime.date | str:
-    """The day so long after 1970. Arrow has days that Python has not, which the core refuses."""
+    """Returns the day so long after 1970, or a text that the core refuses: Arrow has more days than
+    Python."""
     try:
         return _FIRST_DAY + datetime.timedelta(days)
     except OverflowError:
@@ -212,7 +206,8 @@ def _digits(number: int | Decimal | None) -> str | None:
 
 
 def _library(batch: Any) -> Any:
-    """What reads and writes: polars for its own data frames, else pyarrow if it is there."""
+    """Returns the library that reads and writes: polars for its own data frames, else pyarrow if it
+    is installed."""
     polars = sys.modules.get("polars")
     if polars is not None and isinstance(batch, polars.DataFrame):
         return _Polars()
@@ -346,5 +341,5 @@ class _Polars:
 
 
 def _in_64_bits(boxes: list[int | None]) -> list[int | None]:
-    """A number that is no box is left out of the report, which has no room for it."""
+    """Returns the numbers that fit the report's column, and None for a larger one."""
     return [box if box is not None and abs(box) < 2**63 else None for box in boxes]

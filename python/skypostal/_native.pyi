@@ -3,11 +3,12 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, TypedDict, final
+from typing import Any, Final, Literal, final
 
 from typing_extensions import Self, Unpack
 
-from .errors import SkyPostalError
+from ._types import ArrowArray, ArrowStream, Fields, Probe, _AttemptError, _Delivery
+from .errors import ConfigurationError, SkyPostalError, ValidationError
 
 __all__ = [
     "Attempt",
@@ -16,6 +17,8 @@ __all__ = [
     "PersonalInfo",
     "BulkUpdate",
     "_EventQueue",
+    "_nearest",
+    "_unknown_field",
     "__version__",
     "update_batch_schema",
     "update_batch",
@@ -24,59 +27,8 @@ __all__ = [
 
 __version__: Final[str]
 
-class _Fields(TypedDict, total=False):
-    """The fields of an update, by their documented names, which the service reads case-sensitively
-    (observed). None counts as not given. Where a rule is marked neither documented nor observed,
-    it is this library's own."""
-
-    user_code: int | None
-    """The user code given by SkyPostal for one environment (documented): from 1 to 2**63 - 1, no
-    ``bool``. Wins over the client's. Required somewhere."""
-    app_key: str | None
-    """The application key given by SkyPostal for one environment (documented). Secret; a text as
-    the first name is. Wins over the client's. Required somewhere."""
-    customer_box_id: int | None
-    """The customer's box, obtained by registration or login (documented): from 1 to 2**63 - 1, no
-    ``bool``. Required."""
-    customer_key: str | None
-    """The customer's key, obtained by registration or login; another one after the customer's
-    e-mail address was changed (documented). Secret; a text as the first name is. Required."""
-    customer_first_name: str | None
-    """The new first name: not empty and not only white space, no control character, no half of a
-    surrogate pair, at most 8192 UTF-16 units (observed: longer ones are refused). All other
-    Unicode arrives unchanged. Whether an empty text would clear a field is documented nowhere.
-
-    A whole request has at most 65536 bytes (observed); the error names its longest text."""
-    customer_last_name: str | None
-    """The new last name: as the first name."""
-    customer_identity_number: str | None
-    """The new identity number: as the first name."""
-    customer_tax_number: str | int | Decimal | None
-    """The new tax number, numeric (documented): digits with an optional fraction, no sign, at most
-    28 digits; as a ``str`` no exponent. Every digit is sent, ``123.450`` too (observed: the
-    decimals are kept); leading zeros are dropped. No ``float``, which would change digits."""
-    customer_birth_date: str | datetime.date | None
-    """The new birth date, a real day: ``YYYY-MM-DD`` (documented) or a ``date``, from 1753-01-01
-    to today, wherever on Earth today is latest. No ``datetime``: its day depends on a time zone."""
-    customer_gender: Literal["M", "F"] | None
-    """The new gender: ``"M"`` or ``"F"`` (documented)."""
-
-class _Probe(TypedDict):
-    status: int
-    """The HTTP status; the service answers 405 to anything but an update (observed)."""
-    date: float | None
-    """The clock of whoever answered, as ``time.time()`` counts, to the second; None if not told."""
-    elapsed: float
-    """Seconds from the name look-up to the head of the answer."""
-    proxy: str | None
-    """The host and the port of the proxy that was used, if one was."""
-    tls: bool
-    """Whether the connection was secured by TLS."""
-
-def update_personal_info(
-    *, timeout: float | None = None, **fields: Unpack[_Fields]
-) -> PersonalInfo:
-    """Changes a customer's personal information and waits for the answer, the record as it then is.
+def update_personal_info(*, timeout: float | None = None, **fields: Unpack[Fields]) -> PersonalInfo:
+    """Changes a customer's personal information and returns the record after the change.
 
     A field that is not given, or None, is not sent and keeps its value; one, some or all may change
     in one call (documented). With no change at all the current record comes back.
@@ -89,9 +41,9 @@ def update_personal_info(
         days; 30 if not given.
 
     Any thread may call; other threads run meanwhile. On the main thread a call handles signals
-    while it waits: Ctrl-C raises ``KeyboardInterrupt``, whatever else a handler raises comes out
-    too. Any exception that is not ours gets the attributes ``delivery`` and ``attempts``, which
-    every error has; ``delivery`` is ``"unknown"`` if the update was accepted.
+    while it waits: Ctrl-C raises ``KeyboardInterrupt``, and any other exception of a handler is
+    raised too. An exception of another class gets the attributes ``delivery`` and ``attempts``,
+    which every error has; ``delivery`` is ``"unknown"`` if the update was accepted.
 
     Raises, all under ``SkyPostalError``, whose ``delivery`` tells whether the customer was changed:
     ``ValidationError`` for a field (nothing is sent then), ``ConfigurationError`` for a missing
@@ -100,20 +52,8 @@ def update_personal_info(
     with status 200 too), ``ResponseError``. And ``TypeError`` for a name that is no field.
     """
 
-class _ArrowArray(Protocol):
-    """A table in one piece, as Arrow's PyCapsule interface has it."""
-
-    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
-        """The capsules of its schema and of its columns."""
-
-class _ArrowStream(Protocol):
-    """A table in any number of pieces."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The capsule of its stream."""
-
 def update_batch(
-    batch: _ArrowArray | _ArrowStream,
+    batch: ArrowArray | ArrowStream,
     *,
     keep: Iterable[str] | None = None,
     concurrency: int = 8,
@@ -121,39 +61,39 @@ def update_batch(
     timeout: float | None = None,
     max_connect_failures: int = 10,
 ) -> Any:
-    """Updates each customer of a table, and gives a table that says what became of each: in the
-    same order, a row for a row.
+    """Updates each customer of a table, and returns a table of the outcomes: one row for each, in
+    the same order.
 
     batch: what has the Arrow PyCapsule interface, whole in memory: a ``RecordBatch`` or ``Table``
         of pyarrow, a data frame of polars or of pandas (2.2 or newer, a nameless index is left
         out), a relation of DuckDB and so on. Its columns are named as the fields, and null is not
         given. ``user_code`` and ``customer_box_id`` are integers, the tax number is text, integers
-        or decimals, the birth date text or dates, all others are text; dictionaries of them will
-        do. A customer should be in it once: it is open which of two rows comes first.
+        or decimals, the birth date text or dates, all others are text; dictionaries of them are
+        taken too. If a customer has two rows, either update may come last.
     keep: columns, such as an identifier of yours, which are not sent and stand in front of the
         report as they are. Any other column that is no field is refused.
     concurrency, rate, timeout, max_connect_failures: as in ``Client.update_many``.
 
-    A client is kept for each process, as for ``update_personal_info``, so that a worker of Dask,
-    Ray or Spark may call this as it is.
+    Each process keeps a client, as for ``update_personal_info``, so that a worker of Dask, Ray or
+    Spark can call this function as it is.
 
-    Reads and writes by pyarrow if it is there, else by polars; by polars too where it is given a
-    data frame of it. Gives a ``polars.DataFrame`` then, a ``pyarrow.Table`` for one, and a
-    ``pyarrow.RecordBatch`` for everything else. ``update_batch_schema`` has its columns:
+    Reads and writes by pyarrow if it is installed, else by polars; a data frame of polars by polars
+    alone. Returns a ``polars.DataFrame`` from polars, a ``pyarrow.Table`` for a ``pyarrow.Table``,
+    and a ``pyarrow.RecordBatch`` for everything else. ``update_batch_schema`` has its columns:
 
     - ``customer_box_id``, as it was given;
     - ``ok``: whether the update was accepted;
     - ``delivery``: where it was not, ``"not_sent"``, ``"rejected"`` or ``"unknown"``, as
       ``SkyPostalError`` has it;
-    - ``attempts``: how many were begun;
-    - ``error``: what kind of thing went wrong, as ``Attempt.error`` has it, or ``"invalid_field"``
-      or ``"configuration"``; ``message``: the same in one line;
+    - ``attempts``: the number of attempts that were started;
+    - ``error``: the kind of error, as ``SkyPostalError.kind`` has it, or ``"cancelled"``;
+      ``message``: the error in one line;
     - the record after the update, as in ``PersonalInfo``, with the tax number as text.
 
     It holds no key. A row that fails raises nothing. If the service cannot be reached, all rows
-    that were not tried say ``"not_sent"``, and nothing is raised either, so that an engine does not
-    run the whole partition again. Ctrl-C raises ``KeyboardInterrupt``, whose ``report`` is the
-    table as far as it came.
+    that were not tried have ``"not_sent"``, and nothing is raised either, so that an engine does
+    not run the whole partition again. Ctrl-C raises ``KeyboardInterrupt``, whose ``report`` is the
+    table with the outcomes so far.
 
     Raises, before anything is sent: ``ValidationError`` for a column that is no field, that has
     another type, or is missing; ``ConfigurationError`` for a missing ``user_code`` or ``app_key``
@@ -163,15 +103,22 @@ def update_batch(
     """
 
 def update_batch_schema() -> Any:
-    """The columns of what ``update_batch`` gives, behind those that it keeps: a ``pyarrow.Schema``,
-    or a ``polars.Schema`` where pyarrow is not there. Engines ask for it. Sends nothing."""
+    """Returns the columns of the table that ``update_batch`` returns, without those that it keeps:
+    a ``pyarrow.Schema``, or a ``polars.Schema`` if pyarrow is not installed. Engines need it. Sends
+    nothing."""
+
+def _nearest(word: str, names: Iterable[str]) -> str | None:
+    """Returns the name that a misspelt word is nearest to, if one is near."""
+
+def _unknown_field(name: str) -> ValidationError:
+    """Returns the error of a column whose name is no field's."""
 
 @final
 class Client:
-    """Updates customers. Made once, and used for every call.
+    """Updates customers. Make it once, and use it for every call.
 
     Any number of threads may call at once, each on a connection of its own; connections are kept
-    and used again. A client made before a fork works in the child too. It cannot be pickled or
+    for later calls. A client made before a fork works in the child too. It cannot be pickled or
     copied. Its repr shows no secret. As a context manager it closes itself.
     """
 
@@ -217,36 +164,48 @@ class Client:
         allow_http: whether plain ``http://`` may leave this machine.
         on_attempt: called with each attempt of a call when it is over, before the wait that may
             follow, on the thread that calls; it may make a call of its own. The deadline runs on
-            meanwhile. An ``Exception`` raised there goes to ``sys.unraisablehook``, so that it does
-            not hide what became of the update; what is none, such as ``KeyboardInterrupt``, ends
-            the call and comes out.
+            meanwhile. An ``Exception`` of it goes to ``sys.unraisablehook``, so that it does not
+            hide the outcome of the update; any other exception, such as ``KeyboardInterrupt``, ends
+            the call and is raised.
 
         Raises ``ConfigurationError`` for an option that is unusable, ``ValidationError`` for a
         malformed ``user_code`` or ``app_key``.
         """
 
     def update_personal_info(
-        self, *, timeout: float | None = None, **fields: Unpack[_Fields]
+        self, *, timeout: float | None = None, **fields: Unpack[Fields]
     ) -> PersonalInfo:
         """As ``skypostal.update_personal_info``, with this client's options.
 
         ``user_code``, ``app_key`` and ``timeout`` win over the client's where given.
         """
 
-    def _preview(self, **fields: Unpack[_Fields]) -> tuple[str, list[tuple[str, str]], str]: ...
+    def validate(self, **fields: Unpack[Fields]) -> list[ValidationError | ConfigurationError]:
+        """Returns every problem for which ``update_personal_info`` would send nothing; an empty
+        list if there is none. Sends nothing itself.
+
+        A ``ValidationError`` for each bad value and for a missing ``customer_box_id`` or
+        ``customer_key``, and for a request that is too long; a ``ConfigurationError`` for a
+        ``user_code`` or ``app_key`` that neither the client nor the call has, as no field of the
+        customer can correct that. The first one is what a call would raise.
+
+        Raises ``TypeError`` for a name that is no field.
+        """
+
+    def _preview(self, **fields: Unpack[Fields]) -> tuple[str, list[tuple[str, str]], str]: ...
     def _way(self) -> tuple[str, tuple[str, str] | None]: ...
-    def _probe(self, *, timeout: float | None = None) -> _Probe:
-        """Asks the service for a page in place of sending an update: by the same way, with the
-        same errors, once. Sends no credentials, needs none, and changes nothing."""
+    def _probe(self, *, timeout: float | None = None) -> Probe:
+        """Requests a page from the service in place of an update: by the same proxy, with the same
+        errors, once. Sends no credentials, needs none, and changes nothing."""
 
     def _start_update(
         self,
-        mailbox: _EventQueue,
+        queue: _EventQueue,
         settle: Callable[[PersonalInfo | None, BaseException | None], None],
         timeout: float | None,
-        fields: _Fields,
+        fields: Fields,
     ) -> _PendingCall:
-        """For ``AsyncClient``: begins a call, whose outcome goes to ``settle``."""
+        """Starts a call for ``AsyncClient``; its outcome goes to ``settle``."""
 
     def update_many(
         self,
@@ -257,33 +216,32 @@ class Client:
         timeout: float | None = None,
         max_connect_failures: int = 10,
     ) -> BulkUpdate:
-        """Updates many customers, several at once, and gives an outcome for each as it ends.
+        """Updates many customers, several at once, and returns an outcome for each as it ends.
 
         rows: mappings of the fields' names to values, as ``update_personal_info`` has them by
-            keyword. Pulled as other rows end, on the thread that iterates: at most twice
-            concurrency of them are taken and not told of yet, so memory stays flat however many
-            there are. What is wrong with a row is the ``error`` of its outcome, an unknown name
-            too, and nothing of it is sent.
-        concurrency: how many are under way at once, each on a connection of its own, 1 to 100.
-            They are driven by one thread of this process, which all runs share.
-        rate: how many attempts a second there are at most, retries included, 0.001 to 1,000,000;
-            None for as many as the service takes.
+            keyword. The thread that iterates takes the next row when another one has ended: at most
+            twice ``concurrency`` rows are held in memory, however many there are. A row with a bad
+            value or an unknown name is not sent, and the ``error`` of its outcome says why.
+        concurrency: the number of rows in flight, each on a connection of its own, 1 to 100. One
+            background thread of this process drives the rows of every bulk.
+        rate: the most attempts a second, retries included, 0.001 to 1,000,000; None for as many as
+            the service takes.
         timeout: seconds for each row, counted from its first attempt; the client's if None.
-        max_connect_failures: after so many rows in a row that found no connection no more are
-            sent. Those taken already end as not tried; then ``ConnectError`` is raised.
+        max_connect_failures: the number of rows in succession without a connection after which no
+            more rows are sent. The other submitted rows end as not tried; then ``ConnectError`` is
+            raised.
 
-        A row is retried as a single update is. Where the service answers 429 or 503 the whole run
-        pauses, for as long as ``Retry-After`` asks but at most 300 s, and goes on slower, by and by
-        up to its old rate; such a row is tried again until its timeout, unless the client's
-        ``max_retries`` is 0.
+        A row is retried as a single update is. After a 429 or 503 the whole bulk pauses, for as
+        long as ``Retry-After`` asks but at most 300 s. It continues more slowly, and climbs back to
+        its old rate. Such a row is retried until its timeout, unless ``max_retries`` is 0.
 
-        What rows itself raises, and ``TypeError`` for a row that is no mapping, is raised after the
-        outcomes of the rows before. ``ConfigurationError`` for an argument out of range.
+        An exception of rows, and the ``TypeError`` for a row that is no mapping, is raised after
+        the outcomes of the rows before. ``ConfigurationError`` for an argument out of range.
         """
 
     def update_batch(
         self,
-        batch: _ArrowArray | _ArrowStream,
+        batch: ArrowArray | ArrowStream,
         *,
         keep: Iterable[str] | None = None,
         concurrency: int = 8,
@@ -295,14 +253,14 @@ class Client:
 
     def _start_bulk(
         self,
-        mailbox: _EventQueue,
+        queue: _EventQueue,
         wake: Callable[[], None],
         concurrency: int,
         rate: float | None,
         timeout: float | None,
         max_connect_failures: int,
     ) -> BulkUpdate:
-        """For ``AsyncClient``: begins a run whose rows are put, and which wakes the event loop."""
+        """Starts a bulk for ``AsyncClient``, which submits the rows and is woken by ``wake``."""
 
     def close(self) -> None:
         """Closes the connections, from any thread and any number of times.
@@ -321,33 +279,30 @@ class Client:
 
 @final
 class _EventQueue:
-    """What the calls of one event loop have to tell it."""
+    """The events of one event loop, from the background thread."""
 
     def __new__(cls) -> Self:
         """Empty."""
 
-    def is_here(self) -> bool:
-        """Whether it is this process's, and not the parent's."""
+    def is_of_this_process(self) -> bool:
+        """Returns whether this process made it, and not its parent."""
 
     def fileno(self) -> int:
-        """Can be read when ``open`` has something to tell."""
+        """Returns a descriptor that can be read when there are events."""
 
     def drain(self) -> None:
-        """Tells all that has come, on the event loop's thread."""
+        """Delivers every event, on the event loop's thread."""
 
 @final
 class _PendingCall:
-    """A call that was begun for an event loop."""
+    """A call in flight for an event loop."""
 
-    def cancel(self) -> tuple[Literal["not_sent", "rejected", "unknown"], int]:
-        """Ends it, and with it its connection, if it has not ended.
-
-        Returns the delivery and the number of attempts.
-        """
+    def cancel(self) -> tuple[_Delivery, int]:
+        """Ends the call and its connection. Returns the delivery and the number of attempts."""
 
 @final
 class Outcome:
-    """How one row of many ended. Made by a run. Exactly one of ``result`` and ``error`` is None."""
+    """The outcome of one row of a bulk. Exactly one of ``result`` and ``error`` is None."""
 
     __match_args__: Final = ("index", "result", "error", "attempts")
     @property
@@ -360,14 +315,15 @@ class Outcome:
 
     @property
     def error(self) -> SkyPostalError | KeyboardInterrupt | None:
-        """Why there is none. A ``KeyboardInterrupt`` for a row that was ended with the run."""
+        """The error, if the update was not accepted. A row that was cancelled with the bulk has a
+        ``KeyboardInterrupt``, whose ``kind`` is ``"cancelled"``."""
 
     @property
     def attempts(self) -> int:
-        """How many attempts were begun; 0 where nothing was tried."""
+        """The number of attempts that were started; 0 if nothing was tried."""
 
     @property
-    def delivery(self) -> Literal["not_sent", "rejected", "unknown"] | None:
+    def delivery(self) -> _Delivery | None:
         """The error's answer to "was the customer changed?"; None if the update was accepted."""
 
 @final
@@ -375,17 +331,17 @@ class BulkUpdate:
     """The outcomes of ``Client.update_many``, each as its row ends: an iterator, and a context
     manager that closes it.
 
-    To be iterated by one thread at a time; ``ValueError`` otherwise. Ctrl-C while it waits ends the
-    run, and the ``KeyboardInterrupt`` has the outcomes of all rows that were taken and not told of
-    yet, as ``outcomes``: those in flight were broken off, with ``delivery`` ``"unknown"`` if they
-    may have arrived. Dropping it ends the run too. In a forked child it has nothing to tell.
+    One thread at a time can iterate; another one gets a ``ValueError``. Ctrl-C while it waits ends
+    the bulk, and the ``KeyboardInterrupt`` has the outcomes of all submitted rows that were not
+    returned yet, as ``outcomes``. Rows in flight are cancelled, with ``delivery`` ``"unknown"`` if
+    they may have arrived. Dropping the iterator ends the bulk too. In a forked child it is empty.
     """
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> Outcome: ...
     def close(self) -> list[Outcome]:
-        """Ends the run. Gives the outcomes of the rows that were taken and not told of yet, those
-        in flight among them."""
+        """Ends the bulk. Returns the outcomes of all submitted rows that were not returned yet,
+        those in flight among them."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -395,27 +351,26 @@ class BulkUpdate:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    def _room(self) -> int:
-        """For an event loop: how many more rows it takes."""
+    def _capacity(self) -> int:
+        """Returns how many more rows the bulk takes. For an event loop, as all that follow."""
 
-    def _put(self, row: Mapping[str, object]) -> None:
-        """Takes a row."""
+    def _submit(self, row: Mapping[str, object]) -> None:
+        """Submits a row."""
 
-    def _take(self) -> Outcome | None:
-        """An outcome, if there is one; if not, the event loop will be woken."""
+    def _poll(self) -> Outcome | None:
+        """Returns an outcome, if there is one; if not, the event loop will be woken."""
 
-    def _is_empty(self) -> bool:
-        """Whether all rows were told of."""
+    def _is_drained(self) -> bool:
+        """Returns whether every outcome was returned."""
 
-    def _end(self) -> None:
-        """Raises what ended the run early, if anything did."""
+    def _raise_stop_reason(self) -> None:
+        """Raises the error that stopped the bulk, if there is one."""
 
 @final
 class Attempt:
-    """One attempt of a call, when it is over: what ``on_attempt`` is given.
+    """One attempt of a call that has ended: the argument of ``on_attempt``.
 
-    Made by a call. Immutable and comparable. Holds no key, no personal data, no word of the
-    service.
+    Immutable and comparable. Holds no key, no personal data and no text of the service.
     """
 
     @property
@@ -436,15 +391,15 @@ class Attempt:
 
     @property
     def status(self) -> int | None:
-        """The HTTP status, None if none came. A refusal may have 200 (observed)."""
+        """The HTTP status, None if no response came. A refusal may have 200 (observed)."""
 
     @property
     def started(self) -> float:
-        """When it began, as ``time.time()`` counts."""
+        """The start, as ``time.time()`` counts."""
 
     @property
     def elapsed(self) -> float:
-        """Seconds that it took."""
+        """The seconds that it took."""
 
     @property
     def request_bytes(self) -> int:
@@ -452,46 +407,37 @@ class Attempt:
 
     @property
     def response_bytes(self) -> int:
-        """How much of the answer's body came."""
+        """The bytes of the response's body that came."""
 
     @property
-    def error(
-        self,
-    ) -> (
-        Literal[
-            "connect",
-            "tls",
-            "lost",
-            "timeout",
-            "status",
-            "refused",
-            "response",
-            "cancelled",
-            "internal",
-        ]
-        | None
-    ):
-        """What kind of thing went wrong; None if the update was accepted.
+    def error(self) -> _AttemptError | None:
+        """The kind of error; None if the update was accepted.
 
-        They are the kinds of ``SkyPostalError``; ``"timeout"`` is the deadline of the whole call,
-        ``"cancelled"`` a call ended by a signal or a cancelled task.
+        The words are those of ``SkyPostalError.kind``; ``"timeout"`` is the deadline of the whole
+        call, ``"cancelled"`` a call ended by a signal or a cancelled task.
         """
 
     @property
     def reason(self) -> str | None:
-        """The same in one line, without the service's own words."""
+        """The error in one line, without the service's own words."""
 
     @property
     def retry_in(self) -> float | None:
-        """Seconds until the next attempt; None if none follows."""
+        """The seconds until the next attempt; None if none follows."""
+
+    def _log_line(self) -> str:
+        """Returns the log line of the attempt."""
+
+    def _retry_log_line(self) -> str | None:
+        """Returns the log line of the retry that follows, if one does."""
 
 @final
 class PersonalInfo:
     """The customer's personal information after an update, as the service reports it.
 
-    Made by an update. Immutable, comparable, hashable, for any thread; it pickles. Each attribute
-    is None where the service told nothing, or what cannot be read; ``raw`` has that too. Its repr
-    shows no personal data; ``show`` and ``to_dict`` do.
+    Immutable, comparable, hashable, for any thread; it pickles. An attribute is None if the service
+    sent no value, or one that cannot be read, which ``raw`` has too. The repr shows no personal
+    data; ``to_dict`` does.
     """
 
     __match_args__: Final = (
@@ -542,8 +488,5 @@ class PersonalInfo:
         as one nested too deeply, is its JSON text.
         """
 
-    def show(self) -> str:
-        """As its repr, but with all seven attributes: personal data, so not for a log."""
-
     def to_dict(self) -> dict[str, Any]:
-        """The seven attributes by name, without ``raw``."""
+        """Returns the seven attributes by name, without ``raw``."""

@@ -1,8 +1,8 @@
-"""Imports what calls need. ``Client`` imports this module when it is made.
+"""Imports every module that a call needs. ``Client`` imports this module when it is made.
 
 Later a module may be out of reach: after ``chroot``, or in a process that gave up the right to read
-it. The native module imports some of these by name, which a tool that freezes programs cannot see;
-here it sees them.
+it. The native module imports some of these by name, which a tool that freezes programs cannot see.
+It sees them here.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ import datetime  # noqa: F401  birth dates
 import signal  # noqa: F401  whether an exception came from a signal handler
 import threading  # noqa: F401  whether a call is on the main thread
 
-from . import _arrow, _convert, _log, errors  # noqa: F401
+from . import _arrow, _convert, _logging, errors  # noqa: F401

@@ -1,22 +1,28 @@
-"""What can go wrong. Every error is a ``SkyPostalError`` and tells if the customer was changed."""
+"""The exceptions. Every error is a ``SkyPostalError`` and says if the customer was changed."""
 
 from __future__ import annotations
 
 # Importing typing would take longer than importing all the rest of this package.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal
+    from typing import ClassVar
 
-    _Delivery = Literal["not_sent", "rejected", "unknown"]
+    from ._types import _Delivery, _Kind
 
 
 class SkyPostalError(Exception):
     """An update did not succeed.
 
     Its text is one line with the chain of causes. It holds no key, and no personal data but what
-    may be in the service's own words for a refusal.
+    may be in the service's own words for a refusal. No program needs to read that text: each
+    fact in it is an attribute too.
     """
 
+    kind: ClassVar[_Kind] = "internal"
+    """The kind of error, one word for each class, which is never renamed. ``Attempt.error`` has the
+    same words."""
+    message: str
+    """The text without the delivery and the attempts that ``str(error)`` ends with."""
     delivery: _Delivery
     """Was the customer changed?
 
@@ -31,6 +37,7 @@ class SkyPostalError(Exception):
         self, message: str = "", *, delivery: _Delivery = "unknown", attempts: int = 0
     ) -> None:
         super().__init__(message)
+        self.message = message
         self.delivery = delivery
         self.attempts = attempts
 
@@ -46,6 +53,7 @@ class SkyPostalError(Exception):
 class ValidationError(SkyPostalError, ValueError):
     """A field of the update is missing, malformed or out of range. Nothing was sent."""
 
+    kind: ClassVar[_Kind] = "invalid_field"
     field: str | None
     """The field's name, as the service names it."""
 
@@ -64,30 +72,55 @@ class ValidationError(SkyPostalError, ValueError):
 class ConfigurationError(SkyPostalError, ValueError):
     """An option is missing or unusable: credentials, URL, timeout, CA file, proxy."""
 
+    kind: ClassVar[_Kind] = "configuration"
+    option: str | None
+    """The option's name, as ``Client`` names it; of a credential, the field's name. An argument out
+    of range and a client that is closed are named too."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        option: str | None = None,
+        delivery: _Delivery = "unknown",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message, delivery=delivery, attempts=attempts)
+        self.option = option
+
 
 class ConnectError(SkyPostalError, ConnectionError):
     """No connection: name look-up, refusal, ``connect_timeout``, or the proxy."""
+
+    kind: ClassVar[_Kind] = "connect"
 
 
 class TlsError(ConnectError):
     """No secure connection: the handshake failed, or the certificate is not trusted."""
 
+    kind: ClassVar[_Kind] = "tls"
+
 
 class ConnectionLostError(SkyPostalError, ConnectionError):
-    """The connection ended before a whole answer had come."""
+    """The connection ended before a whole response had come."""
+
+    kind: ClassVar[_Kind] = "lost"
 
 
 class RequestTimeoutError(SkyPostalError, TimeoutError):
     """The deadline of the whole call passed."""
 
+    kind: ClassVar[_Kind] = "timeout"
+
 
 class StatusError(SkyPostalError):
     """The HTTP status was not 2xx."""
 
+    kind: ClassVar[_Kind] = "status"
     status: int
     """The HTTP status."""
     body: str
-    """An excerpt of the answer; keys are blotted out, personal data is not."""
+    """An excerpt of the response; keys are redacted, personal data is not."""
     retry_after: float | None
     """How many seconds the service asked to wait, if it did."""
 
@@ -114,8 +147,9 @@ class RefusedError(SkyPostalError):
     ``"unknown"`` then.
     """
 
+    kind: ClassVar[_Kind] = "refused"
     description: str
-    """The service's own words; keys are blotted out."""
+    """The service's own words; keys are redacted."""
     location: str
     """Where in the service, in its own words."""
     system_error: bool
@@ -141,11 +175,12 @@ class RefusedError(SkyPostalError):
 
 
 class ResponseError(SkyPostalError):
-    """A 2xx answer that is not in the documented form, or is compressed although no request accepts
-    that."""
+    """A 2xx response that is not in the documented form, or is compressed although no request
+    accepts that."""
 
+    kind: ClassVar[_Kind] = "response"
     body: str
-    """An excerpt of the answer; keys are blotted out, personal data is not."""
+    """An excerpt of the response; keys are redacted, personal data is not."""
 
     def __init__(
         self,
@@ -162,23 +197,4 @@ class ResponseError(SkyPostalError):
 class InternalError(SkyPostalError):
     """A bug of this library; please report it."""
 
-
-_KINDS: dict[type[BaseException], str] = {
-    ValidationError: "invalid_field",
-    ConfigurationError: "configuration",
-    ConnectError: "connect",
-    TlsError: "tls",
-    ConnectionLostError: "lost",
-    RequestTimeoutError: "timeout",
-    StatusError: "status",
-    RefusedError: "refused",
-    ResponseError: "response",
-    InternalError: "internal",
-    KeyboardInterrupt: "cancelled",
-}
-
-
-def _kind_of(error: BaseException) -> str:
-    """What kind of thing went wrong, in one word that is never renamed: as ``Attempt.error`` has
-    it, and the two that keep an attempt from being made."""
-    return _KINDS.get(type(error), "internal")
+    kind: ClassVar[_Kind] = "internal"

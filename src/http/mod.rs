@@ -1,5 +1,33 @@
-//! HTTP by reqwest: connections that the calling thread drives.
+//! HTTP by reqwest. No module outside of this folder names reqwest.
 
+pub(crate) mod address;
 pub(crate) mod connection;
+mod exchange;
 pub(crate) mod lookup;
+pub(crate) mod pool;
+pub(crate) mod proxy;
 pub(crate) mod tls;
+pub(crate) mod transport_error;
+
+use std::time::Duration;
+
+#[cfg(feature = "python")]
+pub(crate) use exchange::headers;
+pub(crate) use reqwest::{Client as HttpClient, Url};
+
+use crate::http::proxy::UsedProxy;
+use crate::http::tls::Tls;
+
+/// The service's URL, and the settings of each connection to it.
+pub(crate) struct Endpoint {
+    pub(crate) url: Url,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) proxy: Option<UsedProxy>,
+    pub(crate) tls: Tls,
+}
+
+impl Endpoint {
+    pub(crate) fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+}

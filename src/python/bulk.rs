@@ -1,34 +1,35 @@
-//! Many updates, as an iterator of outcomes.
+//! Bulk updates: an iterator of outcomes, and the same for an event loop.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::task::Poll;
 
 use pyo3::exceptions::{PyException, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
-use super::event_queue::{Inbox, QueuedEvent};
+use super::errors::{exception, set_delivery};
+use super::event_queue::{QueuedEvent, SharedQueue};
+use super::fields::read_row;
 use super::observer::Observer;
-use super::{PersonalInfo, exception, read_row, set_delivery};
-use crate::{Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Kind};
+use super::observer::repr_of;
+use super::personal_info::PersonalInfo;
+use crate::call::INTERRUPT_POLL_INTERVAL;
+use crate::{Attempt, Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Kind};
 
-/// How often the main thread looks for a signal.
-const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// How one row of many ended.
+/// The outcome of one row of a bulk.
 #[pyclass(frozen, get_all, module = "skypostal")]
 pub(super) struct Outcome {
     /// The row's position in rows, from 0.
     index: u64,
     /// The customer's record after the update, or None.
     result: Option<Py<PersonalInfo>>,
-    /// Why there is none, or None.
+    /// The error, or None.
     error: Option<Py<PyAny>>,
-    /// How many attempts were begun.
+    /// The number of attempts that were started.
     attempts: u32,
-    /// Whether the customer may have been changed; None if the update was accepted.
+    /// The answer to "was the customer changed?"; None if the update was accepted.
     delivery: Option<&'static str>,
 }
 
@@ -37,11 +38,13 @@ impl Outcome {
         let mut delivery = outcome.result.as_ref().err().map(|error| error.delivery().as_str());
         let (result, error) = match outcome.result.map(|info| Py::new(py, PersonalInfo(info))) {
             Ok(Ok(info)) => (Some(info), None),
-            // Such as a MemoryError: its row was accepted, and has no record that says so.
+            // A MemoryError, for example: the row was accepted, but there is no record of it.
             Ok(Err(raised)) => {
                 delivery = Some(Delivery::Unknown.as_str());
                 let raised = set_delivery(py, raised, Delivery::Unknown, outcome.attempts);
-                (None, Some(raised.into_value(py).into_any()))
+                let raised = raised.into_value(py).into_any();
+                let _ = raised.setattr(py, "kind", Kind::Internal.as_str());
+                (None, Some(raised))
             }
             Err(error) => (None, Some(exception(py, &error).into_value(py).into_any())),
         };
@@ -57,122 +60,113 @@ impl Outcome {
     }
 
     fn __repr__(this: &Bound<'_, Self>) -> PyResult<String> {
-        let show = |name| Ok(format!("{name}={}", this.getattr(name)?.repr()?));
-        let names = ["index", "result", "error", "attempts"];
-        let shown = names.into_iter().map(show).collect::<PyResult<Vec<_>>>()?;
-        Ok(format!("Outcome({})", shown.join(", ")))
+        repr_of(this, "Outcome", &["index", "result", "error", "attempts"])
     }
 }
 
-/// The outcomes of many updates, each as its row ends.
+/// The outcomes of a bulk, each as its row ends.
 #[pyclass(frozen, module = "skypostal")]
 pub(super) struct BulkUpdate {
     bulk: Bulk,
     observer: Option<Observer>,
-    /// Set while an event loop waits to be woken.
-    asleep: Arc<AtomicBool>,
-    /// Locked by whoever is iterating.
+    /// True while the event loop waits for `wake`.
+    is_waiting: Arc<AtomicBool>,
+    /// Locked by the thread that iterates.
     rows: Mutex<Rows>,
 }
 
+/// The caller's rows.
 enum Rows {
-    /// More may come.
-    Left(Py<PyIterator>),
-    /// No more will; this is raised after the outcomes of those that came.
-    Gone(Option<PyErr>),
-    /// Nothing more is said.
-    Over,
+    /// There may be more rows.
+    Source(Py<PyIterator>),
+    /// There are no more. An error is raised after the outcomes of the rows that came.
+    Ended(Option<PyErr>),
+    /// The iteration ends without an error.
+    Closed,
 }
 
 impl BulkUpdate {
-    /// Begins a run. Its rows come from an iterator, or one by one with `put`.
+    /// Starts a bulk. Its rows come from an iterator; without one, an event loop submits them and is
+    /// woken through `waker`.
     pub(super) fn new(
         py: Python<'_>,
         client: &Arc<Client>,
         observer: Option<Observer>,
         options: &BulkOptions,
         rows: Option<&Bound<'_, PyAny>>,
-        waker: Option<(Arc<Inbox>, Py<PyAny>)>,
+        waker: Option<(Arc<SharedQueue>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let rows = match rows {
-            Some(rows) => Rows::Left(rows.try_iter()?.unbind()),
-            None => Rows::Over,
+            Some(rows) => Rows::Source(rows.try_iter()?.unbind()),
+            None => Rows::Closed,
         };
-        let asleep = Arc::new(AtomicBool::new(false));
-        let wake = waker.map(|(inbox, wake)| {
-            let (asleep, wake) = (asleep.clone(), Arc::new(wake));
+        let is_waiting = Arc::new(AtomicBool::new(false));
+        let wake = waker.map(|(queue, wake)| {
+            let (is_waiting, wake) = (is_waiting.clone(), Arc::new(wake));
             Box::new(move || {
-                if asleep.swap(false, Ordering::AcqRel) {
-                    inbox.push(QueuedEvent::Wake(wake.clone()));
+                if is_waiting.swap(false, Ordering::AcqRel) {
+                    queue.push(QueuedEvent::Wake(wake.clone()));
                 }
             }) as _
         });
         let observe = observer.is_some();
-        let begin = || client.start_bulk(options, observe, wake);
-        let bulk = Error::catch_panic(begin).map_err(|error| exception(py, &error))?;
-        Ok(BulkUpdate { bulk, observer, asleep, rows: Mutex::new(rows) })
+        let start = || client.start_bulk(options, observe, wake);
+        let bulk = Error::catch_panic(start).map_err(|error| exception(py, &error))?;
+        Ok(BulkUpdate { bulk, observer, is_waiting, rows: Mutex::new(rows) })
     }
 
-    /// Puts rows as long as there is room. What is no `Exception`, such as a Ctrl-C while the next
-    /// row is made, ends the run at once.
+    /// Submits rows while there is capacity. An exception that is no `Exception`, such as a Ctrl-C
+    /// while the next row is made, is returned at once.
     fn fill(&self, py: Python<'_>, rows: &mut Rows) -> PyResult<()> {
         while self.bulk.capacity() > 0 {
-            let Rows::Left(left) = rows else { break };
-            let mut left = left.bind(py).clone();
-            let end = match left.next() {
-                Some(row) => match row.and_then(|row| self.put(&row)) {
+            let Rows::Source(source) = rows else { break };
+            let mut source = source.bind(py).clone();
+            let end = match source.next() {
+                Some(row) => match row.and_then(|row| self.submit(&row)) {
                     Ok(()) => continue,
                     Err(error) if error.is_instance_of::<PyException>(py) => Some(error),
                     Err(error) => return Err(error),
                 },
                 None => None,
             };
-            *rows = Rows::Gone(end);
+            *rows = Rows::Ended(end);
         }
         Ok(())
     }
 
-    /// What there is to tell, or nothing at the moment. Tells of attempts on the way.
-    fn take(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
-        while let Some(event) = self.bulk.next_event() {
-            match event {
-                BulkEvent::Outcome(outcome) => return Ok(Some(Outcome::new(py, outcome))),
-                BulkEvent::Attempt(_, attempt) => {
-                    let mut observer = self.observer.iter().filter(|it| it.wants(&attempt));
-                    observer.try_for_each(|it| it.tell(py, &attempt))?;
-                }
-            }
-        }
-        Ok(None)
+    fn notify(&self, py: Python<'_>, attempt: &Attempt) -> PyResult<()> {
+        let mut observer = self.observer.iter().filter(|it| it.wants(attempt));
+        observer.try_for_each(|it| it.notify(py, attempt))
     }
 
-    /// What ends the iteration.
+    /// Returns the exception that ends the iteration.
     fn end(&self, py: Python<'_>, rows: &mut Rows) -> PyErr {
-        let raised = match mem::replace(rows, Rows::Over) {
-            Rows::Over => None,
-            Rows::Gone(Some(raised)) => Some(raised),
-            Rows::Left(_) | Rows::Gone(None) => self.stopped(py),
+        let raised = match mem::replace(rows, Rows::Closed) {
+            Rows::Closed => None,
+            Rows::Ended(Some(raised)) => Some(raised),
+            Rows::Source(_) | Rows::Ended(None) => self.stop_reason(py),
         };
         raised.unwrap_or_else(|| PyStopIteration::new_err(()))
     }
 
-    /// What ended the run early, if anything did but its own caller.
-    fn stopped(&self, py: Python<'_>) -> Option<PyErr> {
+    /// Returns the error that stopped the bulk, unless its caller cancelled it.
+    fn stop_reason(&self, py: Python<'_>) -> Option<PyErr> {
         let stopped = self.bulk.stop_reason().filter(|error| error.kind() != Kind::Cancelled);
         stopped.map(|error| exception(py, &error))
     }
 
-    /// Ends the run, and tells of all rows that were not told of yet, on what ends the iteration.
-    fn break_off(&self, py: Python<'_>, rows: &mut Rows, raised: PyErr) -> PyErr {
-        *rows = Rows::Over;
-        let outcomes = self.cut_short(py);
+    /// Cancels the bulk because of an exception, which gets the outcomes that were not taken yet.
+    fn interrupt(&self, py: Python<'_>, rows: &mut Rows, raised: PyErr) -> PyErr {
+        *rows = Rows::Closed;
+        let outcomes = self.cancel(py);
         let value = raised.value(py);
-        // A class may have no room for it.
+        // Its class may have no room for the attribute.
         let _ = outcomes.and_then(|outcomes| value.setattr("outcomes", outcomes));
         raised
     }
 
-    fn cut_short<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    /// Cancels the rows in flight. Returns the outcomes that were not taken yet.
+    fn cancel<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         py.detach(|| {
             self.bulk.cancel();
             while !self.bulk.wait_for_all(INTERRUPT_POLL_INTERVAL) {}
@@ -199,29 +193,26 @@ impl BulkUpdate {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Outcome> {
         let mut rows = self.lock()?;
-        loop {
-            let outcome = self.fill(py, &mut rows).and_then(|()| self.take(py));
-            let outcome = outcome.and_then(|outcome| {
-                if outcome.is_none() && !self.bulk.is_drained() {
-                    py.detach(|| self.bulk.wait_for_event(INTERRUPT_POLL_INTERVAL));
-                    py.check_signals()?;
-                }
-                Ok(outcome)
-            });
-            match outcome {
-                Ok(Some(outcome)) => return Ok(outcome),
-                Ok(None) if self.bulk.is_drained() => return Err(self.end(py, &mut rows)),
-                Ok(None) => {}
-                Err(raised) => return Err(self.break_off(py, &mut rows, raised)),
-            }
+        let outcome = self.bulk.next_outcome(
+            || self.fill(py, &mut rows),
+            |_, attempt| self.notify(py, attempt),
+            || {
+                py.detach(|| self.bulk.wait_for_event(INTERRUPT_POLL_INTERVAL));
+                py.check_signals()
+            },
+        );
+        match outcome {
+            Ok(Some(outcome)) => Ok(Outcome::new(py, outcome)),
+            Ok(None) => Err(self.end(py, &mut rows)),
+            Err(raised) => Err(self.interrupt(py, &mut rows, raised)),
         }
     }
 
-    /// Ends the run. Gives the outcomes of the rows that were taken and not told of yet.
+    /// Cancels the rows in flight. Returns the outcomes that were not taken yet.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut rows = self.lock()?;
-        *rows = Rows::Over;
-        self.cut_short(py)
+        *rows = Rows::Closed;
+        self.cancel(py)
     }
 
     fn __enter__(this: Py<Self>) -> Py<Self> {
@@ -233,32 +224,37 @@ impl BulkUpdate {
         self.close(py).map(drop)
     }
 
-    /// For an event loop, which has the rows: how many more there is room for.
-    fn _room(&self) -> usize {
+    /// Returns how many more rows the bulk takes. For an event loop, as all that follow.
+    #[pyo3(name = "_capacity")]
+    fn capacity(&self) -> usize {
         self.bulk.capacity()
     }
 
-    /// Takes a row.
-    #[pyo3(name = "_put")]
-    fn put(&self, row: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Submits a row.
+    #[pyo3(name = "_submit")]
+    fn submit(&self, row: &Bound<'_, PyAny>) -> PyResult<()> {
         let update = read_row(row, self.bulk.submitted())?;
-        // If it has stopped at this moment, the iteration says so in the end.
+        // If the bulk has just stopped, the end of the iteration says so.
         let _ = self.bulk.submit(&update);
         Ok(())
     }
 
-    /// An outcome, if there is one. If not, and if the run is not over, the event loop will be woken.
-    fn _take(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
-        self.asleep.store(true, Ordering::Release);
-        self.take(py)
+    /// Returns an outcome, if there is one. If not, and rows are in flight, `wake` will be called.
+    fn _poll(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
+        self.is_waiting.store(true, Ordering::Release);
+        Ok(match self.bulk.poll_outcome(|_, attempt| self.notify(py, attempt))? {
+            Poll::Ready(outcome) => outcome.map(|outcome| Outcome::new(py, outcome)),
+            Poll::Pending => None,
+        })
     }
 
-    fn _is_empty(&self) -> bool {
+    /// Returns whether every outcome was taken.
+    fn _is_drained(&self) -> bool {
         self.bulk.is_drained()
     }
 
-    /// Raises what ended the run early, if anything did.
-    fn _end(&self, py: Python<'_>) -> PyResult<()> {
-        self.stopped(py).map_or(Ok(()), Err)
+    /// Raises the error that stopped the bulk, if there is one.
+    fn _raise_stop_reason(&self, py: Python<'_>) -> PyResult<()> {
+        self.stop_reason(py).map_or(Ok(()), Err)
     }
 }

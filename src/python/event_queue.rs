@@ -1,7 +1,7 @@
-//! From the background thread to the event loop of a program.
+//! Events, from the background thread to an event loop of Python.
 //!
-//! No line of Python runs on that thread, and it never has the GIL. Else the garbage collector could
-//! run a finalizer there, and a call that it makes would wait for the thread that it is on.
+//! The background thread runs no Python and never has the GIL. Otherwise the garbage collector could
+//! run a finalizer there, and a call of that finalizer would wait for the thread that it is on.
 
 use std::io::{self, Read, Write};
 use std::mem;
@@ -11,60 +11,64 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 
+use super::errors::{exception, set_delivery};
+use super::interpreter::call_python;
 use super::observer::Observer;
-use super::{PersonalInfo, call_python, exception, set_delivery};
-use crate::client::could_not_prepare;
+use super::personal_info::PersonalInfo;
+use crate::http::transport_error::could_not_prepare;
 use crate::per_process::OfProcess;
 use crate::{Delivery, Error};
 
-/// What happened, for one event loop to hear.
+/// An event for one event loop.
 pub(super) enum QueuedEvent {
+    /// An attempt has ended.
     Attempt(Arc<Observer>, crate::Attempt),
-    /// To be called.
+    /// A callable to call.
     Wake(Arc<Py<PyAny>>),
-    /// To be given to this callable.
+    /// A callable, and the outcome to call it with.
     Outcome(Py<PyAny>, Result<crate::PersonalInfo, Error>),
 }
 
-/// What the calls of one event loop have to tell it. However many end at once, it is woken once.
+/// The events of one event loop. However many calls end at once, the event loop is woken once.
 #[pyclass(frozen, weakref, module = "skypostal._native", name = "_EventQueue")]
-pub(super) struct EventQueue(OfProcess<Arc<Inbox>>);
+pub(super) struct EventQueue(OfProcess<Arc<SharedQueue>>);
 
-/// The part of an event queue that the background thread knows. It lives until the last call has ended,
-/// though its event loop may be closed before.
-pub(super) struct Inbox {
+/// The part of an event queue that the background thread uses. It lives until the last call has
+/// ended, because the event loop may be closed before.
+pub(super) struct SharedQueue {
     events: Mutex<Vec<QueuedEvent>>,
-    /// Has a byte to read when there are events, for which the event loop waits.
-    arrived: UnixStream,
-    announce: UnixStream,
+    /// The event loop waits until this has a byte to read.
+    readable: UnixStream,
+    writable: UnixStream,
 }
 
 #[pymethods]
 impl EventQueue {
     #[new]
     fn new(py: Python<'_>) -> PyResult<Self> {
-        let inbox = Inbox::new().map_err(|problem| exception(py, &could_not_prepare(problem)))?;
-        Ok(EventQueue(OfProcess::new(Arc::new(inbox))))
+        let queue =
+            SharedQueue::new().map_err(|problem| exception(py, &could_not_prepare(problem)))?;
+        Ok(EventQueue(OfProcess::new(Arc::new(queue))))
     }
 
-    /// Whether it is this process's, and not the parent's.
-    fn is_here(&self) -> bool {
+    /// Returns whether this process made the queue, and not its parent.
+    fn is_of_this_process(&self) -> bool {
         self.0.get().is_some()
     }
 
-    /// Can be read when `drain` has something to tell.
+    /// Returns a descriptor that can be read when there are events.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        self.inbox(py).map(|inbox| inbox.arrived.as_raw_fd())
+        self.shared(py).map(|queue| queue.readable.as_raw_fd())
     }
 
-    /// Tells all that has come. One event's exception does not keep the next from being read.
+    /// Delivers every event. An exception of one does not keep the next one from being delivered.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        let events = self.0.get().map(|inbox| inbox.take()).unwrap_or_default();
+        let events = self.0.get().map(|queue| queue.take()).unwrap_or_default();
         let mut outcome = Ok(());
         for event in events {
-            let told = match event {
+            let delivered = match event {
                 QueuedEvent::Attempt(observer, attempt) => observer
-                    .tell(py, &attempt)
+                    .notify(py, &attempt)
                     .map_err(|raised| set_delivery(py, raised, Delivery::Unknown, attempt.number)),
                 QueuedEvent::Wake(wake) => call_python(wake.bind(py), (), None).map(drop),
                 QueuedEvent::Outcome(settle, result) => {
@@ -76,29 +80,29 @@ impl EventQueue {
                     call_python(settle.bind(py), (info, error), None).map(drop)
                 }
             };
-            outcome = outcome.and(told);
+            outcome = outcome.and(delivered);
         }
         outcome
     }
 }
 
 impl EventQueue {
-    /// Where the background thread leaves events.
-    pub(super) fn inbox(&self, py: Python<'_>) -> PyResult<Arc<Inbox>> {
+    /// Returns the part for the background thread.
+    pub(super) fn shared(&self, py: Python<'_>) -> PyResult<Arc<SharedQueue>> {
         let problem = || Error::configuration("queue", "belongs to the parent process");
         self.0.get().cloned().ok_or_else(|| exception(py, &problem()))
     }
 }
 
-impl Inbox {
+impl SharedQueue {
     fn new() -> io::Result<Self> {
-        let (arrived, announce) = UnixStream::pair()?;
-        arrived.set_nonblocking(true)?;
-        announce.set_nonblocking(true)?;
-        Ok(Inbox { events: Mutex::default(), arrived, announce })
+        let (readable, writable) = UnixStream::pair()?;
+        readable.set_nonblocking(true)?;
+        writable.set_nonblocking(true)?;
+        Ok(SharedQueue { events: Mutex::default(), readable, writable })
     }
 
-    /// Leaves an event, from the background thread.
+    /// Adds an event, and wakes the event loop if it is the first one.
     pub(super) fn push(&self, event: QueuedEvent) {
         let first = {
             let mut events = self.lock();
@@ -106,14 +110,14 @@ impl Inbox {
             events.len() == 1
         };
         if first {
-            // It fails if there is no room, when there are bytes enough to read.
-            let _ = (&self.announce).write(&[1]);
+            // This fails only if the socket is full, and then there are bytes to read.
+            let _ = (&self.writable).write(&[1]);
         }
     }
 
     fn take(&self) -> Vec<QueuedEvent> {
-        // Before the events: whichever comes later is announced anew.
-        let _ = (&self.arrived).read(&mut [0; 64]);
+        // Before the events are taken: a later event then writes a byte again.
+        let _ = (&self.readable).read(&mut [0; 64]);
         mem::take(&mut *self.lock())
     }
 

@@ -1,84 +1,128 @@
-//! What a program is told of each attempt: through its hook, and through `logging`.
+//! Attempts, as they are reported to the caller's hook and to `logging`.
 
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::{call_python, since_1970};
+use super::arguments::unix_time;
+use super::interpreter::call_python;
 
-/// One attempt of a call, when it is over.
-#[pyclass(frozen, eq, get_all, module = "skypostal")]
+/// One attempt of a call that has ended.
+#[pyclass(frozen, eq, module = "skypostal")]
 #[derive(PartialEq)]
-pub(super) struct Attempt {
-    /// Its number within the call, from 1.
-    number: u32,
-    /// The HTTP method.
-    method: &'static str,
-    /// The address, which holds no secret.
-    url: String,
-    /// The host and the port of the address.
-    host: String,
-    /// The HTTP status, if one came.
-    status: Option<u16>,
-    /// When it began, as time.time() counts.
-    started: f64,
-    /// Seconds that it took.
-    elapsed: f64,
-    /// The length of the request's body.
-    request_bytes: usize,
-    /// How much of the answer's body came.
-    response_bytes: usize,
-    /// What kind of thing went wrong, or None.
-    error: Option<&'static str>,
-    /// The same in a line, without the service's own words.
-    reason: Option<String>,
-    /// Seconds until the next attempt, or None if none follows.
-    retry_in: Option<f64>,
-}
-
-impl From<&crate::Attempt> for Attempt {
-    fn from(attempt: &crate::Attempt) -> Self {
-        Attempt {
-            number: attempt.number,
-            method: attempt.method,
-            url: attempt.url.to_string(),
-            host: attempt.host().to_owned(),
-            status: attempt.status,
-            started: since_1970(attempt.started),
-            elapsed: attempt.elapsed.as_secs_f64(),
-            request_bytes: attempt.request_bytes,
-            response_bytes: attempt.response_bytes,
-            error: attempt.error.map(crate::Kind::as_str),
-            reason: attempt.reason.clone(),
-            retry_in: attempt.retry_in.map(|wait| wait.as_secs_f64()),
-        }
-    }
-}
+pub(super) struct Attempt(crate::Attempt);
 
 #[pymethods]
 impl Attempt {
+    /// Its number within the call, from 1.
+    #[getter]
+    fn number(&self) -> u32 {
+        self.0.number
+    }
+
+    /// The HTTP method.
+    #[getter]
+    fn method(&self) -> &'static str {
+        self.0.method
+    }
+
+    /// The address, which holds no secret.
+    #[getter]
+    fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// The host and the port of the address.
+    #[getter]
+    fn host(&self) -> &str {
+        self.0.host()
+    }
+
+    /// The HTTP status, if a response came.
+    #[getter]
+    fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// The start, as time.time() counts.
+    #[getter]
+    fn started(&self) -> f64 {
+        unix_time(self.0.started)
+    }
+
+    /// The seconds that it took.
+    #[getter]
+    fn elapsed(&self) -> f64 {
+        self.0.elapsed.as_secs_f64()
+    }
+
+    /// The length of the request's body.
+    #[getter]
+    fn request_bytes(&self) -> usize {
+        self.0.request_bytes
+    }
+
+    /// The bytes of the response's body that came.
+    #[getter]
+    fn response_bytes(&self) -> usize {
+        self.0.response_bytes
+    }
+
+    /// The kind of error, or None.
+    #[getter]
+    fn error(&self) -> Option<&'static str> {
+        self.0.error.map(crate::Kind::as_str)
+    }
+
+    /// The error in one line, without the service's own words.
+    #[getter]
+    fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    /// The seconds until the next attempt, or None if none follows.
+    #[getter]
+    fn retry_in(&self) -> Option<f64> {
+        self.0.retry_in.map(|delay| delay.as_secs_f64())
+    }
+
+    /// Returns the log line of the attempt.
+    fn _log_line(&self) -> String {
+        self.0.log_line()
+    }
+
+    /// Returns the log line of the retry that follows, if one does.
+    fn _retry_log_line(&self) -> Option<String> {
+        self.0.retry_log_line()
+    }
+
     fn __repr__(this: &Bound<'_, Self>) -> PyResult<String> {
         let names = ["number", "method", "host", "status", "elapsed", "error", "retry_in"];
-        let show = |name| Ok(format!("{name}={}", this.getattr(name)?.repr()?));
-        let shown = names.into_iter().map(show).collect::<PyResult<Vec<_>>>()?;
-        Ok(format!("Attempt({})", shown.join(", ")))
+        repr_of(this, "Attempt", &names)
     }
 }
 
-/// Who is told of the attempts of one call.
+/// Returns a repr with these attributes.
+pub(super) fn repr_of(of: &Bound<'_, PyAny>, class: &str, names: &[&str]) -> PyResult<String> {
+    let show = |name: &&str| Ok(format!("{name}={}", of.getattr(*name)?.repr()?));
+    let shown = names.iter().map(show).collect::<PyResult<Vec<_>>>()?;
+    Ok(format!("{class}({})", shown.join(", ")))
+}
+
+/// The receivers of the attempts of one call.
 pub(super) struct Observer {
     hook: Option<Py<PyAny>>,
-    /// Whether each attempt is logged; else those alone that are followed by another.
+    /// Whether each attempt is logged, or only one that another follows.
     log_all: bool,
-    /// The application imported `logging`: otherwise nobody can be listening.
+    /// Whether the application imported `logging`. Otherwise there is no handler.
     log: bool,
-    /// Where the hook runs as if the call had waited for it.
+    /// The context variables of the call, for the hook.
     context: Option<Py<PyAny>>,
 }
 
 impl Observer {
-    /// Nothing, if nobody wants to know.
+    /// Returns `None` if there is no receiver.
     pub(super) fn new(
         py: Python<'_>,
         hook: Option<&Py<PyAny>>,
@@ -93,27 +137,27 @@ impl Observer {
         Ok(Some(Observer { hook, log_all, log, context: None }))
     }
 
-    /// Takes the context variables along to where it is told.
+    /// Keeps the context variables of the caller, for a hook that runs later.
     pub(super) fn in_this_context(mut self, py: Python<'_>) -> PyResult<Self> {
         let context = py.import("contextvars")?.call_method0("copy_context")?;
         self.context = Some(context.unbind());
         Ok(self)
     }
 
-    /// Whether this attempt matters; asked without the GIL.
+    /// Returns whether an attempt has a receiver. Called without the GIL.
     pub(super) fn wants(&self, attempt: &crate::Attempt) -> bool {
         self.hook.is_some() || self.log_all || (self.log && attempt.retry_in.is_some())
     }
 
     /// Logs the attempt and calls the hook.
     ///
-    /// What goes wrong there must not change the outcome of the update: it goes to
-    /// `sys.unraisablehook`. What is no `Exception`, such as `KeyboardInterrupt`, comes out, and so
-    /// does what a signal's handler raises meanwhile.
-    pub(super) fn tell(&self, py: Python<'_>, attempt: &crate::Attempt) -> PyResult<()> {
-        let attempt = Py::new(py, Attempt::from(attempt))?;
+    /// An `Exception` of theirs must not change the outcome of the update: it goes to
+    /// `sys.unraisablehook`. Any other exception, such as `KeyboardInterrupt`, is returned, and so is
+    /// an exception of a signal handler that ran meanwhile.
+    pub(super) fn notify(&self, py: Python<'_>, attempt: &crate::Attempt) -> PyResult<()> {
+        let attempt = Py::new(py, Attempt(attempt.clone()))?;
         if self.log {
-            self.call(py, &log(py)?.getattr("attempt")?.unbind(), &attempt)?;
+            self.call(py, &log(py)?.getattr("log_attempt")?.unbind(), &attempt)?;
         }
         self.hook.as_ref().map_or(Ok(()), |hook| self.call(py, hook, &attempt))
     }
@@ -124,7 +168,7 @@ impl Observer {
             None => call_python(hook.bind(py), (attempt,), None),
         };
         let Err(error) = outcome else { return Ok(()) };
-        if !error.is_instance_of::<PyException>(py) || is_of_a_signal(py, &error) {
+        if !error.is_instance_of::<PyException>(py) || is_from_signal_handler(py, &error) {
             return Err(error);
         }
         error.write_unraisable(py, Some(hook.bind(py)));
@@ -132,8 +176,8 @@ impl Observer {
     }
 }
 
-/// Whether a signal's handler raised it, which Python runs in the midst of whatever is running.
-fn is_of_a_signal(py: Python<'_>, error: &PyErr) -> bool {
+/// Returns whether a signal handler raised the error. Python runs one in the middle of other code.
+fn is_from_signal_handler(py: Python<'_>, error: &PyErr) -> bool {
     let look = || -> PyResult<bool> {
         let signal = py.import("signal")?;
         let mut handlers = Vec::new();
@@ -154,7 +198,7 @@ fn is_of_a_signal(py: Python<'_>, error: &PyErr) -> bool {
     look().unwrap_or(false)
 }
 
-/// Whether `logging` hears of every attempt; nothing where it was never imported.
+/// Returns whether every attempt is logged; `None` if `logging` was never imported.
 fn log_level(py: Python<'_>, modules: &Bound<'_, PyDict>) -> PyResult<Option<bool>> {
     if !modules.contains(intern!(py, "logging"))? {
         return Ok(None);
@@ -164,5 +208,5 @@ fn log_level(py: Python<'_>, modules: &Bound<'_, PyDict>) -> PyResult<Option<boo
 }
 
 fn log(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
-    py.import(intern!(py, "skypostal._log"))
+    py.import(intern!(py, "skypostal._logging"))
 }

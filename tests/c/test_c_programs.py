@@ -225,7 +225,8 @@ def test_every_public_item_is_explained() -> None:
     ],
 )
 def test_the_manuals_of_c_and_python_state_the_same_rules(rule: str) -> None:
-    stubs = (ROOT / "python" / "skypostal" / "_native.pyi").read_text()
+    package = ROOT / "python" / "skypostal"
+    stubs = (package / "_native.pyi").read_text() + (package / "_types.py").read_text()
     assert rule in " ".join(stubs.replace("`", "").split())
     assert rule in " ".join(manual().values()).replace("`", "")
 

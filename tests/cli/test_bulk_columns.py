@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
-from bulk_command import HEADER, NAMES, Bulk, assert_ended, key_of, rows_of, write
+from bulk_command import HEADER, NAMES, Bulk, assert_ended, key_of, read_report, rows_of, write
 from pyarrow import parquet
 
 from skypostal.sandbox import Sandbox
@@ -111,3 +112,58 @@ def test_a_header_with_a_nul_is_refused(bulk: Bulk) -> None:
     for encoding in ("utf-16-le", "utf-16-be"):
         bulk.table.write_text("customer_box_id,customer_key\n", encoding=encoding)
         assert_ended(bulk(), 2, f"{bulk.table}:1: holds a NUL byte; save UTF-16 as UTF-8")
+
+
+def test_columns_are_mapped_ignored_and_carried(bulk: Bulk, sandbox: Sandbox) -> None:
+    write(
+        bulk.table,
+        [["1", key_of(1), "Ana", "a=b", "L"]],
+        ["box", "KEY", "first", "customer_gender", "x=y"],
+    )
+    options = ("--map", "box=customer_box_id", "--map", "KEY=customer_key",
+               "--map", "first=customer_first_name", "--map", "x=y=customer_last_name",
+               "--ignore", "customer_gender")  # fmt: skip
+    done = bulk(*options)
+    assert_ended(done, 0, "not sent, but kept in the report: customer_gender\n")
+    (request,) = sandbox.requests
+    assert request.changes == {"customer_first_name": "Ana", "customer_last_name": "L"}
+    (row,) = read_report(bulk.out)
+    assert (row["KEY"], row["customer_gender"]) == ("", "a=b")
+    assert bulk("--quiet", "--out", str(bulk.folder / "other.csv"), *options).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "problem"),
+    [
+        ([*HEADER, "First Name"], (), "column 'First Name': is no field; say"
+         " --map 'First Name=customer_first_name' or --ignore 'First Name'\n"),
+        ([*HEADER, "birthdate"], (), "--map birthdate=customer_birth_date or"),
+        ([*HEADER, "customer_frist_name"], (), "--map customer_frist_name=customer_first_name or"),
+        ([*HEADER, "customer_first_name"], (), "column 'customer_first_name': is there twice"),
+        (["customer_box_id", "note"], (), "no column customer_key; say which it is: --map"),
+        (HEADER, ("--map", "first=customer_first_name"), "--map first=customer_first_name: there is"
+         " no such column"),
+        (HEADER, ("--map", "customer_key"), "--map customer_key: is not COLUMN=FIELD"),
+        (HEADER, ("--map", "customer_key=key"), "key is no field"),
+        (HEADER, ("--map", "customer_key=customer_kex"), "did you mean customer_key?"),
+        (HEADER, ("--ignore", "customer_keys"), "--ignore customer_keys: there is no such column;"
+         " did you mean customer_key?"),
+        ([*HEADER, "a"], ("--map", "a=customer_first_name"), "both are customer_first_name;"
+         " --ignore one of them"),
+        ([*HEADER, "skypostal_status"], (), "some columns of a report are there, and some are not"),
+    ],
+)  # fmt: skip
+def test_columns_that_cannot_be_told_are_refused(
+    bulk: Bulk, sandbox: Sandbox, header: list[str], options: Sequence[str], problem: str
+) -> None:
+    write(bulk.table, [["1", key_of(1), "Ana", "x"][: len(header)]], header)
+    assert_ended(bulk(*options), 2, problem, "Nothing was sent.")
+    assert not sandbox.requests and os.listdir(bulk.folder) == ["customers.csv"]
+
+
+def test_other_columns_are_no_alarm(bulk: Bulk) -> None:
+    """Each is nearer to no field than a typing error is."""
+    others = ["", "id", "customer_id", "name", "phone", "customer_phone", "customer_email", "date",
+              "country", "city", "status", "notes", "gender_at_birth"]  # fmt: skip
+    write(bulk.table, [["1", key_of(1), "Ana", *others]], [*HEADER, *others])
+    assert_ended(bulk.check(), 0)

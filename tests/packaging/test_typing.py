@@ -50,8 +50,16 @@ print(report.num_rows, skypostal.update_batch(Table()), skypostal.update_batch_s
 
 async def update() -> str:
     async with skypostal.AsyncClient(environment="production", on_attempt=hook) as client:
+        problems: list[skypostal.ValidationError | skypostal.ConfigurationError] = (
+            client.validate(customer_gender="F")
+        )
         info = await client.update_personal_info(customer_gender="F", timeout=5)
-    return repr(info)
+    return info.customer_gender or problems[0].message
+
+def advise(error: skypostal.SkyPostalError) -> str | None:
+    if isinstance(error, skypostal.ConfigurationError):
+        return error.option
+    return error.message if error.kind == "refused" else None
 """
 
 MISTAKES = [
@@ -69,6 +77,9 @@ MISTAKES = [
     "skypostal.update_personal_info().cust_id = 1",
     "skypostal.StatusError('m').retry_after + 1",
     "skypostal.ConnectError('m').delivery == 'maybe'",
+    "skypostal.ConnectError('m').kind == 'connects'",
+    "skypostal.ConfigurationError('m').option + 'x'",
+    "skypostal.Client().validate(customer_frist_name='x')",
     "skypostal.AsyncClient().update_personal_info(customer_frist_name='x')",
     "skypostal.AsyncClient().update_personal_info(customer_gender='X')",
     "skypostal.AsyncClient().update_personal_info().cust_id",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import pickle
+import socket
+from pathlib import Path
+from typing import Any
 
 import pytest
+from project import ROOT
 
 import skypostal
-from skypostal import errors
+from skypostal import Client, errors
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 ERRORS = [
     errors.SkyPostalError("m", delivery="unknown", attempts=3),
     errors.ValidationError("m", field="customer_gender"),
-    errors.ConfigurationError("m", delivery="not_sent"),
+    errors.ConfigurationError("m", option="proxy", delivery="not_sent"),
     errors.ConnectError("m", delivery="not_sent", attempts=3),
     errors.TlsError("m", delivery="not_sent", attempts=1),
     errors.ConnectionLostError("m", attempts=2),
@@ -44,8 +50,9 @@ def test_errors_of_two_classes_are_not_equal() -> None:
 @pytest.mark.parametrize(
     ("error", "attributes"),
     [
-        (ERRORS[0], {"delivery": "unknown", "attempts": 3}),
+        (ERRORS[0], {"delivery": "unknown", "attempts": 3, "message": "m"}),
         (ERRORS[1], {"field": "customer_gender", "delivery": "not_sent", "attempts": 0}),
+        (ERRORS[2], {"option": "proxy", "message": "m"}),
         (ERRORS[7], {"status": 429, "body": "b", "retry_after": 1.5, "delivery": "rejected"}),
         (ERRORS[8], {"description": "d", "location": "l", "system_error": True}),
         (ERRORS[9], {"body": "b"}),
@@ -58,6 +65,29 @@ def test_an_error_has_what_it_was_made_with(
     assert {name: getattr(error, name) for name in attributes} == attributes
 
 
+# Never renamed: programs compare them, and the journals and reports of `skypostal bulk` hold them.
+KINDS = {
+    errors.ValidationError: "invalid_field",
+    errors.ConfigurationError: "configuration",
+    errors.ConnectError: "connect",
+    errors.TlsError: "tls",
+    errors.ConnectionLostError: "lost",
+    errors.RequestTimeoutError: "timeout",
+    errors.StatusError: "status",
+    errors.RefusedError: "refused",
+    errors.ResponseError: "response",
+    errors.InternalError: "internal",
+}
+
+
+@pytest.mark.parametrize("error", ERRORS[1:], ids=lambda error: type(error).__name__)
+def test_the_kind_of_an_error_is_one_word_for_each_class(error: errors.SkyPostalError) -> None:
+    assert error.kind == KINDS[type(error)]
+    inherited = type("Inherited", (type(error),), {})("m")
+    assert inherited.kind == error.kind
+    assert "kind" not in vars(error)
+
+
 def test_a_refusal_for_a_test_double_says_of_delivery_what_a_real_one_would() -> None:
     assert errors.RefusedError().delivery == "rejected"
     assert errors.RefusedError(system_error=True).delivery == "unknown"
@@ -65,7 +95,7 @@ def test_a_refusal_for_a_test_double_says_of_delivery_what_a_real_one_would() ->
     assert errors.StatusError(status=503).delivery == "unknown"
 
 
-def test_every_error_is_at_hand_and_told_from_every_other() -> None:
+def test_every_error_is_exported_and_differs_from_every_other() -> None:
     classes = {type(error) for error in ERRORS}
     named = {value for value in vars(skypostal).values() if isinstance(value, type)}
     assert {cls for cls in named if issubclass(cls, errors.SkyPostalError)} == classes
@@ -91,3 +121,100 @@ def test_an_error_is_also_of_the_standard_librarys_kind(
     error: type[Exception], base: type[Exception]
 ) -> None:
     assert issubclass(error, base) and issubclass(error, errors.SkyPostalError)
+
+
+def test_an_error_of_a_call_carries_what_its_text_says(sandbox: Sandbox) -> None:
+    options: Any = {"base_url": sandbox.url, "user_code": USER_CODE, "app_key": APP_KEY}
+    who: Any = {"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}
+    sandbox.fail_next(status=503, times=2)
+    with Client(**options, max_retries=1) as client:
+        with pytest.raises(errors.StatusError) as status:
+            client.update_personal_info(**who)
+        with pytest.raises(errors.ValidationError) as invalid:
+            client.update_personal_info(**{**who, "customer_gender": "X"})
+    with pytest.raises(errors.ConfigurationError) as missing:
+        Client(base_url=sandbox.url, user_code=1).update_personal_info(**who)
+    with pytest.raises(errors.ConfigurationError) as unusable:
+        Client(**{**options, "timeout": 0})
+    with pytest.raises(errors.ConfigurationError) as closed:
+        client.update_personal_info(**who)
+    assert (status.value.kind, status.value.message) == ("status", "the service answered HTTP 503")
+    assert str(status.value) == f"{status.value.message} (delivery unknown, 2 attempts)"
+    assert invalid.value.field == "customer_gender"
+    assert invalid.value.message == str(invalid.value)
+    options_named = [error.value.option for error in (missing, unusable, closed)]
+    assert options_named == ["app_key", "timeout", "client"]
+    for caught in (status, invalid, missing, unusable, closed):
+        twin = pickle.loads(pickle.dumps(caught.value))
+        assert twin == caught.value and twin.message == caught.value.message
+
+
+def test_an_error_of_a_row_has_a_kind_even_if_the_caller_ended_it() -> None:
+    rows = [{"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}] * 2
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        outcomes = Client(base_url=url, user_code=1, app_key="k").update_many([*rows, {}])
+        first = next(outcomes).error
+        ended = [outcome.error for outcome in outcomes.close()]
+    assert isinstance(first, errors.ValidationError) and first.kind == "invalid_field"
+    assert [getattr(error, "kind", None) for error in ended] == ["cancelled"] * 2
+
+
+PACKAGE = ROOT / "python" / "skypostal"
+SEARCHES = {
+    *("count", "endswith", "find", "index", "partition", "removeprefix", "removesuffix", "replace"),
+    *("rfind", "rindex", "rpartition", "rsplit", "split", "startswith", "strip"),
+    *("findall", "finditer", "fullmatch", "match", "search", "sub"),
+}
+
+
+def is_text_of_an_error(node: ast.AST) -> bool:
+    """Returns whether this is `str(error)`, `error.message` or `error.args[…]`."""
+    if isinstance(node, ast.Subscript):
+        node = node.value
+        return isinstance(node, ast.Attribute) and node.attr == "args"
+    if isinstance(node, ast.Attribute):
+        return node.attr == "message"
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("str", "repr")
+        and isinstance(node.args[0], (ast.Name, ast.Attribute))
+        and ast.unparse(node.args[0]).rpartition(".")[2] in ("error", "problem", "e", "ended")
+    )
+
+
+def searches(node: ast.AST) -> bool:
+    """Returns whether this looks into the text of an error."""
+    if isinstance(node, ast.Compare):
+        return any(map(is_text_of_an_error, [node.left, *node.comparators]))
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    operands = [node.func.value, *node.args]
+    return node.func.attr in SEARCHES and any(map(is_text_of_an_error, operands))
+
+
+@pytest.mark.parametrize(
+    ("code", "finds"),
+    [
+        ('str(error).partition(":")', True),
+        ('error.message.startswith("a")', True),
+        ('"proxy" in str(error)', True),
+        ("re.match('proxy', outcome.error.message)", True),
+        ("error.args[0] == 'no'", True),
+        ("print(str(error), error.kind == 'lost')", False),
+        ('str(value).partition(":")', False),
+    ],
+)
+def test_a_search_in_the_text_of_an_error_is_found(code: str, finds: bool) -> None:
+    assert any(map(searches, ast.walk(ast.parse(code)))) is finds
+
+
+@pytest.mark.parametrize(
+    "module",
+    [path for path in PACKAGE.rglob("*.py") if PACKAGE / "_cli" not in path.parents],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_no_module_reads_the_text_of_an_error(module: Path) -> None:
+    found = filter(searches, ast.walk(ast.parse(module.read_text())))
+    assert [ast.unparse(node) for node in found] == []

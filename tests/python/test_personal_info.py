@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import pickle
 import sys
 from decimal import Decimal, localcontext
@@ -74,6 +75,15 @@ def test_an_answer_tells_what_it_holds_when_asked(client: Client) -> None:
     info.raw["cust_id"] = info.to_dict()["cust_id"] = 0
     assert info.raw["cust_id"] == info.cust_id == 51736835
     assert repr(info) == str(info) == "PersonalInfo(cust_id=51736835, ...)"
+    assert info.to_dict() == {
+        "cust_id": 51736835,
+        "customer_first_name": "Zoë 😀",
+        "customer_last_name": "Old Last",
+        "customer_identity_number": "123456789",
+        "customer_tax_number": 0,
+        "customer_birth_date": datetime.date(1975, 2, 1),
+        "customer_gender": "F",
+    }
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="has no match statement")

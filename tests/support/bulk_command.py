@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import resource
+import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,3 +91,17 @@ def assert_ended(done: Done[str], code: int, *says: str) -> None:
 def limited(size: int) -> Callable[[], None]:
     """Limits the size of each file that a program writes."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def journal_of(path: Path) -> tuple[dict[int, str], int]:
+    """The status of each row that has one, and which rows may have been sent."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        outcomes = dict(database.execute("SELECT row, status FROM outcomes"))
+        return outcomes, database.execute("SELECT begun FROM run").fetchone()[0]

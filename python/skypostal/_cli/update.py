@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import skypostal
 
-from ..errors import _kind_of
 from .common import (
     INTERRUPTED,
     UsageError,
@@ -208,7 +207,7 @@ def _plain(value: object) -> str:
 
 def _report(args: argparse.Namespace, error: Any) -> int:
     """Says what went wrong, whether the customer was changed, and what to do."""
-    kind = _kind_of(error)
+    kind = getattr(error, "kind", "cancelled")
     message = "interrupted" if kind == "cancelled" else str(error)
     advice = _advice(error, kind)
     if kind == "cancelled" and sys.stderr.isatty():
@@ -216,7 +215,7 @@ def _report(args: argparse.Namespace, error: Any) -> int:
     say_error(f"{args.parser.prog}: {message}")
     say_error(f"{_CHANGED[error.delivery]}{' ' if advice else ''}{advice}")
     if wants_json(args):
-        write(to_json({"error": {"kind": kind, "message": message, **vars(error)}}) + "\n")
+        write(to_json({"error": {"kind": kind, **vars(error), "message": message}}) + "\n")
     return _status(error, kind)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import skypostal
 
-from ...errors import _kind_of
 from ..common import (
     cause,
     connection,
@@ -428,7 +427,7 @@ def _known(outcome: skypostal.Outcome, may_be_updated: bool) -> Known:
     error: Any = outcome.error
     if error is None:
         return Known(UPDATED, "", outcome.attempts, "", "")
-    kind = _kind_of(error)
+    kind = getattr(error, "kind", "internal")
     message = "interrupted" if kind == "cancelled" else printable(cause(error))
     delivery = "unknown" if may_be_updated else error.delivery
     return Known(_status(error, kind), delivery, outcome.attempts, kind, message)

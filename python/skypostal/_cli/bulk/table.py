@@ -298,7 +298,7 @@ def import_parquet(path: str) -> Any:
     try:
         return import_module("pyarrow.parquet")
     except ImportError:
-        problem = f"{path}: Parquet needs pyarrow: pip install 'skypostal[parquet]'"
+        problem = f"{path}: Parquet needs pyarrow: pip install 'skypostal[pyarrow]'"
         raise TableError(problem) from None
 
 

@@ -1,4 +1,4 @@
-"""What is logged. Uses ``logging`` where the application has imported it, and not before."""
+"""The log lines. Uses ``logging`` if the application has imported it, and never before."""
 
 from __future__ import annotations
 
@@ -27,40 +27,25 @@ def _set_up() -> logging.Logger:
     import logging
 
     _logger = logging.getLogger("skypostal")
-    # Where an application sets up nothing, a library says nothing.
+    # Without a handler of the application, a library logs nothing.
     _logger.addHandler(logging.NullHandler())
     return _logger
 
 
-def attempt(attempt: Attempt) -> None:
-    """Logs a line for an attempt, and another one if a retry follows."""
+def log_attempt(attempt: Attempt) -> None:
+    """Logs a line for an attempt, and another one if a retry follows. The core writes the lines."""
     logger = _logger or _set_up()
-    outcome = attempt.status if attempt.error in (None, "status") else f"{attempt.error} error"
-    logger.debug(
-        "%s %s: %s in %.1f ms (attempt %d, request %d bytes, answer %d)",
-        attempt.method,
-        attempt.host,
-        outcome,
-        attempt.elapsed * 1000,
-        attempt.number,
-        attempt.request_bytes,
-        attempt.response_bytes,
-    )
-    if attempt.retry_in is not None:
-        logger.warning(
-            "%s %s: attempt %d failed, another follows in %.2f s: %s",
-            attempt.method,
-            attempt.host,
-            attempt.number,
-            attempt.retry_in,
-            attempt.reason,
-        )
+    if logger.isEnabledFor(10):  # logging.DEBUG
+        logger.debug(attempt._log_line())
+    retry = attempt._retry_log_line()
+    if retry is not None:
+        logger.warning(retry)
 
 
 def turn_on(level: str) -> None:
     """Adds the handler to stderr that ``SKYPOSTAL_LOG`` asks for.
 
-    It is silent where the application has a handler of its own.
+    It logs nothing while the application has a handler of its own.
     """
     if level.lower() not in ("debug", "info", "warning"):
         import warnings

@@ -1,0 +1,126 @@
+//! The environment variables: which are read, and which one a value came from.
+
+use std::env;
+#[cfg(feature = "python")]
+use std::ffi::OsString;
+
+use crate::error::Error;
+use crate::sys::privileges;
+
+pub(crate) const USER_CODE: &str = "SKYPOSTAL_USER_CODE";
+pub(crate) const APP_KEY: &str = "SKYPOSTAL_APP_KEY";
+pub(crate) const ENVIRONMENT: &str = "SKYPOSTAL_ENVIRONMENT";
+pub(crate) const BASE_URL: &str = "SKYPOSTAL_BASE_URL";
+
+/// Every environment variable that a [`Client`](crate::Client) may read.
+pub const ENVIRONMENT_VARIABLES: [&str; 15] = [
+    USER_CODE,
+    APP_KEY,
+    ENVIRONMENT,
+    BASE_URL,
+    "https_proxy",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "HTTP_PROXY",
+    "REQUEST_METHOD",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// The origin of an option's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nothing was given: the default holds.
+    Default,
+    /// The program set the option.
+    Option,
+    /// The environment variable of this name.
+    Variable(&'static str),
+}
+
+impl Source {
+    /// Returns the name of the environment variable, if it is one.
+    pub fn variable(self) -> Option<&'static str> {
+        match self {
+            Source::Variable(name) => Some(name),
+            Source::Default | Source::Option => None,
+        }
+    }
+}
+
+/// The origins of a client's options, of those that the environment may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sources {
+    /// Of the user code.
+    pub user_code: Source,
+    /// Of the application key.
+    pub app_key: Source,
+    /// Of the environment; `Default` as well if the address follows from a base URL.
+    pub environment: Source,
+    /// Of the base URL; `Default` as well if the address follows from the environment.
+    pub base_url: Source,
+    /// Of the proxy; `Default` if the call goes through none.
+    pub proxy: Source,
+    /// Of the CA file; `Default` if there is none.
+    pub ca_file: Source,
+}
+
+/// Returns a variable that is set and not empty.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    let value = env::var_os(name)?.to_string_lossy().into_owned();
+    (!value.is_empty()).then_some(value)
+}
+
+/// Returns the name and the value of the variable that names a proxy for this scheme.
+pub(crate) fn proxy_variable(scheme: &str) -> Option<(&'static str, String)> {
+    let names: &[&str] = match scheme {
+        "https" => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        // In a CGI program the client's header `Proxy` sets HTTP_PROXY.
+        _ if variable("REQUEST_METHOD").is_some() => &["http_proxy", "all_proxy", "ALL_PROXY"],
+        _ => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
+    };
+    names.iter().find_map(|name| Some((*name, variable(name)?)))
+}
+
+/// Returns the hosts that no proxy is used for.
+pub(crate) fn no_proxy() -> String {
+    variable("no_proxy").or_else(|| variable("NO_PROXY")).unwrap_or_default()
+}
+
+/// Returns whether variables that name proxies or certificates may be read: not in a program with
+/// raised privileges, whose caller must not choose them.
+pub(crate) fn is_trusted() -> bool {
+    !privileges::raised()
+}
+
+/// Refuses a variable that decides where the keys go, unless the environment is trusted. To
+/// ignore it in silence would send the keys to another of the service's environments.
+pub(crate) fn check_trusted(option: &'static str) -> Result<(), Error> {
+    if !is_trusted() {
+        let problem = "must be set by a program with raised privileges itself, not by a variable";
+        return Err(Error::configuration(option, problem));
+    }
+    Ok(())
+}
+
+/// The values of all variables that a client may read, at one moment.
+#[cfg(feature = "python")]
+#[derive(PartialEq, Eq)]
+pub(crate) struct Snapshot(Vec<Option<OsString>>);
+
+#[cfg(feature = "python")]
+impl Snapshot {
+    /// Reads the variables, and the one that may name the CA file.
+    pub(crate) fn new(ca_file_variable: &str) -> Self {
+        let names = ENVIRONMENT_VARIABLES.into_iter().chain([ca_file_variable]);
+        Snapshot(names.map(env::var_os).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! Addresses of the service and of proxies.
+
+use std::net::IpAddr;
+
+use super::Url;
+
+/// Parses an `http://` or `https://` address. The problem does not repeat it: it may hold a
+/// password.
+pub(crate) fn parse(text: &str) -> Result<Url, String> {
+    // The parser would drop line breaks and trim spaces in silence.
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("must not hold white space or control characters".to_owned());
+    }
+    let url = Url::parse(text)
+        .map_err(|e| format!("is not a URL ({e}); expected https://host[:port]"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.port() == Some(0) {
+        return Err("must be https://host[:port] or http://host[:port]".to_owned());
+    }
+    Ok(url)
+}
+
+/// Returns whether the host is this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}

@@ -1,0 +1,94 @@
+//! The meaning of a failure below HTTP.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::iter;
+
+use crate::call::CallState;
+use crate::error::{Delivery, Error, Kind};
+use crate::http::{Endpoint, tls};
+use crate::redact::redacted_line;
+
+impl Endpoint {
+    /// Returns the error of an attempt that failed without a whole response.
+    pub(super) fn transport_error(&self, error: &reqwest::Error, state: &CallState<'_>) -> Error {
+        if error.is_connect() {
+            return self.connect_error(error, state);
+        }
+        let causes = chain(error);
+        // On a connection that served an earlier call it may be a late part of that response.
+        let unsolicited = causes.contains("unexpected message") && !state.reused_connection;
+        let breaks_http = unsolicited
+            || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
+            || find::<io::Error>(error).is_some_and(|e| {
+                matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+            });
+        if breaks_http {
+            return Error::response(format_args!("it is not HTTP/1.1 ({causes})"), String::new());
+        }
+        let host = self.url.authority();
+        let message =
+            format!("the connection to {host} was lost before the whole response: {causes}");
+        Error::new(Kind::Lost, state.current_delivery(), message)
+    }
+
+    fn connect_error(&self, error: &reqwest::Error, state: &CallState<'_>) -> Error {
+        let host = self.url.authority();
+        if let Some((advice, problem)) = find(error).and_then(tls::bad_certificate) {
+            let message =
+                format!("the certificate of {host} was not accepted, {advice} ({problem})");
+            return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
+        }
+        let (kind, what) = if state.is_handshaking() && self.is_https() {
+            (Kind::Tls, "no secure connection to")
+        } else {
+            (Kind::Connect, "no connection to")
+        };
+        let proxy = self.proxy.as_ref().map_or_else(String::new, |used| {
+            format!(" through the proxy {} ({})", used.shown, used.named_by())
+        });
+        let problem = if error.is_timeout() {
+            format!(" within {} s", self.connect_timeout.as_secs_f64())
+        } else {
+            format!(": {}", chain(error))
+        };
+        let advice = "check that this machine is online, the proxy and base_url";
+        let message = format!("{what} {host}{proxy}{problem}; {advice}");
+        Error::new(kind, Delivery::NotSent, message)
+    }
+}
+
+/// Returns the error of a call for which this machine lacks something, such as a file descriptor.
+pub(crate) fn could_not_prepare(problem: impl fmt::Display) -> Error {
+    let message = format!("could not prepare a connection: {problem}");
+    Error::new(Kind::Connect, Delivery::NotSent, message)
+}
+
+pub(super) fn proxy_authentication_required() -> Error {
+    let message = "the proxy asks for a user name and a password (HTTP 407)";
+    Error::new(Kind::Connect, Delivery::NotSent, message)
+}
+
+/// Returns an error and its causes, outermost first.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    iter::successors(Some(error as &(dyn StdError + 'static)), |&error| {
+        // As a source, an io::Error skips the error that it wraps.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        }
+    })
+}
+
+fn find<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Returns the causes on one line, without the outermost, which only say that a request failed.
+fn chain(error: &reqwest::Error) -> String {
+    let mut texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
+    texts.dedup();
+    texts.retain(|text| !text.starts_with("client error ("));
+    redacted_line(&texts.join(": "), &[])
+}

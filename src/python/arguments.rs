@@ -1,0 +1,96 @@
+//! Arguments of Python's functions, as the core takes them.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
+
+use pyo3::prelude::*;
+
+use super::errors::{not_sent, says_unfit};
+use super::fields::{Rejected, with_text};
+use crate::{BulkOptions, Error, Options, Value};
+
+/// Extracts an argument; the error names it. pyo3's own names one in a note alone, from Python 3.11
+/// on.
+fn named<'py, T>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    let py = value.py();
+    value.extract().map_err(|error: PyErr| {
+        let error = if says_unfit(py, &error) {
+            PyErr::from_type(error.get_type(py), format!("{name}: {}", error.value(py)))
+        } else {
+            error
+        };
+        not_sent(py, error)
+    })
+}
+
+pub(super) fn timeout<'py, T>(value: &Bound<'py, PyAny>) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    named("timeout", value)
+}
+
+/// Defines a function that extracts each argument.
+macro_rules! arguments {
+    ($($name:ident: $type:ty,)*) => {$(
+        pub(super) fn $name(value: &Bound<'_, PyAny>) -> PyResult<$type> {
+            named(stringify!($name), value)
+        }
+    )*};
+}
+
+arguments! {
+    connect_timeout: f64,
+    max_retries: i64,
+    concurrency: i64,
+    rate: Option<f64>,
+    max_connect_failures: i64,
+    ca_file: Option<PathBuf>,
+    trust_env: bool,
+    allow_http: bool,
+}
+
+/// Returns the options of a bulk. A number out of range becomes 0, which the core refuses.
+pub(super) fn bulk_options(
+    concurrency: i64,
+    rate: Option<f64>,
+    timeout: Option<f64>,
+    max_connect_failures: i64,
+) -> BulkOptions {
+    BulkOptions {
+        concurrency: concurrency.try_into().unwrap_or_default(),
+        rate,
+        timeout: timeout.map(seconds),
+        max_connect_failures: max_connect_failures.try_into().unwrap_or_default(),
+    }
+}
+
+/// Sets an option that takes a text.
+pub(super) fn set_text(
+    options: &mut Options,
+    name: &'static str,
+    value: Option<Bound<'_, PyAny>>,
+    set: impl FnOnce(&mut Options, Option<&str>) -> Result<(), Error>,
+) -> Result<(), Rejected> {
+    let Some(value) = value else { return Ok(()) };
+    with_text(&value, |value| match value {
+        Value::Text(text) => set(options, Some(text)),
+        Value::Invalid(problem) => Err(options.refuse(name, problem)),
+        _ => Ok(()),
+    })??;
+    Ok(())
+}
+
+/// Returns seconds as a duration. A number that is none becomes 0, which the core refuses.
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// Returns a time as `time.time()` counts.
+pub(super) fn unix_time(time: SystemTime) -> f64 {
+    let before = |e: SystemTimeError| -e.duration().as_secs_f64();
+    time.duration_since(UNIX_EPOCH).map_or_else(before, |since| since.as_secs_f64())
+}

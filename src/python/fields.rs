@@ -1,0 +1,170 @@
+//! Fields of an update: keyword arguments and rows.
+
+use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDate, PyDateTime, PyDict, PyInt, PyMapping, PyString};
+
+use super::errors::{exception, says_unfit};
+use super::interpreter::convert;
+use crate::{Error, Field, Update, Value, field};
+
+/// Why a value was not taken: the core refuses it, or Python raised another exception.
+pub(super) enum Rejected {
+    Error(Error),
+    Raised(PyErr),
+}
+
+impl From<Error> for Rejected {
+    fn from(error: Error) -> Self {
+        Rejected::Error(error)
+    }
+}
+
+impl From<PyErr> for Rejected {
+    fn from(raised: PyErr) -> Self {
+        Rejected::Raised(raised)
+    }
+}
+
+impl Rejected {
+    pub(super) fn exception(self, py: Python<'_>) -> PyErr {
+        match self {
+            Rejected::Error(error) => exception(py, &error),
+            Rejected::Raised(raised) => raised,
+        }
+    }
+}
+
+/// Returns the update of keyword arguments. The core reports a bad value when the update is used.
+pub(super) fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
+    let mut update = Update::new();
+    for (name, value) in fields.into_iter().flatten() {
+        let name = name.cast::<PyString>()?.to_string_lossy().into_owned();
+        let Some(field) = Field::from_name(&name) else {
+            let hint = Field::hint(&name);
+            return Err(PyTypeError::new_err(format!(
+                "update_personal_info() got an unexpected keyword argument '{name}'{hint}"
+            )));
+        };
+        set_field(&mut update, field, &value)?;
+    }
+    Ok(update)
+}
+
+/// Returns the update of a row. The core reports a bad value, or an unknown name, as the outcome of
+/// the row.
+pub(super) fn read_row(row: &Bound<'_, PyAny>, number: u64) -> PyResult<Update> {
+    let wrong = |problem| PyTypeError::new_err(format!("row {number} {problem}"));
+    let mut update = Update::new();
+    let mut set = |name: Bound<'_, PyAny>, value: Bound<'_, PyAny>| -> PyResult<()> {
+        let Ok(name) = name.cast::<PyString>() else {
+            let kind = name.get_type().name()?;
+            return Err(wrong(format!("has a name that is no str but {kind}")));
+        };
+        let name = name.to_string_lossy();
+        let Some(field) = Field::from_name(&name) else {
+            update.refuse_unknown(&name);
+            return Ok(());
+        };
+        set_field(&mut update, field, &value)
+    };
+    if let Ok(row) = row.cast::<PyDict>() {
+        for (name, value) in row {
+            set(name, value)?;
+        }
+    } else if let Ok(row) = row.cast::<PyMapping>() {
+        for item in row.items()? {
+            let (name, value) = item.extract()?;
+            set(name, value)?;
+        }
+    } else {
+        let kind = row.get_type().name()?;
+        return Err(wrong(format!("is no mapping of field names to values but {kind}")));
+    }
+    Ok(update)
+}
+
+/// Sets a field; None counts as not given. The update remembers a bad value.
+fn set_field(update: &mut Update, field: Field, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let set = |value: Value<'_>| drop(update.set(field, value));
+    match field {
+        _ if value.is_none() => Ok(()),
+        Field::UserCode | Field::CustomerBoxId => integer(value).map(set),
+        Field::CustomerTaxNumber => with_number(value, set),
+        Field::CustomerBirthDate => with_date(value, set),
+        _ => with_text(value, set),
+    }
+}
+
+pub(super) fn integer<'a>(value: &Bound<'_, PyAny>) -> PyResult<Value<'a>> {
+    if value.is_instance_of::<PyBool>() {
+        return Ok(Value::Invalid("is not an integer"));
+    }
+    match value.extract() {
+        Ok(integer) => Ok(Value::Integer(integer)),
+        Err(error) if !says_unfit(value.py(), &error) => Err(error),
+        Err(_) if value.is_instance_of::<PyInt>() => Ok(Value::Invalid("is out of range")),
+        Err(_) => Ok(Value::Invalid("is not an integer")),
+    }
+}
+
+pub(super) fn with_text<T>(
+    value: &Bound<'_, PyAny>,
+    take: impl FnOnce(Value<'_>) -> T,
+) -> PyResult<T> {
+    let Ok(text) = value.cast::<PyString>() else {
+        return Ok(take(Value::Invalid("is not a str")));
+    };
+    match text.to_cow() {
+        Ok(text) => Ok(take(Value::Text(&text))),
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(value.py()) => {
+            Ok(take(Value::Invalid("has half of a surrogate pair")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn with_number<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> PyResult<T> {
+    if value.is_instance_of::<PyString>() {
+        return with_text(value, take);
+    }
+    let text = convert(value.py(), "plain_number", value)?;
+    if text.is_none() {
+        return Ok(take(Value::Invalid("is not a str, int or Decimal")));
+    }
+    with_text(&text, take)
+}
+
+fn with_date<T>(value: &Bound<'_, PyAny>, take: impl FnOnce(Value<'_>) -> T) -> PyResult<T> {
+    if value.is_instance_of::<PyDateTime>() {
+        let problem = "is a datetime, whose day depends on a time zone; give a date";
+        Ok(take(Value::Invalid(problem)))
+    } else if value.is_instance_of::<PyDate>() {
+        with_text(&value.call_method0("isoformat")?, take)
+    } else if value.is_instance_of::<PyString>() {
+        with_text(value, take)
+    } else {
+        Ok(take(Value::Invalid("is neither a str nor a datetime.date")))
+    }
+}
+
+/// Returns the name that a misspelt word is nearest to, if one is near.
+#[pyfunction]
+#[pyo3(name = "_nearest")]
+pub(super) fn nearest(
+    word: &Bound<'_, PyString>,
+    names: &Bound<'_, PyAny>,
+) -> PyResult<Option<String>> {
+    let names = names.try_iter()?.map(|name| name?.extract());
+    let names = names.collect::<PyResult<Vec<String>>>()?;
+    let nearest = field::nearest(&word.to_string_lossy(), names.iter().map(String::as_str));
+    Ok(nearest.map(str::to_owned))
+}
+
+/// Returns the error of a column whose name is no field's.
+#[pyfunction]
+#[pyo3(name = "_unknown_field")]
+pub(super) fn unknown_field(py: Python<'_>, name: &Bound<'_, PyString>) -> Py<PyAny> {
+    let error = Update::new().refuse_unknown(&name.to_string_lossy());
+    exception(py, &error).into_value(py).into_any()
+}

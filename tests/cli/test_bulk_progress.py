@@ -1,0 +1,56 @@
+"""`skypostal bulk`: the progress on standard error."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from bulk_command import Bulk, rows_of, write
+from command_line import COMMAND, Terminal, environment
+
+from skypostal._cli.bulk.progress import Progress, State
+from skypostal.sandbox import Sandbox
+
+
+def test_progress_at_a_terminal_is_one_line(bulk: Bulk, sandbox: Sandbox) -> None:
+    write(bulk.table, [*rows_of(range(1, 20)), ["20", "wrong", "Eva"]])
+    sandbox.delay(0, times=10)
+    sandbox.delay(0.5, times=10)
+    terminal = Terminal(*COMMAND, *bulk.arguments("--concurrency", "2"), **environment(bulk.url))
+    code, seen = terminal.end()
+    assert code == 3
+    drawn, _, summary = seen.rpartition("\r")
+    assert summary.startswith("20 rows: 19 updated, 1 refused.\n")
+    lines = [line.rstrip() for line in drawn.split("\r")]
+    assert max(map(len, lines)) <= 79 and "\n" not in drawn and "\x1b" not in drawn
+    middle = [line for line in lines if re.match(r"sending \[#+\.+\] \d+ %  1\d of 20 rows", line)]
+    assert any(re.search(r"  \d+(\.\d)?/s  0:\d\d left$", line) for line in middle), lines
+
+
+@pytest.mark.parametrize("columns", [20, 60, 120])
+def test_progress_fits_a_terminal(bulk: Bulk, sandbox: Sandbox, columns: int) -> None:
+    write(bulk.table, rows_of(range(1, 21)))
+    sandbox.delay(0.3, times=20)
+    given = environment(bulk.url, COLUMNS=str(columns))
+    terminal = Terminal(*COMMAND, *bulk.arguments(), **given)
+    drawn = terminal.end()[1].rpartition("\r")[0]
+    lines = [line for line in drawn.split("\r") if line.strip()]
+    assert lines and max(map(len, lines)) <= columns - 1
+
+
+def test_progress_elsewhere_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = iter(range(0, 10_000_000, 500_000))
+
+    def state() -> State:
+        done = next(rows)
+        return State(done, done / 10_000_000, "2 failed" if done else "")
+
+    with Progress("sending", 10_000_000, state, every=0.02):
+        time.sleep(0.1)
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert first == "skypostal bulk: sending 0 %  0 of 10,000,000 rows"
+    assert re.fullmatch(
+        r"skypostal bulk: sending 5 %  500,000 of 10,000,000 rows  [\d,]+/s  2 failed  0:\d\d left",
+        second,
+    )

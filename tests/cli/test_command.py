@@ -1,0 +1,56 @@
+"""The command `skypostal` as a whole: help, the names of commands, the time to start."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import COMMAND, run
+
+from skypostal import __version__
+from skypostal.sandbox import Sandbox
+
+
+def test_the_command_is_the_module(sandbox: Sandbox) -> None:
+    script = Path(sys.executable).with_name("skypostal")
+    for command in ([str(script)], COMMAND):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, f"skypostal {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["", "update", "bulk", "doctor", "sandbox", "completion"])
+def test_help_fits_a_terminal(command: str) -> None:
+    done = run(*command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) < 80
+    assert done.stdout.startswith(f"usage: skypostal {command}".rstrip())
+
+
+def test_no_command_and_a_wrong_one_say_which_there_are() -> None:
+    done = run()
+    assert done.returncode == 2 and re.search("  update  +change a customer", done.stderr)
+    assert "did you mean update?" in run("updaet").stderr
+    assert "there are update, bulk, doctor, sandbox, completion" in run("frobnicate").stderr
+    assert "unknown option --frobnicate" in run("--frobnicate", "update").stderr
+
+
+def test_the_start_is_light() -> None:
+    code = "import sys, skypostal; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert "skypostal.errors" in modules
+    assert not {"argparse", "skypostal._cli", "skypostal.sandbox"} & set(modules.split())
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "skypostal", "update", "--help"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "argparse" in imported
+    heavy = {"json", "socket", "http", "sqlite3", "ssl", "subprocess", "asyncio", "logging",
+             "difflib", "decimal", "skypostal.sandbox", "shtab"}  # fmt: skip
+    bare = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True
+    )
+    assert not (heavy & imported) - set(bare.stdout.split())

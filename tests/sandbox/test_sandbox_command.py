@@ -1,0 +1,103 @@
+"""The command `skypostal sandbox`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import documented
+import pytest
+from sandbox_requests import DOCUMENTED_RESPONSE, JSON, connect
+
+from skypostal import Client
+from skypostal import sandbox as module
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
+
+COMMAND = [sys.executable, "-m", "skypostal", "sandbox"]
+
+
+@contextlib.contextmanager
+def command(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    with subprocess.Popen(
+        [*COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().split()[-1]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_command_serves_until_a_signal(
+    tmp_path: Path, number: signal.Signals, quiet: bool
+) -> None:
+    args = ["--db", str(tmp_path / "db"), "--idle-timeout", "5", *["--quiet"][: int(quiet)]]
+    with command(*args) as (process, url), contextlib.closing(connect(url)) as connection:
+        connection.request("POST", PATH, documented.REQUEST_BYTES, JSON)
+        assert connection.getresponse().read() == DOCUMENTED_RESPONSE
+        process.send_signal(number)
+        process.wait(timeout=10)
+        assert process.stdout is not None and process.stderr is not None
+        out, err = process.stdout.read(), process.stderr.read()
+    assert (process.returncode, err) == (0, "")
+    assert f"export SKYPOSTAL_BASE_URL={url}\n" in out
+    assert "not the service" in out and "811111" in out and "396" in out
+    assert all(assumption in out for assumption in module.ASSUMPTIONS)
+    assert (f" POST {PATH} 200 accepted\n" in out) is not quiet
+    assert out.endswith("stopped\n")
+    assert not any(secret in out for secret in (APP_KEY, CUSTOMER_KEY, "New Name", "New Last"))
+    with Sandbox(db=tmp_path / "db") as sandbox:
+        assert sandbox.customers[BOX_ID]["customer_first_name"] == "New Name"
+
+
+def test_the_command_speaks_tls() -> None:
+    with command("--tls") as (process, url):
+        assert process.stdout is not None and url.startswith("https://")
+        lines = [process.stdout.readline() for _ in range(3)]
+        (ca_file,) = re.findall(r"export REQUESTS_CA_BUNDLE=(\S+)", lines[-1])
+        with Client(base_url=url, ca_file=ca_file, user_code=USER_CODE, app_key=APP_KEY) as client:
+            info = client.update_personal_info(customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY)
+            assert info.cust_id == 51736835
+        process.terminate()
+        process.wait(timeout=10)
+    assert not os.path.exists(ca_file)
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (["--port", "TAKEN"], "cannot listen on 127.0.0.1:"),
+        (["--port", "65536"], "cannot listen on 127.0.0.1:65536"),
+        (["--port", "x"], "invalid int value"),
+        (["--host", "no-such-host.invalid"], "cannot listen on no-such-host.invalid:0"),
+        (["--db", "FOLDER/none/db"], "cannot use the database"),
+        (["--db", "FOLDER/text"], "cannot use the database"),
+        (["--idle-timeout", "0"], "idle_timeout"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    sandbox: Sandbox, tmp_path: Path, args: list[str], problem: str
+) -> None:
+    (tmp_path / "text").write_text("this is not a database" * 100)
+    taken = sandbox.url.rpartition(":")[2]
+    args = [arg.replace("TAKEN", taken).replace("FOLDER", str(tmp_path)) for arg in args]
+    done = subprocess.run([*COMMAND, *args], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (2, "")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("skypostal sandbox: ") and problem in last
+    assert "Traceback" not in done.stderr
+
+
+def test_help() -> None:
+    done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0
+    for option in ("--host", "--port", "--db FILE", "--idle-timeout", "--tls", "--quiet"):
+        assert option in done.stdout
