@@ -20,7 +20,7 @@
 #             A short run, which leaves docs/ alone: make bench ROUNDS=1 CALLS=200 LANGUAGES=Python,C
 # make instructions  counts the instructions of a call anew, for the test that compares with them
 # make instructions-parts  what part of a call from C takes how many
-# make header write include/skypostal.h anew from src/capi.rs
+# make header write include/skypostal.h anew from src/capi
 # make c-library  the C library, into build
 # make install    the C library and all that belongs to it, below PREFIX; staged below DESTDIR
 # make uninstall  remove what make install put there

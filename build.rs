@@ -13,7 +13,7 @@ mod capi {
 
     pub fn build() {
         println!("cargo:rerun-if-changed=cbindgen.toml");
-        println!("cargo:rerun-if-changed=src/capi.rs");
+        println!("cargo:rerun-if-changed=src/capi");
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
         write_header(&out.join("skypostal.h"));
 
@@ -43,8 +43,9 @@ mod capi {
         let mut config = cbindgen::Config::from_file("cbindgen.toml").expect("cbindgen.toml");
         config.after_includes =
             config.after_includes.map(|text| text.replace("@VERSION@", &version));
+        // It follows the modules that this file declares.
         cbindgen::Builder::new()
-            .with_src("src/capi.rs")
+            .with_src("src/capi/mod.rs")
             .with_config(config)
             .generate()
             .expect("a header")

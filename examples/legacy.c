@@ -34,7 +34,7 @@
  * Running a record again does no harm: the same update leaves the same record. A byte that is not
  * printable ASCII is reported as a question mark. The whole of each error goes to standard error.
  *
- * Exit status, for a job scheduler: 0 all accepted, 4 some to correct, 8 some to run again (and
+ * Exit code, for a job scheduler: 0 all accepted, 4 some to correct, 8 some to run again (and
  * perhaps some to correct), 12 stopped: bad arguments, files or configuration.
  *
  * SKYPOSTAL_USER_CODE and SKYPOSTAL_APP_KEY are read from the environment. To compile:
@@ -149,26 +149,26 @@ static void fill(skypostal_update *update, const char *record)
     skypostal_update_set_customer_gender(update, utf8(record, GENDER));
 }
 
-static int reason_of(int status, const skypostal_error *error)
+static int reason_of(int result, const skypostal_error *error)
 {
-    if (status == SKYPOSTAL_OK)
+    if (result == SKYPOSTAL_OK)
         return ACCEPTED;
-    if (status == SKYPOSTAL_INVALID_FIELD)
+    if (result == SKYPOSTAL_INVALID_FIELD)
         return BAD_FIELD;
     if (skypostal_error_delivery(error) == SKYPOSTAL_DELIVERY_UNKNOWN)
         return UNKNOWN;
-    return status == SKYPOSTAL_REFUSED ? REFUSED : NOT_REACHED;
+    return result == SKYPOSTAL_REFUSED ? REFUSED : NOT_REACHED;
 }
 
-static const char *why(int status, const skypostal_error *error)
+static const char *why(int result, const skypostal_error *error)
 {
-    if (status == SKYPOSTAL_OK)
+    if (result == SKYPOSTAL_OK)
         return "";
-    if (status == SKYPOSTAL_INVALID_FIELD)
+    if (result == SKYPOSTAL_INVALID_FIELD)
         return skypostal_error_field(error);
-    if (status == SKYPOSTAL_REFUSED)
+    if (result == SKYPOSTAL_REFUSED)
         return skypostal_error_description(error);
-    return skypostal_strerror(status);
+    return skypostal_strerror(result);
 }
 
 /* Writes width characters: the text, cut or filled up with blanks. */
@@ -198,7 +198,7 @@ static void report_record(FILE *report, long number, const char *record, int rea
     fflush(report); /* a job that is killed has told what it did */
 }
 
-/* Returns the exit status. */
+/* Returns the exit code. */
 static int run(FILE *input, FILE *report, const skypostal_client *client, skypostal_update *update)
 {
     char record[RECORD_LENGTH + 1];
@@ -213,16 +213,16 @@ static int run(FILE *input, FILE *report, const skypostal_client *client, skypos
             report_record(report, number, record, reason, text);
         } else {
             skypostal_error *error = NULL;
-            int status;
+            int result;
             fill(update, record);
-            status = skypostal_client_update_personal_info(client, update, NULL, &error);
-            reason = reason_of(status, error);
-            if (status != SKYPOSTAL_OK)
+            result = skypostal_client_update_personal_info(client, update, NULL, &error);
+            reason = reason_of(result, error);
+            if (result != SKYPOSTAL_OK)
                 fprintf(stderr, "record %ld: %s\n", number, skypostal_error_message(error));
-            if (status != SKYPOSTAL_CONFIGURATION)
-                report_record(report, number, record, reason, why(status, error));
+            if (result != SKYPOSTAL_CONFIGURATION)
+                report_record(report, number, record, reason, why(result, error));
             skypostal_error_free(error);
-            if (status == SKYPOSTAL_CONFIGURATION)
+            if (result == SKYPOSTAL_CONFIGURATION)
                 return 12; /* so would all others */
         }
         totals[reason]++;
@@ -246,7 +246,7 @@ int main(int argc, char **argv)
     skypostal_client *client = NULL;
     skypostal_error *error = NULL;
     FILE *input = NULL, *report = NULL;
-    int result = 12;
+    int exit_code = 12;
 
     skypostal_options_read_environment(options);
     if (argc != 3)
@@ -258,17 +258,17 @@ int main(int argc, char **argv)
     else if ((report = fopen(argv[2], "w")) == NULL)
         perror(argv[2]);
     else
-        result = run(input, report, client, update);
+        exit_code = run(input, report, client, update);
 
     if (input != NULL)
         fclose(input);
     if (report != NULL && (ferror(report) | fclose(report)) != 0) {
         perror(argv[2]);
-        result = 12;
+        exit_code = 12;
     }
     skypostal_error_free(error);
     skypostal_client_free(client);
     skypostal_update_free(update);
     skypostal_options_free(options);
-    return result;
+    return exit_code;
 }

@@ -19,7 +19,7 @@
        01  text-pointer         usage pointer value null.
       *> C's int is BINARY-LONG, int64_t is BINARY-DOUBLE. Of the latter cobc would cut off the
       *> upper half: it is passed with SIZE 8, and received as the pointer that it is as long as.
-       01  status-code          usage binary-long value 0.
+       01  result-code          usage binary-long value 0.
        01  delivery             usage binary-long value 0.
        01  cust-id-received     usage pointer.
        01  cust-id              redefines cust-id-received usage binary-double.
@@ -49,36 +49,36 @@
 
       *> What a setter finds wrong is remembered, and told by the calls below.
            call "skypostal_options_read_environment" using by value client-options
-               returning status-code
+               returning result-code
            perform read-box-id
            call "skypostal_update_set_customer_box_id"
-               using by value customer-update by value size 8 box-id returning status-code
+               using by value customer-update by value size 8 box-id returning result-code
            call "getenv" using by reference z"SKYPOSTAL_CUSTOMER_KEY" returning text-pointer
            call "skypostal_update_set_customer_key"
-               using by value customer-update by value text-pointer returning status-code
+               using by value customer-update by value text-pointer returning result-code
            perform next-argument
            call "skypostal_update_set_customer_first_name"
-               using by value customer-update by value text-pointer returning status-code
+               using by value customer-update by value text-pointer returning result-code
            perform next-argument
            call "skypostal_update_set_customer_last_name"
-               using by value customer-update by value text-pointer returning status-code
+               using by value customer-update by value text-pointer returning result-code
            perform next-argument
            call "skypostal_update_set_customer_birth_date"
-               using by value customer-update by value text-pointer returning status-code
+               using by value customer-update by value text-pointer returning result-code
            perform next-argument
            call "skypostal_update_set_customer_gender"
-               using by value customer-update by value text-pointer returning status-code
+               using by value customer-update by value text-pointer returning result-code
 
            call "skypostal_client_new"
                using by value client-options by reference client by reference failure
-               returning status-code
-           if status-code = 0
+               returning result-code
+           if result-code = 0
                call "skypostal_client_update_personal_info"
                    using by value client by value customer-update
                          by reference info by reference failure
-                   returning status-code
+                   returning result-code
            end-if
-           if status-code = 0
+           if result-code = 0
                perform show-record
                move 0 to exit-code
            else

@@ -91,10 +91,10 @@ int main(int argc, char **argv)
     Handle<skypostal_client, skypostal_client_free> client;
     Handle<skypostal_personal_info, skypostal_personal_info_free> info;
     Handle<skypostal_error, skypostal_error_free> error;
-    int status = skypostal_client_new(options.get(), client.out(), error.out());
-    if (status == SKYPOSTAL_OK)
-        status = skypostal_client_update_personal_info(client.get(), u, info.out(), error.out());
-    if (status != SKYPOSTAL_OK) {
+    int result = skypostal_client_new(options.get(), client.out(), error.out());
+    if (result == SKYPOSTAL_OK)
+        result = skypostal_client_update_personal_info(client.get(), u, info.out(), error.out());
+    if (result != SKYPOSTAL_OK) {
         std::cerr << skypostal_error_message(error.get()) << '\n'
                   << advice(skypostal_error_delivery(error.get())) << '\n';
         return 1;

@@ -87,12 +87,12 @@ $skypostal->skypostal_update_set_customer_last_name($update, given($argv[2]));
 $skypostal->skypostal_update_set_customer_birth_date($update, given($argv[3]));
 $skypostal->skypostal_update_set_customer_gender($update, given($argv[4]));
 
-$status = $skypostal->skypostal_client_new($options, FFI::addr($client), FFI::addr($error));
-if ($status === 0) {
-    $status = $skypostal->skypostal_client_update_personal_info(
+$result = $skypostal->skypostal_client_new($options, FFI::addr($client), FFI::addr($error));
+if ($result === 0) {
+    $result = $skypostal->skypostal_client_update_personal_info(
         $client, $update, FFI::addr($info), FFI::addr($error));
 }
-if ($status === 0) {
+if ($result === 0) {
     $cust_id = $skypostal->skypostal_personal_info_cust_id($info);
     echo 'cust_id: ', $cust_id === 0 ? '-' : $cust_id, "\n";
     /* PHP makes a string of its own of a const char *, and null of NULL. */
@@ -112,4 +112,4 @@ $skypostal->skypostal_personal_info_free($info);
 $skypostal->skypostal_client_free($client);
 $skypostal->skypostal_update_free($update);
 $skypostal->skypostal_options_free($options);
-exit($status === 0 ? 0 : 1);
+exit($result === 0 ? 0 : 1);

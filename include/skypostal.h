@@ -17,17 +17,17 @@
  *         skypostal_client *client = NULL;
  *         skypostal_personal_info *info = NULL;
  *         skypostal_error *error = NULL;
- *         int status;
+ *         int result;
  *
  *         skypostal_options_read_environment(options);
  *         skypostal_update_set_customer_box_id(update, 811111);
  *         skypostal_update_set_customer_key(update, "the customer's key");
  *         skypostal_update_set_customer_first_name(update, "New Name");
  *
- *         status = skypostal_client_new(options, &client, &error);
- *         if (status == SKYPOSTAL_OK)
- *             status = skypostal_client_update_personal_info(client, update, &info, &error);
- *         if (status == SKYPOSTAL_OK)
+ *         result = skypostal_client_new(options, &client, &error);
+ *         if (result == SKYPOSTAL_OK)
+ *             result = skypostal_client_update_personal_info(client, update, &info, &error);
+ *         if (result == SKYPOSTAL_OK)
  *             printf("customer %ld is up to date\n", (long)skypostal_personal_info_cust_id(info));
  *         else if (skypostal_error_delivery(error) == SKYPOSTAL_DELIVERY_UNKNOWN)
  *             printf("perhaps updated, run this again: %s\n", skypostal_error_message(error));
@@ -39,47 +39,48 @@
  *         skypostal_client_free(client);
  *         skypostal_update_free(update);
  *         skypostal_options_free(options);
- *         return status;
+ *         return result;
  *     }
  *
  * Conventions, without exception:
  *
  * - Ownership: what a function gives through **out, **error or by a name that ends in _new is
- *   yours, and you free it with the _free of its type, in any order. Every const char * that a
- *   function returns is borrowed from its handle, or static, and is UTF-8 ended by NUL.
- *   _free(NULL) does nothing.
+ *   yours, and you free it with the _free of its type, in any order. Every other pointer that a
+ *   function returns is borrowed from its handle, or static, and dies with that handle. Texts are
+ *   UTF-8 ended by NUL. _free does nothing for NULL, and nothing for a borrowed handle.
  * - Outputs: on failure *out becomes NULL, on success *error does, so that cleaning up is one
  *   unconditional path as above. What they held before is not freed. error may be NULL, and so
  *   may the out of an update.
- * - Statuses: a function that can fail returns SKYPOSTAL_OK, which is 0, or a positive status.
- *   Each may return SKYPOSTAL_INTERNAL. Numbers are never changed; new ones may be added, so let
- *   a switch have a default.
+ * - Result codes: a function that can fail returns SKYPOSTAL_OK, which is 0, or a positive result
+ *   code. Each may return SKYPOSTAL_INTERNAL. Numbers are never changed; new ones may be added, so
+ *   let a switch have a default. "Status" always means the HTTP status.
  * - Misuse: NULL, a freed handle as far as can be told, and a handle of another type give
  *   SKYPOSTAL_MISUSE, or an absent value from a getter. A debug build of the library (cargo build
  *   without --release) knows each live handle and reports misuse on the standard error; it misses
- *   only an address that a new handle of the same type has taken. Nobody can tell a text that does
- *   not end, or a thread that breaks the rule below.
+ *   only an address that a new handle of the same type has taken. No build can detect a text that
+ *   does not end, or a thread that breaks the rule below.
  * - Setters copy their value and check it. NULL unsets a text. A bad value is reported at once and
  *   remembered until the same setter gets a good one: skypostal_client_new, or the update, names
- *   the first bad one even if every status was ignored.
+ *   the first bad one even if every result code was ignored.
  * - An update keeps its fields from call to call: a loop over customers calls
  *   skypostal_update_clear first for each, or makes a new update.
- * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms, NULL for texts.
- * - Threads: a client may be used by many threads at once. Options, updates and runs belong to one
- *   thread at a time. Answers and errors never change, and any thread may read them. A thread in a
- *   call must not be ended by pthread_cancel, nor left by longjmp; skypostal_client_cancel ends the
- *   call.
+ * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms and the index of an outcome,
+ *   NULL for texts and borrowed handles.
+ * - Threads: a client may be used by many threads at once. Options, updates and bulks belong to one
+ *   thread at a time. Personal information, outcomes and errors never change, and any thread may
+ *   read them. A thread in a call must not be ended by pthread_cancel, nor left by longjmp;
+ *   skypostal_client_cancel ends the call.
  * - Fork: a client made before a fork works in the parent and in the child.
  * - Signals: no function may be called by a signal handler. SIGPIPE is blocked on the calling
  *   thread for the length of a call; one that comes from elsewhere meanwhile is taken for the
  *   call's own. A signal that is handled does not end a call; skypostal_client_cancel does.
- * - The library starts no thread but for the look-up of a host's name, and one for all runs of many
- *   updates; it installs no signal handler, and changes no locale and no environment. Running out
+ * - The library starts no thread but for the look-up of a host's name, and one background thread for
+ *   all bulks; it installs no signal handler, and changes no locale and no environment. Running out
  *   of memory ends the process.
  *
  * C++11 and later has skypostal.hpp over this header.
  *
- * Written by cbindgen from src/capi.rs: change it there, and run make header.
+ * Written by cbindgen from src/capi: change it there, and run make header.
  */
 #ifndef SKYPOSTAL_H
 #define SKYPOSTAL_H
@@ -105,12 +106,6 @@ extern "C" {
 
 /** The same as a number: major * 1000000 + minor * 1000 + patch. */
 #define SKYPOSTAL_VERSION_NUMBER 1000
-
-/** `skypostal_options_set_timeout_ms` under the name that it has in Rust and Python. */
-#define skypostal_options_set_timeout skypostal_options_set_timeout_ms
-
-/** `skypostal_options_set_connect_timeout_ms` likewise. */
-#define skypostal_options_set_connect_timeout skypostal_options_set_connect_timeout_ms
 
 /**
  * Success.
@@ -140,7 +135,7 @@ extern "C" {
 #define SKYPOSTAL_TLS 4
 
 /**
- * The connection ended before a whole answer had come.
+ * The connection ended before a whole response had come.
  */
 #define SKYPOSTAL_LOST 5
 
@@ -162,7 +157,7 @@ extern "C" {
 #define SKYPOSTAL_REFUSED 8
 
 /**
- * A 2xx answer that is not in the documented form, or is compressed although no request accepts
+ * A 2xx response that is not in the documented form, or is compressed although no request accepts
  * that; see `skypostal_error_body`.
  */
 #define SKYPOSTAL_RESPONSE 9
@@ -200,35 +195,36 @@ extern "C" {
 #define SKYPOSTAL_DELIVERY_UNKNOWN 3
 
 /**
- * A run of many updates, several of which are under way at once. Made by
- * `skypostal_bulk_new`, freed by `skypostal_bulk_free`. To be used by one thread at a
- * time, from its first row to its last outcome:
+ * Many updates in one go, several of which are in flight at once. Made by `skypostal_bulk_new`,
+ * freed by `skypostal_bulk_free`. To be used by one thread at a time, from its first row to its
+ * last outcome:
  *
  * ```c
- * while (1) {
- *     while (more && skypostal_bulk_capacity(many) > 0) {
+ * for (;;) {
+ *     while (more && skypostal_bulk_capacity(bulk) > 0) {
  *         skypostal_update_clear(update);
  *         more = read_row(file, update);
  *         if (more)
- *             skypostal_bulk_submit(many, update);
+ *             skypostal_bulk_submit(bulk, update);
  *     }
- *     status = skypostal_bulk_next(many, &index, &info, &error);
- *     if (index < 0)
+ *     result = skypostal_bulk_next(bulk, &outcome, &error);
+ *     if (outcome == NULL)
  *         break;
- *     report(index, status, info, error);
- *     skypostal_personal_info_free(info);
- *     skypostal_error_free(error);
+ *     report(outcome);
+ *     skypostal_outcome_free(outcome);
  * }
  * ```
  *
- * The rows are sent by a thread of the library, which the first row of a process starts and which
- * blocks all signals. Each row has the client's timeout, from its first attempt on, and its
- * retries. Where the service answers 429 or 503 the whole run pauses, for as long as it asks but
- * at most 300 s, and goes on slower, by and by up to its old rate; such a row is tried again until
- * its timeout, unless the client's retries are 0. After 10 rows in a row that found no connection
- * the run stops: no more are sent.
+ * Afterwards `result` and `error` say whether the bulk stopped early, and why.
  *
- * In a forked child a run of the parent has nothing to tell; a new one can be made there.
+ * A background thread of the library sends the rows. The first row of a process starts it, and it
+ * blocks all signals. Each row has the client's timeout, from its first attempt on, and its
+ * retries. Where the service answers 429 or 503 the whole bulk pauses, for as long as the service
+ * asks but at most 300 s. Then it continues at a lower rate, which climbs back. Such a row is tried
+ * again until its timeout, unless the client's retries are 0. After 10 rows in a row that found no
+ * connection the bulk stops: no more are sent.
+ *
+ * A forked child cannot use its parent's bulk; it can make a new one.
  */
 typedef struct skypostal_bulk skypostal_bulk;
 
@@ -240,8 +236,9 @@ typedef struct skypostal_bulk skypostal_bulk;
 typedef struct skypostal_client skypostal_client;
 
 /**
- * Why a function failed. Given through `**error`, freed by `skypostal_error_free`; independent of
- * all other handles. Never changes: any thread may read it.
+ * Why a function or a row of a bulk failed. Given through `**error`, freed by
+ * `skypostal_error_free`, and independent of all other handles; but that of a row belongs to its
+ * `skypostal_outcome` and dies with it. Never changes: any thread may read it.
  *
  * The texts are UTF-8, borrowed: they live as long as this handle.
  */
@@ -260,10 +257,20 @@ typedef struct skypostal_error skypostal_error;
 typedef struct skypostal_options skypostal_options;
 
 /**
+ * How one row of a bulk ended. Given by `skypostal_bulk_next`, freed by `skypostal_outcome_free`;
+ * independent of the bulk. Never changes: any thread may read it.
+ *
+ * It owns the information or the error of its row. Both are borrowed, with their texts: they live
+ * as long as this handle. `skypostal_personal_info_free` and `skypostal_error_free` do nothing for
+ * them.
+ */
+typedef struct skypostal_outcome skypostal_outcome;
+
+/**
  * A customer's personal information after an update, as the service reported it. Given by
- * `skypostal_client_update_personal_info` and `skypostal_bulk_next`, freed by
- * `skypostal_personal_info_free`; independent of the client and the update. Never changes: any
- * thread may read it.
+ * `skypostal_client_update_personal_info`, freed by `skypostal_personal_info_free`, and independent
+ * of the client and the update; but that of a row belongs to its `skypostal_outcome` and dies with
+ * it. Never changes: any thread may read it.
  *
  * The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
  * nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
@@ -305,11 +312,6 @@ SKYPOSTAL_API const char *skypostal_version(void);
  * `libskypostal.so.0`. A smaller one may lack a function.
  */
 SKYPOSTAL_API int skypostal_version_number(void);
-
-/**
- * What a status means, in a few words of English. Static, never NULL, for any number. Any thread.
- */
-SKYPOSTAL_API const char *skypostal_strerror(int status);
 
 /**
  * New options with the defaults: the test environment, 30 s for a call, 10 s for a connection, 2
@@ -411,111 +413,6 @@ SKYPOSTAL_API int skypostal_options_set_trust_env(skypostal_options *options, in
 SKYPOSTAL_API int skypostal_options_set_allow_http(skypostal_options *options, int value);
 
 /**
- * Makes a client. The options are copied. Reads certificates, connects to nothing.
- *
- * Gives `*out`, yours to free with `skypostal_client_free`, or NULL and `*error`, yours to free
- * with `skypostal_error_free`. `out` is required, `error` may be NULL.
- *
- * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` or `SKYPOSTAL_INVALID_FIELD` for the first
- * option that is unusable; `SKYPOSTAL_MISUSE`; `SKYPOSTAL_INTERNAL`.
- */
-SKYPOSTAL_API
-int skypostal_client_new(const skypostal_options *options,
-                         skypostal_client **out,
-                         skypostal_error **error);
-
-/**
- * Frees a client and closes its connections. No other thread may use it any more; a call that is
- * already in flight ends as it would. NULL is ignored.
- */
-SKYPOSTAL_API void skypostal_client_free(skypostal_client *client);
-
-/**
- * Changes a customer's personal information and waits for the answer, the record as it then is,
- * for as long as the timeout at most. With no change at all the current record comes back. The
- * calling thread does the work; any number of threads may call at once with one client, each with
- * an update of its own. The update may be changed and used again afterwards.
- *
- * Gives `*out`, yours to free with `skypostal_personal_info_free`, or NULL and `*error`, yours to
- * free with `skypostal_error_free`. Both `out` and `error` may be NULL.
- *
- * Returns `SKYPOSTAL_OK` when the service accepted the update, else any other status.
- * `skypostal_error_delivery` tells whether the customer was changed.
- */
-SKYPOSTAL_API
-int skypostal_client_update_personal_info(const skypostal_client *client,
-                                          const skypostal_update *update,
-                                          skypostal_personal_info **out,
-                                          skypostal_error **error);
-
-/**
- * Ends the calls of this client that are in flight in this process, and the runs that have rows in
- * flight, from any thread: each returns `SKYPOSTAL_CANCELLED` soon. A call that begins later is not
- * affected, and where there is none nothing happens. Not for signal handlers. Returns
- * `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
- */
-SKYPOSTAL_API int skypostal_client_cancel(const skypostal_client *client);
-
-/**
- * Begins a run of many updates, which has no rows yet.
- *
- * `concurrency`: how many rows are under way at once, each on a connection of its own: 1 to 100,
- * or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
- * 1000000, or 0 for as many as the service takes.
- *
- * Gives `*out`, yours to free with `skypostal_bulk_free`, or NULL and `*error`, yours to free with
- * `skypostal_error_free`. `out` is required, `error` may be NULL.
- *
- * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` for a number out of range; `SKYPOSTAL_MISUSE`.
- */
-SKYPOSTAL_API
-int skypostal_bulk_new(const skypostal_client *client,
-                       int concurrency,
-                       double rate,
-                       skypostal_bulk **out,
-                       skypostal_error **error);
-
-/**
- * Frees a run, and ends it: rows in flight are broken off, and may have been made or not. Where
- * that matters, put no more rows and take every outcome before. NULL is ignored.
- */
-SKYPOSTAL_API void skypostal_bulk_free(skypostal_bulk *bulk);
-
-/**
- * How many more rows keep the run busy: at most twice as many as may be under way are put and not
- * told of yet. 0 once it has stopped, and for NULL or a foreign handle. Never waits.
- */
-SKYPOSTAL_API int skypostal_bulk_capacity(const skypostal_bulk *bulk);
-
-/**
- * Puts a row, the next number from 0 on, whether there is room or not, and never waits. The update
- * is copied: it may be changed and put again at once. What is wrong with it is told by
- * `skypostal_bulk_next`, and nothing of it is sent.
- *
- * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the run has stopped, the status that
- * `skypostal_bulk_next` will end with: the row was not put then.
- */
-SKYPOSTAL_API int skypostal_bulk_submit(skypostal_bulk *bulk, const skypostal_update *update);
-
-/**
- * Waits for the next row to end. Rows end in any order.
- *
- * Gives its number in `*index`, and `*out` or `*error`, yours to free; returns the row's status.
- * When every row that was put has been told of, `*index` is -1, and the status is `SKYPOSTAL_OK`;
- * or it tells why the run stopped: `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT`
- * where the service cannot be reached, `SKYPOSTAL_CONFIGURATION` where the client is closed or the
- * run is another process's, `SKYPOSTAL_CANCELLED` after `skypostal_client_cancel`. Then rows that
- * were not tried have ended with that status too, and with `SKYPOSTAL_DELIVERY_NOT_SENT`.
- *
- * `index` is required, `out` and `error` may be NULL.
- */
-SKYPOSTAL_API
-int skypostal_bulk_next(skypostal_bulk *bulk,
-                        int64_t *index,
-                        skypostal_personal_info **out,
-                        skypostal_error **error);
-
-/**
  * A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.
  */
 SKYPOSTAL_API skypostal_update *skypostal_update_new(void);
@@ -606,7 +503,150 @@ int skypostal_update_set_customer_birth_date(skypostal_update *update,
 SKYPOSTAL_API int skypostal_update_set_customer_gender(skypostal_update *update, const char *value);
 
 /**
- * Frees an answer, and the texts that were borrowed from it. NULL is ignored.
+ * Makes a client. The options are copied. Reads certificates, connects to nothing.
+ *
+ * Gives `*out`, yours to free with `skypostal_client_free`, or NULL and `*error`, yours to free
+ * with `skypostal_error_free`. `out` is required, `error` may be NULL.
+ *
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` or `SKYPOSTAL_INVALID_FIELD` for the first
+ * option that is unusable; `SKYPOSTAL_MISUSE`; `SKYPOSTAL_INTERNAL`.
+ */
+SKYPOSTAL_API
+int skypostal_client_new(const skypostal_options *options,
+                         skypostal_client **out,
+                         skypostal_error **error);
+
+/**
+ * Frees a client and closes its connections. No other thread may use it any more; a call that is
+ * already in flight ends as it would. NULL is ignored.
+ */
+SKYPOSTAL_API void skypostal_client_free(skypostal_client *client);
+
+/**
+ * Changes a customer's personal information and waits for the response, the record as it then is,
+ * for as long as the timeout at most. With no change at all the current record comes back. The
+ * calling thread does the work; any number of threads may call at once with one client, each with
+ * an update of its own. The update may be changed and used again afterwards.
+ *
+ * Gives `*out`, yours to free with `skypostal_personal_info_free`, or NULL and `*error`, yours to
+ * free with `skypostal_error_free`. Both `out` and `error` may be NULL.
+ *
+ * Returns `SKYPOSTAL_OK` when the service accepted the update, else any other result code.
+ * `skypostal_error_delivery` tells whether the customer was changed.
+ */
+SKYPOSTAL_API
+int skypostal_client_update_personal_info(const skypostal_client *client,
+                                          const skypostal_update *update,
+                                          skypostal_personal_info **out,
+                                          skypostal_error **error);
+
+/**
+ * Ends the calls of this client that are in flight in this process, and the bulks with rows in
+ * flight, from any thread: each returns `SKYPOSTAL_CANCELLED` soon. A call that begins later is not
+ * affected, and where there is none nothing happens. Not for signal handlers. Returns
+ * `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
+ */
+SKYPOSTAL_API int skypostal_client_cancel(const skypostal_client *client);
+
+/**
+ * Makes a bulk, which has no rows yet.
+ *
+ * `concurrency`: how many rows are in flight at once, each on a connection of its own: 1 to 100,
+ * or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
+ * 1000000, or 0 for as many as the service takes.
+ *
+ * Gives `*out`, yours to free with `skypostal_bulk_free`, or NULL and `*error`, yours to free with
+ * `skypostal_error_free`. `out` is required, `error` may be NULL.
+ *
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` for a number out of range; `SKYPOSTAL_MISUSE`.
+ */
+SKYPOSTAL_API
+int skypostal_bulk_new(const skypostal_client *client,
+                       int concurrency,
+                       double rate,
+                       skypostal_bulk **out,
+                       skypostal_error **error);
+
+/**
+ * Frees a bulk and cancels its rows in flight, whose updates may have been made or not. Where that
+ * matters, submit no more rows and take every outcome before. NULL is ignored.
+ */
+SKYPOSTAL_API void skypostal_bulk_free(skypostal_bulk *bulk);
+
+/**
+ * Returns how many more rows keep the bulk busy. Submit no more than that, and at most twice
+ * `concurrency` rows are held in memory. 0 once it has stopped, and for NULL or a foreign handle.
+ * Never waits.
+ */
+SKYPOSTAL_API int skypostal_bulk_capacity(const skypostal_bulk *bulk);
+
+/**
+ * Submits a row, the next number from 0 on, even if there is no capacity, and never waits. The
+ * update is copied: it may be changed and submitted again at once. What is wrong with it is the
+ * row's outcome, and nothing of it is sent.
+ *
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the bulk has stopped, the result code that
+ * `skypostal_bulk_next` will end with: the row was not submitted then.
+ */
+SKYPOSTAL_API int skypostal_bulk_submit(skypostal_bulk *bulk, const skypostal_update *update);
+
+/**
+ * Waits for the next row to end, and gives its outcome. Rows end in any order.
+ *
+ * Gives `*out`, yours to free with `skypostal_outcome_free`, and returns `SKYPOSTAL_OK`, however
+ * the row ended: the result code is the bulk's own.
+ *
+ * When every row that was submitted has had its outcome, `*out` is NULL. Then the result code is
+ * `SKYPOSTAL_OK`; or it says why the bulk stopped, as does `*error`, yours to free with
+ * `skypostal_error_free`: `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT` where the
+ * service cannot be reached, `SKYPOSTAL_CONFIGURATION` where the client is closed or the bulk is
+ * another process's, `SKYPOSTAL_CANCELLED` after `skypostal_client_cancel`. Rows that were not
+ * tried have had an outcome before, with that result code and `SKYPOSTAL_DELIVERY_NOT_SENT`.
+ *
+ * `out` is required, `error` may be NULL. Returns `SKYPOSTAL_MISUSE` otherwise.
+ */
+SKYPOSTAL_API
+int skypostal_bulk_next(skypostal_bulk *bulk,
+                        skypostal_outcome **out,
+                        skypostal_error **error);
+
+/**
+ * Frees an outcome, with the information or the error that was borrowed from it. NULL is ignored.
+ */
+SKYPOSTAL_API void skypostal_outcome_free(skypostal_outcome *outcome);
+
+/**
+ * Returns the number of the row in its bulk, from 0 on; -1 for NULL or a foreign handle.
+ */
+SKYPOSTAL_API int64_t skypostal_outcome_index(const skypostal_outcome *outcome);
+
+/**
+ * Returns the result code of the row, as `skypostal_client_update_personal_info` returns it for a
+ * call. `SKYPOSTAL_MISUSE` for NULL or a foreign handle.
+ */
+SKYPOSTAL_API int skypostal_outcome_result(const skypostal_outcome *outcome);
+
+/**
+ * Returns how many attempts were begun; 0 when nothing was tried, and for NULL or a foreign handle.
+ */
+SKYPOSTAL_API int skypostal_outcome_attempts(const skypostal_outcome *outcome);
+
+/**
+ * Returns the customer's personal information after the update. Borrowed; NULL if the row failed,
+ * and for NULL or a foreign handle.
+ */
+SKYPOSTAL_API
+const skypostal_personal_info *skypostal_outcome_info(const skypostal_outcome *outcome);
+
+/**
+ * Returns why the row failed. Borrowed; NULL if the service accepted the update, and for NULL or a
+ * foreign handle.
+ */
+SKYPOSTAL_API const skypostal_error *skypostal_outcome_error(const skypostal_outcome *outcome);
+
+/**
+ * Frees the information, and the texts that were borrowed from it. NULL is ignored, and so is
+ * information that an outcome owns.
  */
 SKYPOSTAL_API void skypostal_personal_info_free(skypostal_personal_info *info);
 
@@ -656,18 +696,26 @@ const char *skypostal_personal_info_customer_gender(const skypostal_personal_inf
 
 /**
  * The whole JSON object that the service sent, with the members that are not documented. Borrowed;
- * never NULL for an answer.
+ * never NULL for a live handle.
  */
 SKYPOSTAL_API const char *skypostal_personal_info_raw(const skypostal_personal_info *info);
 
 /**
- * Frees an error, and the texts that were borrowed from it. NULL is ignored.
+ * What a result code means, in a few words of English. Static, never NULL, for any number. Any thread.
  */
-SKYPOSTAL_API void skypostal_error_free(skypostal_error *error);
+SKYPOSTAL_API
+const char *skypostal_strerror(int result);
 
 /**
- * What went wrong: the status that the failed function returned. `SKYPOSTAL_MISUSE` for NULL or a
- * foreign handle.
+ * Frees an error, and the texts that were borrowed from it. NULL is ignored, and so is an error that
+ * an outcome owns.
+ */
+SKYPOSTAL_API
+void skypostal_error_free(skypostal_error *error);
+
+/**
+ * What went wrong: the result code of the function or row that failed. `SKYPOSTAL_MISUSE` for NULL
+ * or a foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_kind(const skypostal_error *error);
 
@@ -725,7 +773,7 @@ SKYPOSTAL_API const char *skypostal_error_description(const skypostal_error *err
 SKYPOSTAL_API const char *skypostal_error_location(const skypostal_error *error);
 
 /**
- * An excerpt of the answer, at most about 1 KiB, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`;
+ * An excerpt of the response, at most about 1 KiB, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`;
  * keys are redacted, personal data is not. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_body(const skypostal_error *error);

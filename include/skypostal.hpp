@@ -30,17 +30,17 @@
  *
  * - Header only: link the C library. Each class owns one C handle and each member calls the C
  *   function of its name; nothing else is added.
- * - options, client, update, many, outcome and personal_info can be moved, not copied. One that
+ * - options, client, update, bulk, outcome and personal_info can be moved, not copied. One that
  *   was moved from holds nothing: it may be destroyed and assigned to; any other use is an error
  *   of kind::misuse, or gives what is absent.
  * - Setters return their object, so that they chain. A bad value does not throw: it is remembered
- *   until the same setter gets a good one, and told by the client's constructor or by
- *   update_personal_info, with its name.
+ *   until the same setter gets a good one, and the client's constructor or update_personal_info
+ *   throws it with its name.
  * - An update keeps its fields from call to call: a loop over customers calls clear() first for
  *   each, or makes a new update.
  * - What may be absent is an optional. Texts are UTF-8, and copied.
- * - Threads are as in C: a client may be used by many threads at once, options, updates and runs
- *   belong to one thread at a time, errors and answers may be read by all.
+ * - Threads are as in C: a client may be used by many threads at once, options, updates and bulks
+ *   belong to one thread at a time. All threads may read errors, outcomes and personal information.
  * - Functions throw skypostal::error, and std::bad_alloc where texts are copied.
  */
 #ifndef SKYPOSTAL_HPP
@@ -57,7 +57,8 @@
 
 namespace skypostal {
 
-/** What went wrong: a status of skypostal.h. Later libraries may give numbers that are not here. */
+/** What went wrong: a result code of skypostal.h. A later library may give numbers that are not
+ * here. */
 enum class kind : int {
     ok = SKYPOSTAL_OK,
     invalid_field = SKYPOSTAL_INVALID_FIELD,
@@ -85,9 +86,9 @@ enum class delivery : int {
 };
 
 /** What a kind means, in a few words. */
-inline const char *status_text(kind status) noexcept
+inline const char *strerror(kind kind) noexcept
 {
-    return skypostal_strerror(static_cast<int>(status));
+    return skypostal_strerror(static_cast<int>(kind));
 }
 
 /** The version of the library that is loaded, such as "0.1.0". */
@@ -171,10 +172,15 @@ struct release {
     }
     void operator()(skypostal_error *handle) const noexcept { skypostal_error_free(handle); }
     void operator()(skypostal_bulk *handle) const noexcept { skypostal_bulk_free(handle); }
+    void operator()(skypostal_outcome *handle) const noexcept { skypostal_outcome_free(handle); }
 };
 
 template <typename Handle>
 using owned = std::unique_ptr<Handle, release>;
+
+// A handle that is only read; or one that an outcome lends, which lives as long as this does.
+template <typename Handle>
+using shared = std::shared_ptr<const Handle>;
 
 inline optional<std::string> copy(const char *borrowed)
 {
@@ -183,18 +189,19 @@ inline optional<std::string> copy(const char *borrowed)
 
 } // namespace detail
 
-/** Why a function failed. Can be copied, as exceptions must; the copies share one C handle. */
+/** Why a function or a row of a bulk failed. Can be copied, as exceptions must; the copies share one
+ * C handle. */
 class error : public std::runtime_error {
 public:
     /** Takes over the handle that a C function gave. */
     explicit error(skypostal_error *handle)
         : error(static_cast<skypostal::kind>(skypostal_error_kind(handle)),
-                std::shared_ptr<skypostal_error>(handle, detail::release()))
+                detail::shared<skypostal_error>(handle, detail::release()))
     {
     }
 
     /** An error of which no more is known, and nothing was sent. */
-    explicit error(skypostal::kind kind) : error(kind, std::shared_ptr<skypostal_error>()) {}
+    explicit error(skypostal::kind kind) : error(kind, detail::shared<skypostal_error>()) {}
 
     /** What went wrong. what() says it on one line, without keys or personal data. */
     skypostal::kind kind() const noexcept { return kind_; }
@@ -219,8 +226,8 @@ public:
     /** The HTTP status, for kind::status. */
     optional<int> http_status() const noexcept
     {
-        const int status = skypostal_error_http_status(handle_.get());
-        return status == 0 ? optional<int>() : optional<int>(status);
+        const int http_status = skypostal_error_http_status(handle_.get());
+        return http_status == 0 ? optional<int>() : optional<int>(http_status);
     }
 
     /** How long the service asked to wait. */
@@ -230,7 +237,7 @@ public:
         return wait.count() < 0 ? optional<std::chrono::milliseconds>() : wait;
     }
 
-    /** The service's own words for a refusal; keys are blotted out. */
+    /** The service's own words for a refusal; keys are redacted. */
     optional<std::string> description() const
     {
         return detail::copy(skypostal_error_description(handle_.get()));
@@ -245,32 +252,34 @@ public:
     /** Whether the service called it an error of its own system; the change may have been made. */
     bool system_error() const noexcept { return skypostal_error_system_error(handle_.get()) == 1; }
 
-    /** An excerpt of the answer, for kind::status and kind::response; it may hold personal data. */
+    /** An excerpt of the response, for kind::status and kind::response; it may hold personal data. */
     optional<std::string> body() const
     {
         return detail::copy(skypostal_error_body(handle_.get()));
     }
 
 private:
-    error(skypostal::kind kind, std::shared_ptr<skypostal_error> handle)
+    friend class outcome;
+
+    error(skypostal::kind kind, detail::shared<skypostal_error> handle)
         : std::runtime_error(
-              handle == nullptr ? status_text(kind) : skypostal_error_message(handle.get())),
+              handle == nullptr ? strerror(kind) : skypostal_error_message(handle.get())),
           kind_(kind), handle_(std::move(handle))
     {
     }
 
     skypostal::kind kind_;
-    std::shared_ptr<skypostal_error> handle_;
+    detail::shared<skypostal_error> handle_;
 };
 
 namespace detail {
 
-// A bad value is remembered by the handle, and told with its name later; all else is told now.
-inline void check_setter(int status)
+// The handle remembers a bad value, which is thrown with its name later. All else is thrown now.
+inline void check_setter(int result)
 {
-    if (status != SKYPOSTAL_OK && status != SKYPOSTAL_INVALID_FIELD
-        && status != SKYPOSTAL_CONFIGURATION)
-        throw error(static_cast<kind>(status));
+    if (result != SKYPOSTAL_OK && result != SKYPOSTAL_INVALID_FIELD
+        && result != SKYPOSTAL_CONFIGURATION)
+        throw error(static_cast<kind>(result));
 }
 
 // What C cannot be given becomes 0, which is refused with the bounds.
@@ -361,9 +370,9 @@ public:
     skypostal_options *get() const noexcept { return handle_.get(); }
 
 private:
-    options &set(int status)
+    options &set(int result)
     {
-        detail::check_setter(status);
+        detail::check_setter(result);
         return *this;
     }
 
@@ -458,9 +467,9 @@ public:
     skypostal_update *get() const noexcept { return handle_.get(); }
 
 private:
-    update &set(int status)
+    update &set(int result)
     {
-        detail::check_setter(status);
+        detail::check_setter(result);
         return *this;
     }
 
@@ -471,7 +480,10 @@ private:
 class personal_info {
 public:
     /** Takes over the handle that a C function gave. */
-    explicit personal_info(skypostal_personal_info *handle) noexcept : handle_(handle) {}
+    explicit personal_info(skypostal_personal_info *handle) : handle_(handle, detail::release()) {}
+
+    personal_info(personal_info &&) noexcept = default;
+    personal_info &operator=(personal_info &&) noexcept = default;
 
     /** The service's own number of the customer. */
     optional<std::int64_t> cust_id() const noexcept
@@ -523,89 +535,59 @@ public:
     const skypostal_personal_info *get() const noexcept { return handle_.get(); }
 
 private:
-    detail::owned<skypostal_personal_info> handle_;
+    friend class outcome;
+
+    explicit personal_info(detail::shared<skypostal_personal_info> handle) noexcept
+        : handle_(std::move(handle))
+    {
+    }
+
+    detail::shared<skypostal_personal_info> handle_;
 };
 
-/** How one row of a run ended. */
+/** How one row of a bulk ended. */
 class outcome {
 public:
-    /** Of no row, to be filled by many::next. */
-    outcome() : outcome(-1, personal_info(nullptr), skypostal::error(skypostal::kind::ok)) {}
+    /** Of no row, to be filled by bulk::next. */
+    outcome() noexcept {}
 
-    /** Of the row of this number. */
-    outcome(std::int64_t index, personal_info info, skypostal::error error)
-        : index_(index), info_(std::move(info)), error_(std::move(error))
-    {
-    }
+    /** Takes over the handle that a C function gave. */
+    explicit outcome(skypostal_outcome *handle) : handle_(handle, detail::release()) {}
 
-    /** Its number in the run, from 0. */
-    std::int64_t index() const noexcept { return index_; }
+    outcome(outcome &&) noexcept = default;
+    outcome &operator=(outcome &&) noexcept = default;
+
+    /** The number of the row in its bulk, from 0 on; -1 of no row. */
+    std::int64_t index() const noexcept { return skypostal_outcome_index(get()); }
+
+    /** How the row ended: kind::ok, or the kind of its error; kind::misuse of no row. */
+    kind result() const noexcept { return static_cast<kind>(skypostal_outcome_result(get())); }
 
     /** Whether the service accepted the update. */
-    explicit operator bool() const noexcept { return error_.kind() == skypostal::kind::ok; }
+    explicit operator bool() const noexcept { return result() == kind::ok; }
 
-    /** The record as it then is; of a row that failed all is absent. */
-    const personal_info &info() const noexcept { return info_; }
+    /** How many attempts were begun; 0 when nothing was tried. */
+    int attempts() const noexcept { return skypostal_outcome_attempts(get()); }
 
-    /** Why the row failed; of kind::ok if it did not. */
-    const skypostal::error &error() const noexcept { return error_; }
-
-private:
-    std::int64_t index_;
-    personal_info info_;
-    skypostal::error error_;
-};
-
-/**
- * A run of many updates, made by client::update_many. Destroying it ends it.
- *
- *     skypostal::many run = client.update_many();
- *     skypostal::outcome row;
- *     do {
- *         while (run.room() > 0 && read_row(file, update.clear()))
- *             run.put(update);
- *     } while (run.next(row) && report(row));
- */
-class many {
-public:
-    /** Takes over the handle that a C function gave. */
-    explicit many(skypostal_bulk *handle) noexcept : handle_(handle) {}
-
-    /** How many more rows keep the run busy; 0 once it has stopped. Never waits. */
-    int room() const noexcept { return skypostal_bulk_capacity(get()); }
-
-    /** Puts a row, whether there is room or not, and never waits. The update is copied; what is
-     * wrong with it is the row's outcome. False if the run has stopped: the row was not put. */
-    bool put(const update &update)
+    /** The record as it then is; of a row that failed all is absent. May outlive this. */
+    personal_info info() const noexcept
     {
-        const int status = skypostal_bulk_submit(get(), update.get());
-        if (status == SKYPOSTAL_MISUSE)
-            throw skypostal::error(skypostal::kind::misuse);
-        return status == SKYPOSTAL_OK;
+        return personal_info({handle_, skypostal_outcome_info(get())});
     }
 
-    /** Waits for the next row to end, in any order. False when every row that was put has been told
-     * of; if the run has stopped, throws why instead. */
-    bool next(outcome &row)
+    /** Why the row failed; of kind::ok if it did not. May outlive this. */
+    skypostal::error error() const
     {
-        std::int64_t index = -1;
-        skypostal_personal_info *info = nullptr;
-        skypostal_error *error = nullptr;
-        const int status = skypostal_bulk_next(get(), &index, &info, &error);
-        personal_info answer(info);
-        skypostal::error failure = error == nullptr ? skypostal::error(skypostal::kind::ok)
-                                                    : skypostal::error(error);
-        if (index < 0 && status != SKYPOSTAL_OK)
-            throw failure;
-        row = outcome(index, std::move(answer), std::move(failure));
-        return index >= 0;
+        const skypostal_error *handle = skypostal_outcome_error(get());
+        return handle == nullptr ? skypostal::error(result())
+                                 : skypostal::error(result(), {handle_, handle});
     }
 
-    /** The C handle, still owned by this object; NULL once it was moved from. */
-    skypostal_bulk *get() const noexcept { return handle_.get(); }
+    /** The C handle, still owned by this object; NULL of no row, and once it was moved from. */
+    const skypostal_outcome *get() const noexcept { return handle_.get(); }
 
 private:
-    detail::owned<skypostal_bulk> handle_;
+    detail::shared<skypostal_outcome> handle_;
 };
 
 /** A client with its connections. Made once, used for every call, by any number of threads. */
@@ -621,32 +603,20 @@ public:
         handle_.reset(handle);
     }
 
-    /** Sends the update and waits for the answer, for as long as the timeout at most. Throws an
+    /** Sends the update and waits for the response, for as long as the timeout at most. Throws an
      * error, whose delivery() tells whether the customer was changed. */
     personal_info update_personal_info(const update &update) const
     {
         skypostal_personal_info *info = nullptr;
         skypostal_error *error = nullptr;
-        const int status
+        const int result
             = skypostal_client_update_personal_info(get(), update.get(), &info, &error);
-        if (status != SKYPOSTAL_OK)
+        if (result != SKYPOSTAL_OK)
             throw skypostal::error(error);
         return personal_info(info);
     }
 
-    /** Begins a run of many updates: so many under way at once, 1 to 100, or 0 for 8; so many
-     * attempts a second at most, or 0 for as many as the service takes. Throws an error that names
-     * a number out of range. */
-    many update_many(int concurrency = 0, double rate = 0) const
-    {
-        skypostal_bulk *handle = nullptr;
-        skypostal_error *error = nullptr;
-        if (skypostal_bulk_new(get(), concurrency, rate, &handle, &error) != SKYPOSTAL_OK)
-            throw skypostal::error(error);
-        return many(handle);
-    }
-
-    /** Ends the calls and runs in flight, from any thread: each call, and the next() of each run in
+    /** Ends the calls and bulks in flight, from any thread: each call, and the next() of each bulk in
      * the end, throws an error of kind::cancelled. False if this was moved from. */
     bool cancel() const noexcept { return skypostal_client_cancel(get()) == SKYPOSTAL_OK; }
 
@@ -655,6 +625,62 @@ public:
 
 private:
     detail::owned<skypostal_client> handle_;
+};
+
+/**
+ * Many updates in one go. Destroying it ends it.
+ *
+ *     skypostal::bulk bulk(client);
+ *     skypostal::outcome outcome;
+ *     do {
+ *         while (bulk.capacity() > 0 && read_row(file, update.clear()))
+ *             bulk.submit(update);
+ *     } while (bulk.next(outcome) && report(outcome));
+ */
+class bulk {
+public:
+    /** A bulk without rows. At most so many rows are in flight at once, 1 to 100, or 0 for 8; and so
+     * many attempts begin a second, or 0 for as many as the service takes. Throws an error that
+     * names a number out of range. */
+    explicit bulk(const client &client, int concurrency = 0, double rate = 0)
+    {
+        skypostal_bulk *handle = nullptr;
+        skypostal_error *error = nullptr;
+        if (skypostal_bulk_new(client.get(), concurrency, rate, &handle, &error) != SKYPOSTAL_OK)
+            throw skypostal::error(error);
+        handle_.reset(handle);
+    }
+
+    /** How many more rows keep the bulk busy; 0 once it has stopped. Never waits. */
+    int capacity() const noexcept { return skypostal_bulk_capacity(get()); }
+
+    /** Submits a row, even if there is no capacity, and never waits. The update is copied; what is
+     * wrong with it is the row's outcome. False if the bulk has stopped: the row was not submitted. */
+    bool submit(const update &update)
+    {
+        const int result = skypostal_bulk_submit(get(), update.get());
+        if (result == SKYPOSTAL_MISUSE)
+            throw skypostal::error(skypostal::kind::misuse);
+        return result == SKYPOSTAL_OK;
+    }
+
+    /** Waits for the next row to end, in any order. False, with an outcome of no row, when every row
+     * that was submitted has had its outcome; if the bulk has stopped, throws why instead. */
+    bool next(outcome &outcome)
+    {
+        skypostal_outcome *handle = nullptr;
+        skypostal_error *error = nullptr;
+        if (skypostal_bulk_next(get(), &handle, &error) != SKYPOSTAL_OK)
+            throw skypostal::error(error);
+        outcome = skypostal::outcome(handle);
+        return handle != nullptr;
+    }
+
+    /** The C handle, still owned by this object; NULL once it was moved from. */
+    skypostal_bulk *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owned<skypostal_bulk> handle_;
 };
 
 } // namespace skypostal

@@ -40,7 +40,7 @@ int session_call(void *argument, struct info *info)
     struct session *session = argument;
     skypostal_update *update = skypostal_update_new();
     skypostal_error *error = NULL;
-    int status;
+    int result;
 
     skypostal_update_set_customer_box_id(update, BOX_ID);
     skypostal_update_set_customer_key(update, CUSTOMER_KEY);
@@ -48,8 +48,8 @@ int session_call(void *argument, struct info *info)
     skypostal_update_set_customer_last_name(update, LAST_NAME);
     skypostal_update_set_customer_birth_date(update, BIRTH_DATE);
     skypostal_update_set_customer_gender(update, GENDER);
-    status = skypostal_client_update_personal_info(client, update, &session->info, &error);
-    if (status == SKYPOSTAL_OK) {
+    result = skypostal_client_update_personal_info(client, update, &session->info, &error);
+    if (result == SKYPOSTAL_OK) {
         info->cust_id = skypostal_personal_info_cust_id(session->info);
         info->customer_first_name = skypostal_personal_info_customer_first_name(session->info);
         info->customer_last_name = skypostal_personal_info_customer_last_name(session->info);
@@ -62,7 +62,7 @@ int session_call(void *argument, struct info *info)
         fprintf(stderr, "%s\n", skypostal_error_message(error));
     skypostal_error_free(error);
     skypostal_update_free(update);
-    return status;
+    return result;
 }
 
 void session_release(void *argument)

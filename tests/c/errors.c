@@ -4,21 +4,21 @@
 #define KEY "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw="
 
 struct expected {
-    int status, delivery, attempts, http_status;
+    int result, delivery, attempts, http_status;
     int64_t retry_after_ms;
     int system_error;
     const char *description, *location, *body, *message; /* body and message: what they hold */
 };
 
-static void check_error(const skypostal_error *error, int status, const struct expected *expected)
+static void check_error(const skypostal_error *error, int result, const struct expected *expected)
 {
     const char *texts[] = {skypostal_error_message(error), skypostal_error_description(error),
                            skypostal_error_location(error), skypostal_error_body(error)};
     const char *keys[] = {getenv("SKYPOSTAL_APP_KEY"), getenv("SKYPOSTAL_CUSTOMER_KEY")};
     size_t text, key;
 
-    CHECK_INT(status, expected->status);
-    CHECK_INT(skypostal_error_kind(error), expected->status);
+    CHECK_INT(result, expected->result);
+    CHECK_INT(skypostal_error_kind(error), expected->result);
     CHECK_INT(skypostal_error_delivery(error), expected->delivery);
     CHECK_INT(skypostal_error_attempts(error), expected->attempts);
     CHECK_INT(skypostal_error_http_status(error), expected->http_status);
@@ -45,9 +45,9 @@ static void fail(const skypostal_client *client, const skypostal_update *update,
     void *garbage = &check_count;
     skypostal_personal_info *info = garbage;
     skypostal_error *error = garbage;
-    int status = skypostal_client_update_personal_info(client, update, &info, &error);
+    int result = skypostal_client_update_personal_info(client, update, &info, &error);
     CHECK(info == NULL);
-    check_error(error, status, expected);
+    check_error(error, result, expected);
     skypostal_error_free(error);
 }
 
@@ -124,7 +124,7 @@ static void of_answers(const skypostal_update *update)
         respond(accept_request(listener), answer);
         end_call(&call);
         CHECK(call.info == NULL);
-        check_error(call.error, call.status, &rows[row].expected);
+        check_error(call.error, call.result, &rows[row].expected);
         free_call(&call);
     }
     skypostal_client_free(client);
@@ -174,7 +174,7 @@ static void of_connections(const skypostal_update *update)
         CHECK(recv(connection, hello, sizeof(hello), 0) > 0);
         respond(connection, "HTTP/1.1 400 Bad Request\r\n\r\n");
         end_call(&call);
-        check_error(call.error, call.status, &no_tls);
+        check_error(call.error, call.result, &no_tls);
         free_call(&call);
     }
     skypostal_client_free(client);

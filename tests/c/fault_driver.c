@@ -40,7 +40,7 @@ int main(int argc, char **argv)
     skypostal_error *error = NULL;
     const char *box_id = getenv("SKYPOSTAL_CUSTOMER_BOX_ID");
     double started, took;
-    int status;
+    int result;
 
     if (argc != 5)
         return 2;
@@ -58,12 +58,12 @@ int main(int argc, char **argv)
     }
 
     started = milliseconds();
-    status = skypostal_client_update_personal_info(client, update, &info, &error);
+    result = skypostal_client_update_personal_info(client, update, &info, &error);
     took = milliseconds() - started;
-    printf("%s %s %d %d %.0f %.0f\n", KINDS[status], DELIVERIES[skypostal_error_delivery(error)],
+    printf("%s %s %d %d %.0f %.0f\n", KINDS[result], DELIVERIES[skypostal_error_delivery(error)],
            skypostal_error_attempts(error), skypostal_error_http_status(error),
            (double)skypostal_error_retry_after_ms(error), took);
-    if (status == SKYPOSTAL_OK)
+    if (result == SKYPOSTAL_OK)
         printf("cust_id %ld\n", (long)skypostal_personal_info_cust_id(info));
     print(skypostal_error_message(error));
     print(skypostal_error_body(error));
@@ -75,8 +75,8 @@ int main(int argc, char **argv)
     skypostal_personal_info_free(info);
 
     getchar();
-    status = skypostal_client_update_personal_info(client, update, &info, &error);
-    printf("again %s %ld\n", KINDS[status], (long)skypostal_personal_info_cust_id(info));
+    result = skypostal_client_update_personal_info(client, update, &info, &error);
+    printf("again %s %ld\n", KINDS[result], (long)skypostal_personal_info_cust_id(info));
     skypostal_error_free(error);
     skypostal_personal_info_free(info);
     skypostal_client_free(client);

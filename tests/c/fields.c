@@ -28,8 +28,8 @@ static void refuse(const skypostal_update *update, const char *field, const char
 static void arrive(const skypostal_update *update)
 {
     skypostal_error *error = NULL;
-    int status = skypostal_client_update_personal_info(client, update, NULL, &error);
-    check(status == SKYPOSTAL_OK, __FILE__, __LINE__, "not sent: %s",
+    int result = skypostal_client_update_personal_info(client, update, NULL, &error);
+    check(result == SKYPOSTAL_OK, __FILE__, __LINE__, "not sent: %s",
           error ? skypostal_error_message(error) : "");
     skypostal_error_free(error);
     arrived++;

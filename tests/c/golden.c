@@ -29,7 +29,7 @@ static void documented_update(void)
     printf("%s\n", skypostal_personal_info_raw(info));
     skypostal_personal_info_free(info);
 
-    /* The same once more, by a caller who wants to know nothing but the status. */
+    /* The same once more, by a caller who wants to know nothing but the result code. */
     CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL), SKYPOSTAL_OK);
     skypostal_client_free(client);
     skypostal_update_free(update);
@@ -68,7 +68,7 @@ static void sparse_answers(void)
         begin_call(&call, client, update);
         respond(accept_request(listener), rows[row].answer);
         end_call(&call);
-        CHECK_INT(call.status, SKYPOSTAL_OK);
+        CHECK_INT(call.result, SKYPOSTAL_OK);
         CHECK_INT(skypostal_personal_info_cust_id(call.info), rows[row].cust_id);
         CHECK_TEXT(skypostal_personal_info_customer_birth_date(call.info), rows[row].birth_date);
         CHECK_TEXT(skypostal_personal_info_customer_tax_number(call.info), rows[row].tax_number);

@@ -17,24 +17,26 @@ static skypostal_client *client;
 static int call(const char *name)
 {
     skypostal_update *update = new_update();
-    int status;
+    int result;
     skypostal_update_set_customer_first_name(update, name);
-    status = skypostal_client_update_personal_info(client, update, NULL, NULL);
+    result = skypostal_client_update_personal_info(client, update, NULL, NULL);
     skypostal_update_free(update);
-    return status;
+    return result;
 }
 
-/* The same as a run of one row. */
+/* The same as a bulk of one row. */
 static void run(const char *name)
 {
     skypostal_update *update = new_update();
     skypostal_bulk *bulk = NULL;
-    int64_t index = -1;
+    skypostal_outcome *outcome = NULL;
     CHECK_INT(skypostal_bulk_new(client, 1, 0, &bulk, NULL), SKYPOSTAL_OK);
     skypostal_update_set_customer_first_name(update, name);
     CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_bulk_next(bulk, &index, NULL, NULL), SKYPOSTAL_OK);
-    CHECK_INT(index, 0);
+    CHECK_INT(skypostal_bulk_next(bulk, &outcome, NULL), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_outcome_index(outcome), 0);
+    CHECK_INT(skypostal_outcome_result(outcome), SKYPOSTAL_OK);
+    skypostal_outcome_free(outcome);
     skypostal_bulk_free(bulk);
     skypostal_update_free(update);
 }
@@ -42,14 +44,14 @@ static void run(const char *name)
 /* Numbers are part of the ABI. */
 static void constants(void)
 {
-    static const int statuses[] = {
+    static const int results[] = {
         SKYPOSTAL_OK, SKYPOSTAL_INVALID_FIELD, SKYPOSTAL_CONFIGURATION, SKYPOSTAL_CONNECT,
         SKYPOSTAL_TLS, SKYPOSTAL_LOST, SKYPOSTAL_TIMEOUT, SKYPOSTAL_STATUS, SKYPOSTAL_REFUSED,
         SKYPOSTAL_RESPONSE, SKYPOSTAL_CANCELLED, SKYPOSTAL_INTERNAL, SKYPOSTAL_MISUSE};
-    int status;
+    int result;
 
-    for (status = 0; status < (int)COUNT(statuses); status++)
-        CHECK_INT(statuses[status], status);
+    for (result = 0; result < (int)COUNT(results); result++)
+        CHECK_INT(results[result], result);
     CHECK_INT(SKYPOSTAL_DELIVERY_NOT_SENT, 1);
     CHECK_INT(SKYPOSTAL_DELIVERY_REJECTED, 2);
     CHECK_INT(SKYPOSTAL_DELIVERY_UNKNOWN, 3);

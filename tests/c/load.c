@@ -25,20 +25,20 @@ static int update(void *library, const char *base_url)
     skypostal_options *options = GET(skypostal_options_new)();
     skypostal_update *update = GET(skypostal_update_new)();
     skypostal_client *client = NULL;
-    int status;
+    int result;
 
     GET(skypostal_options_read_environment)(options);
     GET(skypostal_options_set_base_url)(options, base_url);
     GET(skypostal_options_set_max_retries)(options, 0);
     GET(skypostal_update_set_customer_box_id)(update, atol(getenv("SKYPOSTAL_CUSTOMER_BOX_ID")));
     GET(skypostal_update_set_customer_key)(update, getenv("SKYPOSTAL_CUSTOMER_KEY"));
-    status = GET(skypostal_client_new)(options, &client, NULL);
-    if (status == SKYPOSTAL_OK)
-        status = GET(skypostal_client_update_personal_info)(client, update, NULL, NULL);
+    result = GET(skypostal_client_new)(options, &client, NULL);
+    if (result == SKYPOSTAL_OK)
+        result = GET(skypostal_client_update_personal_info)(client, update, NULL, NULL);
     GET(skypostal_client_free)(client);
     GET(skypostal_update_free)(update);
     GET(skypostal_options_free)(options);
-    return status;
+    return result;
 }
 
 static void *open_and_close(void *data)

@@ -16,7 +16,7 @@ void *__tsan_memset(void *to, int byte, size_t size) { return memset(to, byte, s
 #define THREADS 64
 #define ROUNDS 4
 #define CANCELS 20
-#define RUN_ROWS 6
+#define BULK_ROWS 6
 
 static const skypostal_client *client;  /* its calls are also cancelled */
 static const skypostal_client *hasty;   /* gives up before the server answers */
@@ -38,12 +38,12 @@ static void sleep_ms(long milliseconds)
     nanosleep(&time, NULL);
 }
 
-static void odd(struct worker *worker, const char *what, int status, const skypostal_error *error)
+static void odd(struct worker *worker, const char *what, int result, const skypostal_error *error)
 {
     const char *message = error ? skypostal_error_message(error) : "no error";
     if (worker->odd[0] == '\0')
         snprintf(worker->odd, sizeof(worker->odd), "%s: %s (%s)", what,
-                 skypostal_strerror(status), message);
+                 skypostal_strerror(result), message);
 }
 
 /* The answer to this thread's own update of this round; what is cancelled is sent again. */
@@ -51,66 +51,75 @@ static void update_with(struct worker *worker, const skypostal_client *with, int
 {
     skypostal_update *update = new_update();
     char name[32];
-    int status;
+    int result;
 
     snprintf(name, sizeof(name), "Thread %d round %d", worker->number, round);
     skypostal_update_set_customer_first_name(update, name);
     do {
         skypostal_personal_info *info = NULL;
         skypostal_error *error = NULL;
-        status = skypostal_client_update_personal_info(with, update, &info, &error);
-        if (status == SKYPOSTAL_CANCELLED && skypostal_error_kind(error) == SKYPOSTAL_CANCELLED)
+        result = skypostal_client_update_personal_info(with, update, &info, &error);
+        if (result == SKYPOSTAL_CANCELLED && skypostal_error_kind(error) == SKYPOSTAL_CANCELLED)
             worker->cancelled++;
-        else if (status != SKYPOSTAL_OK)
-            odd(worker, "an update", status, error);
+        else if (result != SKYPOSTAL_OK)
+            odd(worker, "an update", result, error);
         else if (strcmp(skypostal_personal_info_customer_first_name(info), name) != 0)
-            odd(worker, skypostal_personal_info_customer_first_name(info), status, error);
+            odd(worker, skypostal_personal_info_customer_first_name(info), result, error);
         else
             worker->good++;
         skypostal_error_free(error);
         skypostal_personal_info_free(worker->info);
         worker->info = info; /* the last one is read and freed by the main thread */
-    } while (status == SKYPOSTAL_CANCELLED);
+    } while (result == SKYPOSTAL_CANCELLED);
     skypostal_update_free(update);
 }
 
-/* A run of this thread's own, of a client that is cancelled meanwhile. */
+/* A bulk of this thread's own, of a client that is cancelled meanwhile. */
 static void update_many_with(struct worker *worker, const skypostal_client *with)
 {
     skypostal_update *update = new_update();
     skypostal_bulk *bulk = NULL;
-    int64_t index;
-    int put = 0, told = 0;
+    int submitted = 0, taken = 0;
 
     CHECK_INT(skypostal_bulk_new(with, 2, 0, &bulk, NULL), SKYPOSTAL_OK);
     for (;;) {
-        skypostal_personal_info *info = NULL;
-        skypostal_error *error = NULL;
+        const skypostal_personal_info *info;
+        skypostal_outcome *outcome = NULL;
+        skypostal_error *stopped = NULL;
         char name[32];
-        int status;
-        while (put < RUN_ROWS && skypostal_bulk_capacity(bulk) > 0) {
-            snprintf(name, sizeof(name), "Thread %d row %d", worker->number, put);
+        int result;
+        while (submitted < BULK_ROWS && skypostal_bulk_capacity(bulk) > 0) {
+            snprintf(name, sizeof(name), "Thread %d row %d", worker->number, submitted);
             skypostal_update_set_customer_first_name(update, name);
             if (skypostal_bulk_submit(bulk, update) != SKYPOSTAL_OK)
                 break;
-            put++;
+            submitted++;
         }
-        status = skypostal_bulk_next(bulk, &index, &info, &error);
-        snprintf(name, sizeof(name), "Thread %d row %d", worker->number, (int)index);
-        if (status == SKYPOSTAL_CANCELLED)
-            worker->cancelled++;
-        else if (status != SKYPOSTAL_OK)
-            odd(worker, "a row", status, error);
-        else if (info && strcmp(skypostal_personal_info_customer_first_name(info), name) != 0)
-            odd(worker, skypostal_personal_info_customer_first_name(info), status, error);
-        skypostal_personal_info_free(info);
-        skypostal_error_free(error);
-        if (index < 0)
+        result = skypostal_bulk_next(bulk, &outcome, &stopped);
+        if (outcome == NULL) {
+            if (result == SKYPOSTAL_CANCELLED)
+                worker->cancelled++;
+            else if (result != SKYPOSTAL_OK)
+                odd(worker, "a bulk", result, stopped);
+            skypostal_error_free(stopped);
             break;
-        told++;
+        }
+        CHECK_INT(result, SKYPOSTAL_OK);
+        info = skypostal_outcome_info(outcome);
+        result = skypostal_outcome_result(outcome);
+        snprintf(name, sizeof(name), "Thread %d row %d", worker->number,
+                 (int)skypostal_outcome_index(outcome));
+        if (result == SKYPOSTAL_CANCELLED)
+            worker->cancelled++;
+        else if (result != SKYPOSTAL_OK)
+            odd(worker, "a row", result, skypostal_outcome_error(outcome));
+        else if (strcmp(skypostal_personal_info_customer_first_name(info), name) != 0)
+            odd(worker, skypostal_personal_info_customer_first_name(info), result, NULL);
+        skypostal_outcome_free(outcome);
+        taken++;
     }
-    CHECK_INT(told, put);
-    CHECK(put == RUN_ROWS || with == client);
+    CHECK_INT(taken, submitted);
+    CHECK(submitted == BULK_ROWS || with == client);
     skypostal_bulk_free(bulk);
     skypostal_update_free(update);
 }
@@ -130,40 +139,40 @@ static void fail(struct worker *worker)
 {
     skypostal_update *update = new_update();
     skypostal_error *error = NULL;
-    int status;
+    int result;
 
-    status = skypostal_client_update_personal_info(hasty, update, NULL, &error);
-    if (status == SKYPOSTAL_TIMEOUT && strstr(skypostal_error_message(error), "0.05 s"))
+    result = skypostal_client_update_personal_info(hasty, update, NULL, &error);
+    if (result == SKYPOSTAL_TIMEOUT && strstr(skypostal_error_message(error), "0.05 s"))
         worker->timed_out++;
     else
-        odd(worker, "a time-out", status, error);
+        odd(worker, "a timeout", result, error);
     skypostal_error_free(error);
 
-    status = skypostal_client_update_personal_info(nowhere, update, NULL, &error);
-    if (status == SKYPOSTAL_CONNECT && skypostal_error_attempts(error) >= 1)
+    result = skypostal_client_update_personal_info(nowhere, update, NULL, &error);
+    if (result == SKYPOSTAL_CONNECT && skypostal_error_attempts(error) >= 1)
         worker->unconnected++;
     else
-        odd(worker, "no connection", status, error);
+        odd(worker, "no connection", result, error);
     skypostal_error_free(error);
 
     skypostal_update_set_customer_gender(update, worker->number % 2 ? "X" : "Y");
-    status = skypostal_client_update_personal_info(client, update, NULL, &error);
-    if (status != SKYPOSTAL_INVALID_FIELD
+    result = skypostal_client_update_personal_info(client, update, NULL, &error);
+    if (result != SKYPOSTAL_INVALID_FIELD
         || strcmp(skypostal_error_field(error), "customer_gender") != 0)
-        odd(worker, "an invalid field", status, error);
+        odd(worker, "an invalid field", result, error);
     skypostal_error_free(error);
 
     skypostal_update_set_customer_gender(update, NULL);
     skypostal_update_set_customer_key(update, "not the key");
     do {
-        status = skypostal_client_update_personal_info(client, update, NULL, &error);
-        if (status == SKYPOSTAL_CANCELLED)
+        result = skypostal_client_update_personal_info(client, update, NULL, &error);
+        if (result == SKYPOSTAL_CANCELLED)
             worker->cancelled++;
-        else if (status != SKYPOSTAL_REFUSED || !skypostal_error_description(error)
+        else if (result != SKYPOSTAL_REFUSED || !skypostal_error_description(error)
                  || skypostal_error_delivery(error) != SKYPOSTAL_DELIVERY_REJECTED)
-            odd(worker, "a refusal", status, error);
+            odd(worker, "a refusal", result, error);
         skypostal_error_free(error);
-    } while (status == SKYPOSTAL_CANCELLED);
+    } while (result == SKYPOSTAL_CANCELLED);
     skypostal_update_free(update);
 }
 

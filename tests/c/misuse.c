@@ -1,4 +1,4 @@
-/* NULL, freed, misaligned and foreign handles: a status or an absent value, and never a crash.
+/* NULL, freed, misaligned and foreign handles: a result code or an absent value, and never a crash.
  * The argument says whether the handles are "live", or "stale", where only a debug build of the
  * library can tell without a look at memory that was freed. */
 #include "support.h"
@@ -108,16 +108,17 @@ static void bad_client(void *bad, const skypostal_update *update)
 
 static void bad_bulk(void *bad, const skypostal_update *update)
 {
-    skypostal_personal_info *info = GARBAGE;
+    skypostal_outcome *outcome = GARBAGE;
     skypostal_error *error = GARBAGE;
-    int64_t index = 5;
 
     CHECK_INT(skypostal_bulk_capacity(bad), 0);
     CHECK_INT(skypostal_bulk_submit(bad, update), SKYPOSTAL_MISUSE);
-    CHECK_INT(skypostal_bulk_next(bad, NULL, NULL, NULL), SKYPOSTAL_MISUSE);
-    CHECK_INT(skypostal_bulk_next(bad, &index, &info, &error), SKYPOSTAL_MISUSE);
-    CHECK_INT(index, -1);
-    CHECK(info == NULL);
+    CHECK_INT(skypostal_bulk_next(bad, NULL, NULL), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_bulk_next(bad, &outcome, NULL), SKYPOSTAL_MISUSE);
+    CHECK(outcome == NULL);
+    outcome = GARBAGE;
+    CHECK_INT(skypostal_bulk_next(bad, &outcome, &error), SKYPOSTAL_MISUSE);
+    CHECK(outcome == NULL);
     CHECK_INT(skypostal_error_kind(error), SKYPOSTAL_MISUSE);
     CHECK_HOLDS(skypostal_error_message(error), "bulk");
     skypostal_error_free(error);
@@ -149,6 +150,16 @@ static void bad_error(void *bad)
     skypostal_error_free(bad);
 }
 
+static void bad_outcome(void *bad)
+{
+    CHECK_INT(skypostal_outcome_index(bad), -1);
+    CHECK_INT(skypostal_outcome_result(bad), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_outcome_attempts(bad), 0);
+    CHECK(skypostal_outcome_info(bad) == NULL);
+    CHECK(skypostal_outcome_error(bad) == NULL);
+    skypostal_outcome_free(bad);
+}
+
 struct handles {
     skypostal_options *options;
     skypostal_update *update;
@@ -156,6 +167,7 @@ struct handles {
     skypostal_personal_info *info;
     skypostal_error *error;
     skypostal_bulk *bulk;
+    skypostal_outcome *good, *failed;
 };
 
 static void new_handles(struct handles *handles)
@@ -168,12 +180,19 @@ static void new_handles(struct handles *handles)
               SKYPOSTAL_OK);
     CHECK_INT(skypostal_client_new(handles->options, NULL, &handles->error), SKYPOSTAL_MISUSE);
     CHECK_TEXT(skypostal_error_message(handles->error), "out is NULL");
-    CHECK_INT(skypostal_bulk_new(handles->client, 1, 0, &handles->bulk, NULL),
-              SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_new(handles->client, 1, 0, &handles->bulk, NULL), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_submit(handles->bulk, handles->update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_next(handles->bulk, &handles->good, NULL), SKYPOSTAL_OK);
+    skypostal_update_set_customer_gender(handles->update, "X");
+    CHECK_INT(skypostal_bulk_submit(handles->bulk, handles->update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_next(handles->bulk, &handles->failed, NULL), SKYPOSTAL_OK);
+    skypostal_update_set_customer_gender(handles->update, NULL);
 }
 
 static void free_handles(struct handles *handles)
 {
+    skypostal_outcome_free(handles->good);
+    skypostal_outcome_free(handles->failed);
     skypostal_bulk_free(handles->bulk);
     skypostal_error_free(handles->error);
     skypostal_personal_info_free(handles->info);
@@ -185,8 +204,9 @@ static void free_handles(struct handles *handles)
 /* Each handle where one of another type belongs; then NULL and pointers to what is no handle. */
 static void foreign(void)
 {
-    static const char *const names[] = {"options", "update", "client", "info", "error", "bulk", "NULL",
-                                        "a pointer that is not aligned", "the program's own"};
+    static const char *const names[] = {
+        "options", "update", "client", "info", "error", "bulk", "outcome", "borrowed info",
+        "borrowed error", "NULL", "a pointer that is not aligned", "the program's own"};
     static int64_t own[8];
     struct handles handles;
     void *all[COUNT(names)];
@@ -199,9 +219,12 @@ static void foreign(void)
     all[3] = handles.info;
     all[4] = handles.error;
     all[5] = handles.bulk;
-    all[6] = NULL;
-    all[7] = (char *)handles.options + 1;
-    all[8] = own;
+    all[6] = handles.good;
+    all[7] = (void *)skypostal_outcome_info(handles.good);
+    all[8] = (void *)skypostal_outcome_error(handles.failed);
+    all[9] = NULL;
+    all[10] = (char *)handles.options + 1;
+    all[11] = own;
     for (at = 0; at < COUNT(all); at++) {
         check_about = names[at];
         if (at != 0)
@@ -210,12 +233,14 @@ static void foreign(void)
             bad_update(all[at], handles.client, handles.bulk);
         if (at != 2)
             bad_client(all[at], handles.update);
-        if (at != 3)
+        if (at != 3 && at != 7)
             bad_info(all[at]);
-        if (at != 4)
+        if (at != 4 && at != 8)
             bad_error(all[at]);
         if (at != 5)
             bad_bulk(all[at], handles.update);
+        if (at != 6)
+            bad_outcome(all[at]);
     }
 
     check_about = "the handles afterwards";
@@ -225,6 +250,33 @@ static void foreign(void)
               SKYPOSTAL_OK);
     CHECK_INT(skypostal_options_set_base_url(handles.options, NULL), SKYPOSTAL_OK);
     CHECK_INT(skypostal_bulk_capacity(handles.bulk), 2);
+    CHECK_INT(skypostal_outcome_index(handles.good), 0);
+    free_handles(&handles);
+}
+
+/* A borrowed handle is read like any other, until its outcome is freed and not before: its own
+ * _free does nothing, however often it is called. */
+static void borrowed(void)
+{
+    struct handles handles;
+    skypostal_personal_info *info;
+    skypostal_error *error;
+    int twice;
+
+    check_about = "borrowed";
+    new_handles(&handles);
+    CHECK(skypostal_outcome_error(handles.good) == NULL);
+    CHECK(skypostal_outcome_info(handles.failed) == NULL);
+    info = (void *)skypostal_outcome_info(handles.good);
+    error = (void *)skypostal_outcome_error(handles.failed);
+    for (twice = 0; twice < 2; twice++) {
+        CHECK(info == skypostal_outcome_info(handles.good));
+        CHECK_TEXT(skypostal_personal_info_customer_identity_number(info), "123456789");
+        skypostal_personal_info_free(info);
+        CHECK(error == skypostal_outcome_error(handles.failed));
+        CHECK_TEXT(skypostal_error_field(error), "customer_gender");
+        skypostal_error_free(error);
+    }
     free_handles(&handles);
 }
 
@@ -247,10 +299,14 @@ static void order(void)
     skypostal_personal_info_free(handles.info);
     CHECK_TEXT(skypostal_error_message(handles.error), "out is NULL");
     skypostal_error_free(handles.error);
+    CHECK_INT(skypostal_outcome_attempts(handles.good), 1);
+    CHECK_INT(skypostal_outcome_result(handles.failed), SKYPOSTAL_INVALID_FIELD);
+    skypostal_outcome_free(handles.good);
+    skypostal_outcome_free(handles.failed);
 }
 
 /* On failure *out becomes NULL, on success *error does, whatever they were; either may be NULL but
- * for the out of a client. */
+ * for the out of a client or a bulk. */
 static void outputs(void)
 {
     static const struct {
@@ -269,7 +325,7 @@ static void outputs(void)
         skypostal_options *options = skypostal_options_new();
         skypostal_update *update = new_update();
         check_about = rows[row].about;
-        /* Every status of a setter is ignored: what is wrong is told all the same. */
+        /* Every result code of a setter is ignored: what is wrong is told all the same. */
         skypostal_options_read_environment(options);
         skypostal_options_set_max_retries(options, 0);
         if (rows[row].base_url)
@@ -316,11 +372,21 @@ static void freed(void)
 {
     struct handles handles;
     skypostal_client *another = new_client(NULL);
-    skypostal_bulk *run = NULL;
+    skypostal_bulk *bulk = NULL;
+    skypostal_personal_info *info;
+    skypostal_error *error;
 
     check_about = "freed";
     new_handles(&handles);
-    CHECK_INT(skypostal_bulk_new(another, 1, 0, &run, NULL), SKYPOSTAL_OK);
+    info = (void *)skypostal_outcome_info(handles.good);
+    error = (void *)skypostal_outcome_error(handles.failed);
+    skypostal_outcome_free(handles.good);
+    bad_info(info);
+    bad_outcome(handles.good);
+    skypostal_outcome_free(handles.failed);
+    bad_error(error);
+    bad_outcome(handles.failed);
+    CHECK_INT(skypostal_bulk_new(another, 1, 0, &bulk, NULL), SKYPOSTAL_OK);
     skypostal_bulk_free(handles.bulk);
     bad_bulk(handles.bulk, handles.update);
     skypostal_personal_info_free(handles.info);
@@ -332,14 +398,15 @@ static void freed(void)
     skypostal_client_free(handles.client);
     bad_client(handles.client, handles.update);
     skypostal_update_free(handles.update);
-    bad_update(handles.update, another, run);
-    skypostal_bulk_free(run);
+    bad_update(handles.update, another, bulk);
+    skypostal_bulk_free(bulk);
     skypostal_client_free(another);
 }
 
 static void *live(void *nothing)
 {
     foreign();
+    borrowed();
     order();
     outputs();
     return nothing;

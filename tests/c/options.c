@@ -6,23 +6,23 @@
 typedef int (*set_text)(skypostal_options *, const char *);
 
 /* Makes a client, which must fail because of this option, or succeed when it is NULL. */
-static void make(const skypostal_options *options, int status, const char *field)
+static void make(const skypostal_options *options, int result, const char *field)
 {
     void *garbage = &check_count;
     skypostal_client *client = garbage;
     skypostal_error *error = garbage;
-    CHECK_INT(skypostal_client_new(options, &client, &error), status);
-    if (status == SKYPOSTAL_OK) {
+    CHECK_INT(skypostal_client_new(options, &client, &error), result);
+    if (result == SKYPOSTAL_OK) {
         CHECK(client != NULL && error == NULL);
     } else {
         CHECK(client == NULL);
-        CHECK_INT(skypostal_error_kind(error), status);
+        CHECK_INT(skypostal_error_kind(error), result);
         CHECK_TEXT(skypostal_error_field(error), field);
         CHECK_HOLDS(skypostal_error_message(error), field);
         CHECK(strstr(skypostal_error_message(error), "s3cret") == NULL);
         CHECK_INT(skypostal_error_delivery(error), SKYPOSTAL_DELIVERY_NOT_SENT);
         CHECK_INT(skypostal_error_attempts(error), 0);
-        CHECK_INT(skypostal_client_new(options, &client, NULL), status);
+        CHECK_INT(skypostal_client_new(options, &client, NULL), result);
     }
     skypostal_error_free(error);
     skypostal_client_free(client);
@@ -30,7 +30,7 @@ static void make(const skypostal_options *options, int status, const char *field
 
 /* Sends an update that brings these credentials of its own, if any. */
 static void call(const skypostal_options *options, int64_t user_code, const char *app_key,
-                 int status, const char *field)
+                 int result, const char *field)
 {
     skypostal_update *update = new_update();
     skypostal_client *client = NULL;
@@ -39,7 +39,7 @@ static void call(const skypostal_options *options, int64_t user_code, const char
         CHECK_INT(skypostal_update_set_user_code(update, user_code), SKYPOSTAL_OK);
     CHECK_INT(skypostal_update_set_app_key(update, app_key), SKYPOSTAL_OK);
     CHECK_INT(skypostal_client_new(options, &client, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, &error), status);
+    CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, &error), result);
     CHECK_TEXT(skypostal_error_field(error), field);
     skypostal_error_free(error);
     skypostal_client_free(client);
@@ -51,7 +51,7 @@ static void texts(void)
     static const struct {
         const char *field;
         set_text set;
-        int status;
+        int result;
         const char *bad[12], *good[8];
     } rows[] = {
         {"app_key", skypostal_options_set_app_key, SKYPOSTAL_INVALID_FIELD,
@@ -75,15 +75,15 @@ static void texts(void)
         skypostal_options *options = skypostal_options_new();
         check_about = rows[row].field;
         for (at = 0; at < COUNT(rows[row].bad) && rows[row].bad[at]; at++) {
-            CHECK_INT(rows[row].set(options, rows[row].bad[at]), rows[row].status);
-            make(options, rows[row].status, rows[row].field);
+            CHECK_INT(rows[row].set(options, rows[row].bad[at]), rows[row].result);
+            make(options, rows[row].result, rows[row].field);
         }
         for (at = 0; at < COUNT(rows[row].good) && rows[row].good[at]; at++) {
-            CHECK_INT(rows[row].set(options, ""), rows[row].status);
+            CHECK_INT(rows[row].set(options, ""), rows[row].result);
             CHECK_INT(rows[row].set(options, rows[row].good[at]), SKYPOSTAL_OK);
             make(options, SKYPOSTAL_OK, NULL);
         }
-        CHECK_INT(rows[row].set(options, ""), rows[row].status);
+        CHECK_INT(rows[row].set(options, ""), rows[row].result);
         CHECK_INT(rows[row].set(options, NULL), SKYPOSTAL_OK);
         make(options, SKYPOSTAL_OK, NULL);
         skypostal_options_free(options);
@@ -107,9 +107,9 @@ static void numbers(void)
     CHECK_INT(skypostal_options_set_max_retries(options, INT_MIN), SKYPOSTAL_CONFIGURATION);
     CHECK_INT(skypostal_options_set_max_retries(options, -1), SKYPOSTAL_CONFIGURATION);
     make(options, SKYPOSTAL_CONFIGURATION, "timeout");
-    CHECK_INT(skypostal_options_set_timeout(options, 1), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_options_set_timeout_ms(options, 1), SKYPOSTAL_OK);
     make(options, SKYPOSTAL_CONFIGURATION, "connect_timeout");
-    CHECK_INT(skypostal_options_set_connect_timeout(options, UINT32_MAX), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_options_set_connect_timeout_ms(options, UINT32_MAX), SKYPOSTAL_OK);
     make(options, SKYPOSTAL_CONFIGURATION, "max_retries");
     CHECK_INT(skypostal_options_set_max_retries(options, 0), SKYPOSTAL_OK);
     make(options, SKYPOSTAL_OK, NULL);
@@ -187,7 +187,7 @@ static void environment(const char *url, const char *app_key)
 {
     static const struct {
         const char *variable, *bad, *good, *field;
-        int status;
+        int result;
     } rows[] = {
         {"SKYPOSTAL_USER_CODE", "x", "396", "user_code", SKYPOSTAL_INVALID_FIELD},
         {"SKYPOSTAL_USER_CODE", "-1", "396", "user_code", SKYPOSTAL_INVALID_FIELD},
@@ -204,13 +204,13 @@ static void environment(const char *url, const char *app_key)
         options = skypostal_options_new();
         setenv(rows[row].variable, rows[row].bad, 1);
         make(options, SKYPOSTAL_OK, NULL);
-        CHECK_INT(skypostal_options_read_environment(options), rows[row].status);
-        make(options, rows[row].status, rows[row].field);
+        CHECK_INT(skypostal_options_read_environment(options), rows[row].result);
+        make(options, rows[row].result, rows[row].field);
         setenv(rows[row].variable, rows[row].good, 1);
         CHECK_INT(skypostal_options_read_environment(options), SKYPOSTAL_OK);
         make(options, SKYPOSTAL_OK, NULL);
         setenv(rows[row].variable, rows[row].bad, 1);
-        CHECK_INT(skypostal_options_read_environment(options), rows[row].status);
+        CHECK_INT(skypostal_options_read_environment(options), rows[row].result);
         unsetenv(rows[row].variable);
         CHECK_INT(skypostal_options_read_environment(options), SKYPOSTAL_OK);
         make(options, SKYPOSTAL_OK, NULL);

@@ -85,19 +85,21 @@ static void live(void)
     skypostal_client_free(client);
 }
 
-/* Ends a run of 30 rows, each of which ends so. */
+/* A bulk of 30 rows, each of which ends so. */
 static void live_bulk(const skypostal_client *client, const skypostal_update *update, int expected)
 {
     skypostal_bulk *bulk = NULL;
-    int64_t index = 0;
+    skypostal_outcome *outcome = NULL;
     int at, before = waits;
 
     CHECK_INT(skypostal_bulk_new(client, 4, 0, &bulk, NULL), SKYPOSTAL_OK);
     for (at = 0; at < 30; at++)
         CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
     for (at = 0; at < 30; at++) {
-        CHECK_INT(skypostal_bulk_next(bulk, &index, NULL, NULL), expected);
-        CHECK(index >= 0);
+        CHECK_INT(skypostal_bulk_next(bulk, &outcome, NULL), SKYPOSTAL_OK);
+        CHECK_INT(skypostal_outcome_result(outcome), expected);
+        CHECK(skypostal_outcome_index(outcome) >= 0);
+        skypostal_outcome_free(outcome);
     }
     skypostal_bulk_free(bulk);
     /* A SIGPIPE that this thread gets meanwhile is the host's. */
@@ -156,7 +158,7 @@ static void be_hung_up_on(void)
 }
 
 /* The first row starts the thread that all later ones use. */
-static void start_runs(void)
+static void start_bulks(void)
 {
     skypostal_client *client = new_client(NULL);
     skypostal_update *update = new_update();
@@ -268,18 +270,18 @@ int main(void)
     check_same(&before);
     CHECK_INT(handled, 0);
 
-    check_about = "a host that handles SIGPIPE, with runs";
+    check_about = "a host that handles SIGPIPE, with bulks";
     sigaction(SIGUSR1, &action, NULL);
-    start_runs();
+    start_bulks();
     before = look();
     live();
     be_hung_up_on();
     check_same(&before);
-    /* SIGUSR1 waits for this thread, though the run's could have taken it. */
+    /* SIGUSR1 waits for this thread, though the background thread could have taken it. */
     CHECK_INT(handled, 0);
     CHECK_INT(sigismember(&before.pending, SIGUSR1), 1);
 
-    check_about = "a host that changes nothing, with runs";
+    check_about = "a host that changes nothing, with bulks";
     signal(SIGUSR1, SIG_IGN);
     signal(SIGPIPE, SIG_IGN); /* what is pending goes */
     signal(SIGPIPE, SIG_DFL);

@@ -45,14 +45,14 @@ struct call {
     const skypostal_update *update;
     skypostal_personal_info *info;
     skypostal_error *error;
-    int status;
+    int result;
     pthread_t thread;
 };
 
 static inline void *run_call(void *data)
 {
     struct call *call = data;
-    call->status = skypostal_client_update_personal_info(call->client, call->update, &call->info,
+    call->result = skypostal_client_update_personal_info(call->client, call->update, &call->info,
                                                          &call->error);
     return NULL;
 }

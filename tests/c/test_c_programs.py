@@ -17,6 +17,8 @@ from skypostal.sandbox import PATH, Sandbox
 HEADER = ROOT / "include" / "skypostal.h"
 CODE = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
 DECLARED = set(re.findall(r"(skypostal_\w+)\(", CODE))
+# Give a handle through **out that is not optional.
+GIVERS = {"skypostal_client_new", "skypostal_bulk_new", "skypostal_bulk_next"}
 # Runs a program against a sandbox and returns what it printed.
 Run = Callable[..., str]
 
@@ -91,7 +93,7 @@ def test_an_error_says_what_went_wrong_and_whether_the_customer_was_changed(run:
 
 
 @pytest.mark.parametrize("handles", ["live", "stale"])
-def test_misuse_is_a_status_and_not_a_crash(handles: str, run: Run) -> None:
+def test_misuse_is_a_result_code_and_not_a_crash(handles: str, run: Run) -> None:
     run("misuse", handles)
 
 
@@ -101,9 +103,11 @@ def test_a_debug_build_tells_misuse_on_the_standard_error(
     program = str(debug_c_library.compile(TESTS / "c" / "misuse.c", *FLAGS))
     for handles in ["live", "stale"]:
         errors = finished([program, handles], patient).stderr
-        for name in ["options", "client", "update", "info", "error", "bulk"]:
+        for name in ["options", "client", "update", "info", "error", "bulk", "outcome"]:
             assert f"skypostal: {name} was freed, or is a handle of another type\n" in errors
         assert "NULL" not in errors  # as freeing it is no misuse
+        told = {name for name in ["info", "error"] if f"{name} is borrowed: its owner" in errors}
+        assert told == ({"info", "error"} if handles == "live" else set())
 
 
 def test_every_function_that_takes_a_handle_is_misused() -> None:
@@ -136,11 +140,11 @@ def test_the_hosts_signals_threads_and_locale_are_left_alone(run: Run) -> None:
     run("signals")
 
 
-def test_runs_of_many_updates_give_each_row_its_outcome_and_stop_as_they_should(run: Run) -> None:
+def test_a_bulk_gives_each_row_its_outcome_and_stops_as_it_should(run: Run) -> None:
     run("bulk")
 
 
-def test_a_run_is_nobodys_in_a_forked_child_which_may_begin_another(run: Run) -> None:
+def test_a_forked_child_cannot_use_its_parents_bulk_and_may_make_another(run: Run) -> None:
     run("bulk", "fork")
 
 
@@ -231,17 +235,17 @@ def test_the_manuals_of_c_and_python_state_the_same_rules(rule: str) -> None:
     assert rule in " ".join(manual().values()).replace("`", "")
 
 
-def test_ownership_units_and_statuses_are_said_where_they_matter() -> None:
+def test_ownership_units_and_result_codes_are_said_where_they_matter() -> None:
     items = manual()
     code = " ".join(CODE.split())
     for name in DECLARED:
         comment = items[name]
         # The type before a name, with what it points to.
         (returned,) = re.findall(rf"SKYPOSTAL_API ([\w ]*\W*)\b{name}\(", code)
-        if returned.startswith("const char *"):
+        if returned.startswith("const "):
             assert "Borrowed" in comment or "Static" in comment, name
             assert "NULL" in comment, name
-        elif "*" in returned or name in ("skypostal_client_new", "skypostal_bulk_new"):
+        elif "*" in returned or name in GIVERS:
             assert "ours" in comment and "_free`" in comment, name
         if name.endswith("_ms"):
             assert "milliseconds" in comment, name
@@ -249,8 +253,8 @@ def test_ownership_units_and_statuses_are_said_where_they_matter() -> None:
             assert "NULL is ignored" in comment, name
         setter = re.fullmatch(r"(skypostal_\w+)_set_\w+", name)
         if setter or name in ("skypostal_client_new", "skypostal_client_cancel"):
-            statuses = items[setter[1]] if setter else comment
-            assert "SKYPOSTAL_OK" in statuses and "SKYPOSTAL_MISUSE" in statuses, name
-    for handle in ("options", "client", "update", "personal_info", "error", "bulk"):
+            results = items[setter[1]] if setter else comment
+            assert "SKYPOSTAL_OK" in results and "SKYPOSTAL_MISUSE" in results, name
+    for handle in ("options", "client", "update", "personal_info", "error", "bulk", "outcome"):
         comment = items[f"skypostal_{handle}"]
         assert f"skypostal_{handle}_free`" in comment and "thread" in comment, handle

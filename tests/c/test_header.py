@@ -52,7 +52,7 @@ def test_every_loop_over_customers_begins_with_an_update_that_is_as_new() -> Non
     clear = re.compile(r"skypostal_update_clear\(update\);|update\.clear\(\)")
     for path, loops in [
         ("include/skypostal.h", ["while (more &&"]),
-        ("include/skypostal.hpp", ["while (run.room() > 0"]),
+        ("include/skypostal.hpp", ["while (bulk.capacity() > 0"]),
         ("docs/c.md", ["for (record", "while (more &&"]),
         ("examples/legacy.c", ["static void fill("]),
     ]:
@@ -61,6 +61,14 @@ def test_every_loop_over_customers_begins_with_an_update_that_is_as_new() -> Non
             (body,) = text.split(loop)[1:]
             first = re.search(r"read_row\(|_set_customer", body)
             assert first and clear.search(body, 0, first.end() + 30), (path, loop)
+
+
+def test_what_a_function_returns_is_a_result_code_and_never_called_a_status() -> None:
+    """In what users read: there a status is the HTTP status."""
+    files = [*HEADER.parent.iterdir(), *(ROOT / "examples").iterdir(), ROOT / "README.md"]
+    for path in [*files, ROOT / "docs" / "c.md"]:
+        found = re.findall(r"\bint status\b|\$status\b|status-code|[Ss]tatuses:", path.read_text())
+        assert found == [], path
 
 
 @pytest.mark.parametrize(("language", "standard"), STANDARDS)

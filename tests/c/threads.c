@@ -42,7 +42,7 @@ static void cancel(void)
         if (milliseconds() - begin < fastest)
             fastest = milliseconds() - begin;
         for (at = 0; at < THREADS; at++) {
-            CHECK_INT(calls[at].status, SKYPOSTAL_CANCELLED);
+            CHECK_INT(calls[at].result, SKYPOSTAL_CANCELLED);
             CHECK_INT(skypostal_error_kind(calls[at].error), SKYPOSTAL_CANCELLED);
             CHECK_INT(skypostal_error_delivery(calls[at].error), SKYPOSTAL_DELIVERY_UNKNOWN);
             CHECK_INT(skypostal_error_attempts(calls[at].error), 1);
@@ -53,7 +53,7 @@ static void cancel(void)
         begin_call(&next, client, update);
         respond(accept_request(listener), answer);
         end_call(&next);
-        CHECK_INT(next.status, SKYPOSTAL_OK);
+        CHECK_INT(next.result, SKYPOSTAL_OK);
         free_call(&next);
     }
     check(fastest < 50, __FILE__, __LINE__, "the fastest cancel took %.1f ms", fastest);

@@ -1,19 +1,19 @@
-/* The header and the library that is loaded belong together; every status has a text. */
+/* The header and the library that is loaded belong together; every result code has a text. */
 #include "support.h"
 
 #include <limits.h>
 
 int main(void)
 {
-    int status, other;
+    int result, other;
 
     CHECK_INT(skypostal_version_number(), SKYPOSTAL_VERSION_NUMBER);
     CHECK_TEXT(skypostal_version(), SKYPOSTAL_VERSION);
-    for (status = -1; status <= 20; status++) {
-        CHECK(skypostal_strerror(status) != NULL && *skypostal_strerror(status) != '\0');
-        for (other = SKYPOSTAL_OK; other <= SKYPOSTAL_MISUSE && other < status; other++)
-            CHECK(status > SKYPOSTAL_MISUSE + 1
-                  || strcmp(skypostal_strerror(other), skypostal_strerror(status)) != 0);
+    for (result = -1; result <= 20; result++) {
+        CHECK(skypostal_strerror(result) != NULL && *skypostal_strerror(result) != '\0');
+        for (other = SKYPOSTAL_OK; other <= SKYPOSTAL_MISUSE && other < result; other++)
+            CHECK(result > SKYPOSTAL_MISUSE + 1
+                  || strcmp(skypostal_strerror(other), skypostal_strerror(result)) != 0);
     }
     CHECK_TEXT(skypostal_strerror(INT_MIN), skypostal_strerror(-1));
     CHECK_TEXT(skypostal_strerror(INT_MAX), skypostal_strerror(-1));

@@ -27,9 +27,9 @@ struct moves_alone {
 static_assert(moves_alone<skypostal::options>::value, "options own a handle");
 static_assert(moves_alone<skypostal::client>::value, "a client owns a handle");
 static_assert(moves_alone<skypostal::update>::value, "an update owns a handle");
-static_assert(moves_alone<skypostal::personal_info>::value, "an answer owns a handle");
-static_assert(moves_alone<skypostal::many>::value, "a run owns a handle");
-static_assert(moves_alone<skypostal::outcome>::value, "an outcome owns an answer");
+static_assert(moves_alone<skypostal::personal_info>::value, "personal information owns a handle");
+static_assert(moves_alone<skypostal::bulk>::value, "a bulk owns a handle");
+static_assert(moves_alone<skypostal::outcome>::value, "an outcome owns a handle");
 static_assert(std::is_nothrow_copy_constructible<skypostal::error>::value, "exceptions are copied");
 static_assert(std::is_base_of<std::runtime_error, skypostal::error>::value, "an error is standard");
 static_assert(noexcept(std::declval<const skypostal::client &>().cancel()), "cancel throws nothing");
@@ -71,7 +71,7 @@ static skypostal::error send(const skypostal::client &client, const skypostal::u
 static void check_error(const skypostal::error &error, skypostal::kind kind,
                         skypostal::delivery delivery, int attempts)
 {
-    CHECK_TEXT(skypostal::status_text(error.kind()), skypostal::status_text(kind));
+    CHECK_TEXT(skypostal::strerror(error.kind()), skypostal::strerror(kind));
     CHECK_INT(static_cast<int>(error.delivery()), static_cast<int>(delivery));
     CHECK_INT(error.attempts(), attempts);
     CHECK(*error.what() != '\0');
@@ -83,7 +83,7 @@ static void the_version_and_the_texts()
     CHECK_TEXT(skypostal::version(), SKYPOSTAL_VERSION);
     CHECK_INT(skypostal::version_number(), SKYPOSTAL_VERSION_NUMBER);
     CHECK(skypostal::version_is_sufficient());
-    CHECK_TEXT(skypostal::status_text(skypostal::kind::refused),
+    CHECK_TEXT(skypostal::strerror(skypostal::kind::refused),
                "the service refused the update, or reported an error");
     CHECK_INT(static_cast<int>(skypostal::kind::misuse), SKYPOSTAL_MISUSE);
     CHECK_INT(static_cast<int>(skypostal::delivery::unknown), SKYPOSTAL_DELIVERY_UNKNOWN);
@@ -269,51 +269,63 @@ static void faults(const char *url)
 static void many_updates(const char *url)
 {
     const skypostal::client client(options_for(url));
-    skypostal::many run = client.update_many(2);
+    skypostal::bulk bulk(client, 2);
     skypostal::outcome row;
-    int put = 0, good = 0, bad = 0;
+    std::vector<skypostal::personal_info> infos;
+    std::vector<skypostal::error> errors;
+    int submitted = 0;
 
-    check_about = "many";
+    check_about = "bulk";
     CHECK_INT(row.index(), -1);
-    CHECK(row && !row.info().raw());
+    CHECK(!row && !row.info().raw() && row.get() == nullptr);
+    CHECK(row.result() == skypostal::kind::misuse && row.error().kind() == skypostal::kind::misuse);
     do {
-        for (; put < 10 && run.room() > 0; put++)
-            CHECK(run.put(customer().customer_gender(put == 3 ? "X" : "M")));
-        if (row && row.index() >= 0) {
-            good++;
+        for (; submitted < 10 && bulk.capacity() > 0; submitted++)
+            CHECK(bulk.submit(customer().customer_gender(submitted == 3 ? "X" : "M")));
+        if (row) {
             CHECK_STRING(row.info().customer_gender(), "M");
-            CHECK(row.error().kind() == skypostal::kind::ok);
+            CHECK(row.result() == skypostal::kind::ok && row.error().kind() == skypostal::kind::ok);
+            CHECK_INT(row.attempts(), 1);
+            infos.push_back(row.info());
         } else if (row.index() >= 0) {
-            bad++;
             CHECK_INT(row.index(), 3);
-            check_error(row.error(), skypostal::kind::invalid_field, skypostal::delivery::not_sent, 0);
-            CHECK(!row.info().raw());
+            CHECK_INT(row.attempts(), 0);
+            CHECK(row.result() == skypostal::kind::invalid_field && !row.info().raw());
+            errors.push_back(row.error());
         }
-    } while (run.next(row));
-    CHECK_INT(good, 9);
-    CHECK_INT(bad, 1);
+    } while (bulk.next(row));
     CHECK_INT(row.index(), -1);
 
-    check_about = "many that stop";
+    check_about = "what outlives its outcome";
+    CHECK_INT(static_cast<int>(infos.size()), 9);
+    for (const skypostal::personal_info &info : infos)
+        CHECK_STRING(info.customer_gender(), "M");
+    CHECK_INT(static_cast<int>(errors.size()), 1);
+    check_error(errors[0], skypostal::kind::invalid_field, skypostal::delivery::not_sent, 0);
+    CHECK_STRING(errors[0].field(), "customer_gender");
+
+    check_about = "a bulk that stops";
     const skypostal::client nowhere(options_for("http://127.0.0.1:9"));
-    skypostal::many stopped = nowhere.update_many(1, 1000);
-    for (put = 0; put < 10; put++)
-        CHECK(stopped.put(customer()));
-    for (put = 0; put < 10; put++) {
+    skypostal::bulk stopped(nowhere, 1, 1000);
+    for (submitted = 0; submitted < 10; submitted++)
+        CHECK(stopped.submit(customer()));
+    for (submitted = 0; submitted < 10; submitted++) {
         CHECK(stopped.next(row));
         check_error(row.error(), skypostal::kind::connect, skypostal::delivery::not_sent, 1);
     }
-    CHECK(!stopped.put(customer()));
+    CHECK(!stopped.submit(customer()));
     CHECK(thrown([&] { stopped.next(row); }).kind() == skypostal::kind::connect);
-    CHECK_STRING(thrown([&] { client.update_many(101); }).field(), "concurrency");
-    CHECK_STRING(thrown([&] { client.update_many(1, -1); }).field(), "rate");
+    CHECK_STRING(thrown([&] { skypostal::bulk none(client, 101); }).field(), "concurrency");
+    CHECK_STRING(thrown([&] { skypostal::bulk none(client, 1, -1); }).field(), "rate");
 
-    check_about = "many that moved";
-    skypostal::many moved(std::move(run));
-    CHECK(moved.put(customer()) && moved.next(row) && row.index() == 10);
-    CHECK(run.get() == nullptr && run.room() == 0 && moved.get() != nullptr);
-    CHECK(thrown([&] { run.put(customer()); }).kind() == skypostal::kind::misuse);
-    CHECK(thrown([&] { run.next(row); }).kind() == skypostal::kind::misuse);
+    check_about = "a bulk that moved";
+    skypostal::bulk moved(std::move(bulk));
+    CHECK(moved.submit(customer()) && moved.next(row) && row.index() == 10);
+    CHECK(bulk.get() == nullptr && bulk.capacity() == 0 && moved.get() != nullptr);
+    CHECK(thrown([&] { bulk.submit(customer()); }).kind() == skypostal::kind::misuse);
+    CHECK(thrown([&] { bulk.next(row); }).kind() == skypostal::kind::misuse);
+    skypostal::outcome row_2(std::move(row));
+    CHECK(row_2.index() == 10 && row_2 && row.index() == -1 && !row && row.get() == nullptr);
 }
 
 static void moves(const char *url)
@@ -377,7 +389,7 @@ static void exceptions(const char *url)
         CHECK_TEXT(error.what(), kept.what());
     }
     CHECK_TEXT(skypostal::error(skypostal::kind::misuse).what(),
-               skypostal::status_text(skypostal::kind::misuse));
+               skypostal::strerror(skypostal::kind::misuse));
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,240 @@
+//! A bulk, and the outcomes of its rows.
+
+use std::convert::Infallible;
+use std::ffi::c_int;
+use std::ptr;
+use std::time::Duration;
+
+use super::client::skypostal_client;
+use super::error::{NO_ERROR, SKYPOSTAL_MISUSE, SKYPOSTAL_OK, guard, result_of, skypostal_error};
+use super::handle::{BorrowedHandle, Handle, Out, free, get};
+use super::personal_info::skypostal_personal_info;
+use super::update::skypostal_update;
+use crate::{Bulk, BulkOptions, Outcome};
+
+/// Many updates in one go, several of which are in flight at once. Made by `skypostal_bulk_new`,
+/// freed by `skypostal_bulk_free`. To be used by one thread at a time, from its first row to its
+/// last outcome:
+///
+/// ```c
+/// for (;;) {
+///     while (more && skypostal_bulk_capacity(bulk) > 0) {
+///         skypostal_update_clear(update);
+///         more = read_row(file, update);
+///         if (more)
+///             skypostal_bulk_submit(bulk, update);
+///     }
+///     result = skypostal_bulk_next(bulk, &outcome, &error);
+///     if (outcome == NULL)
+///         break;
+///     report(outcome);
+///     skypostal_outcome_free(outcome);
+/// }
+/// ```
+///
+/// Afterwards `result` and `error` say whether the bulk stopped early, and why.
+///
+/// A background thread of the library sends the rows. The first row of a process starts it, and it
+/// blocks all signals. Each row has the client's timeout, from its first attempt on, and its
+/// retries. Where the service answers 429 or 503 the whole bulk pauses, for as long as the service
+/// asks but at most 300 s. Then it continues at a lower rate, which climbs back. Such a row is tried
+/// again until its timeout, unless the client's retries are 0. After 10 rows in a row that found no
+/// connection the bulk stops: no more are sent.
+///
+/// A forked child cannot use its parent's bulk; it can make a new one.
+pub struct skypostal_bulk {
+    _opaque: [u8; 0],
+}
+
+impl Handle for skypostal_bulk {
+    type Content = Bulk;
+    const TAG: u64 = 0x736b_7970_6f73_0006;
+    const NAME: &'static str = "bulk";
+}
+
+/// How one row of a bulk ended. Given by `skypostal_bulk_next`, freed by `skypostal_outcome_free`;
+/// independent of the bulk. Never changes: any thread may read it.
+///
+/// It owns the information or the error of its row. Both are borrowed, with their texts: they live
+/// as long as this handle. `skypostal_personal_info_free` and `skypostal_error_free` do nothing for
+/// them.
+pub struct skypostal_outcome {
+    _opaque: [u8; 0],
+}
+
+impl Handle for skypostal_outcome {
+    type Content = OutcomeParts;
+    const TAG: u64 = 0x736b_7970_6f73_0007;
+    const NAME: &'static str = "outcome";
+}
+
+/// An outcome, with its information or error as a handle.
+pub struct OutcomeParts {
+    index: i64,
+    result: c_int,
+    attempts: c_int,
+    info: Option<BorrowedHandle<skypostal_personal_info>>,
+    error: Option<BorrowedHandle<skypostal_error>>,
+}
+
+impl From<Outcome> for OutcomeParts {
+    fn from(outcome: Outcome) -> Self {
+        let (result, info, error) = match outcome.result {
+            Ok(info) => (SKYPOSTAL_OK, Some(BorrowedHandle::new(info.into())), None),
+            Err(error) => (result_of(error.kind()), None, Some(BorrowedHandle::new(error.into()))),
+        };
+        OutcomeParts {
+            index: i64::try_from(outcome.index).unwrap_or(i64::MAX),
+            result,
+            attempts: c_int::try_from(outcome.attempts).unwrap_or(c_int::MAX),
+            info,
+            error,
+        }
+    }
+}
+
+/// Makes a bulk, which has no rows yet.
+///
+/// `concurrency`: how many rows are in flight at once, each on a connection of its own: 1 to 100,
+/// or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
+/// 1000000, or 0 for as many as the service takes.
+///
+/// Gives `*out`, yours to free with `skypostal_bulk_free`, or NULL and `*error`, yours to free with
+/// `skypostal_error_free`. `out` is required, `error` may be NULL.
+///
+/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` for a number out of range; `SKYPOSTAL_MISUSE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_bulk_new(
+    client: *const skypostal_client,
+    concurrency: c_int,
+    rate: f64,
+    out: *mut *mut skypostal_bulk,
+    error: *mut *mut skypostal_error,
+) -> c_int {
+    let work = || {
+        let out = Out::required(out)?;
+        let client = get(client)?;
+        let mut options = BulkOptions::default();
+        if concurrency != 0 {
+            options.concurrency = concurrency.try_into().unwrap_or(0);
+        }
+        options.rate = (rate != 0.0).then_some(rate);
+        out.give(client.start_bulk(&options, false, None)?);
+        Ok(())
+    };
+    guard(error, work)
+}
+
+/// Frees a bulk and cancels its rows in flight, whose updates may have been made or not. Where that
+/// matters, submit no more rows and take every outcome before. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_bulk_free(bulk: *mut skypostal_bulk) {
+    free(bulk)
+}
+
+/// Returns how many more rows keep the bulk busy. Submit no more than that, and at most twice
+/// `concurrency` rows are held in memory. 0 once it has stopped, and for NULL or a foreign handle.
+/// Never waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_bulk_capacity(bulk: *const skypostal_bulk) -> c_int {
+    get(bulk).map_or(0, |bulk| bulk.capacity().try_into().unwrap_or(c_int::MAX))
+}
+
+/// Submits a row, the next number from 0 on, even if there is no capacity, and never waits. The
+/// update is copied: it may be changed and submitted again at once. What is wrong with it is the
+/// row's outcome, and nothing of it is sent.
+///
+/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the bulk has stopped, the result code that
+/// `skypostal_bulk_next` will end with: the row was not submitted then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_bulk_submit(
+    bulk: *mut skypostal_bulk,
+    update: *const skypostal_update,
+) -> c_int {
+    let work = || {
+        get(bulk.cast_const())?.submit(get(update)?)?;
+        Ok(())
+    };
+    guard(NO_ERROR, work)
+}
+
+/// Waits for the next row to end, and gives its outcome. Rows end in any order.
+///
+/// Gives `*out`, yours to free with `skypostal_outcome_free`, and returns `SKYPOSTAL_OK`, however
+/// the row ended: the result code is the bulk's own.
+///
+/// When every row that was submitted has had its outcome, `*out` is NULL. Then the result code is
+/// `SKYPOSTAL_OK`; or it says why the bulk stopped, as does `*error`, yours to free with
+/// `skypostal_error_free`: `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT` where the
+/// service cannot be reached, `SKYPOSTAL_CONFIGURATION` where the client is closed or the bulk is
+/// another process's, `SKYPOSTAL_CANCELLED` after `skypostal_client_cancel`. Rows that were not
+/// tried have had an outcome before, with that result code and `SKYPOSTAL_DELIVERY_NOT_SENT`.
+///
+/// `out` is required, `error` may be NULL. Returns `SKYPOSTAL_MISUSE` otherwise.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_bulk_next(
+    bulk: *mut skypostal_bulk,
+    out: *mut *mut skypostal_outcome,
+    error: *mut *mut skypostal_error,
+) -> c_int {
+    let work = || {
+        let out = Out::required(out)?;
+        let bulk = get(bulk.cast_const())?;
+        let wait = || {
+            bulk.wait_for_event(Duration::MAX);
+            Ok(())
+        };
+        let Ok(outcome) = bulk.next_outcome::<Infallible>(|| Ok(()), |_, _| Ok(()), wait);
+        match outcome {
+            Some(outcome) => out.give(outcome),
+            None => bulk.stop_reason().map_or(Ok(()), Err)?,
+        }
+        Ok(())
+    };
+    guard(error, work)
+}
+
+/// Frees an outcome, with the information or the error that was borrowed from it. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_outcome_free(outcome: *mut skypostal_outcome) {
+    free(outcome)
+}
+
+/// Returns the number of the row in its bulk, from 0 on; -1 for NULL or a foreign handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_outcome_index(outcome: *const skypostal_outcome) -> i64 {
+    get(outcome).map_or(-1, |outcome| outcome.index)
+}
+
+/// Returns the result code of the row, as `skypostal_client_update_personal_info` returns it for a
+/// call. `SKYPOSTAL_MISUSE` for NULL or a foreign handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_outcome_result(outcome: *const skypostal_outcome) -> c_int {
+    get(outcome).map_or(SKYPOSTAL_MISUSE, |outcome| outcome.result)
+}
+
+/// Returns how many attempts were begun; 0 when nothing was tried, and for NULL or a foreign handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_outcome_attempts(outcome: *const skypostal_outcome) -> c_int {
+    get(outcome).map_or(0, |outcome| outcome.attempts)
+}
+
+/// Returns the customer's personal information after the update. Borrowed; NULL if the row failed,
+/// and for NULL or a foreign handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_outcome_info(
+    outcome: *const skypostal_outcome,
+) -> *const skypostal_personal_info {
+    let info = |outcome: &OutcomeParts| outcome.info.as_ref().map(BorrowedHandle::as_ptr);
+    get(outcome).ok().and_then(info).unwrap_or(ptr::null())
+}
+
+/// Returns why the row failed. Borrowed; NULL if the service accepted the update, and for NULL or a
+/// foreign handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_outcome_error(
+    outcome: *const skypostal_outcome,
+) -> *const skypostal_error {
+    let error = |outcome: &OutcomeParts| outcome.error.as_ref().map(BorrowedHandle::as_ptr);
+    get(outcome).ok().and_then(error).unwrap_or(ptr::null())
+}

@@ -1,0 +1,217 @@
+//! The setters of options.
+
+use std::ffi::{OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::{NO_ERROR, guard};
+use super::handle::{Handle, free, get_mut, into_handle};
+use super::{c_str, text_value};
+use crate::{Error, Options, Value};
+
+/// How a client is set up. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
+/// which may come as soon as the clients are made: they copy it. To be used by one thread at a
+/// time.
+///
+/// A setter checks its value and copies it. It returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or
+/// `SKYPOSTAL_CONFIGURATION` (for the two credentials `SKYPOSTAL_INVALID_FIELD`) for a bad value,
+/// which is remembered until the same setter gets a good one: `skypostal_client_new` names the
+/// first. NULL sets a text back to its default.
+pub struct skypostal_options {
+    _opaque: [u8; 0],
+}
+
+impl Handle for skypostal_options {
+    type Content = Options;
+    const TAG: u64 = 0x736b_7970_6f73_0001;
+    const NAME: &'static str = "options";
+}
+
+/// New options with the defaults: the test environment, 30 s for a call, 10 s for a connection, 2
+/// retries. Never NULL. Yours: free them with `skypostal_options_free`.
+#[unsafe(no_mangle)]
+pub extern "C" fn skypostal_options_new() -> *mut skypostal_options {
+    into_handle(Options::new())
+}
+
+/// Frees options; a client made of them is not affected. NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_free(options: *mut skypostal_options) {
+    free(options)
+}
+
+/// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
+/// `SKYPOSTAL_BASE_URL` from the environment, which no other thread may change meanwhile. What a
+/// setter sets wins, before or after. An empty variable counts as absent. Without this call they
+/// are not read. In a program with raised privileges (`AT_SECURE`: set-user-ID and its like) the
+/// last two are refused as unusable, so that its caller does not choose where the keys go; the
+/// first two are read, since a wrong one only makes the service refuse.
+///
+/// Returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or for the first variable that is unusable
+/// `SKYPOSTAL_INVALID_FIELD` (the two credentials) or `SKYPOSTAL_CONFIGURATION`; it is remembered
+/// as a setter's bad value is, until that variable is read again or a setter wins over it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_read_environment(
+    options: *mut skypostal_options,
+) -> c_int {
+    guard(NO_ERROR, || Ok(get_mut(options)?.read_environment()?))
+}
+
+/// The user code given by SkyPostal for one environment (documented): positive. An update may bring
+/// its own. Required somewhere: a call without one fails with `SKYPOSTAL_CONFIGURATION`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_user_code(
+    options: *mut skypostal_options,
+    value: i64,
+) -> c_int {
+    guard(NO_ERROR, || Ok(get_mut(options)?.set_user_code(value)?))
+}
+
+/// The application key given by SkyPostal for one environment (documented): a text as the fields of
+/// an update are. Secret. An update may bring its own. Required somewhere, as the user code is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_app_key(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    guard(NO_ERROR, || Ok(get_mut(options)?.set_app_key(text_value(value))?))
+}
+
+/// `"test"` (the default) or `"production"`. Each has credentials of its own (documented). Test's
+/// address is documented, production's was seen in use elsewhere.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_environment(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    set_option(options, "environment", value, Options::set_environment)
+}
+
+/// Where the service is, such as `"https://host:port"`, without the path of the call; wins over the
+/// environment's address. Plain `http://` only to this machine, unless allowed by
+/// `skypostal_options_set_allow_http`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_base_url(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    set_option(options, "base_url", value, Options::set_base_url)
+}
+
+/// How long a whole call may take, retries and waits included, in milliseconds: from 1 on; 30000
+/// unless set. Then the call fails with `SKYPOSTAL_TIMEOUT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
+    options: *mut skypostal_options,
+    value: u32,
+) -> c_int {
+    let value = Some(Duration::from_millis(value.into()));
+    guard(NO_ERROR, || Ok(get_mut(options)?.set_timeout(value)?))
+}
+
+/// How long one connection may take, from the look-up of the name to TLS, in milliseconds: from 1
+/// on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
+    options: *mut skypostal_options,
+    value: u32,
+) -> c_int {
+    let value = Some(Duration::from_millis(value.into()));
+    guard(NO_ERROR, || Ok(get_mut(options)?.set_connect_timeout(value)?))
+}
+
+/// How often a call may be tried again, after a failed or lost connection or a status 408, 429,
+/// 502, 503 or 504; not negative; 2 unless set. The same update sent twice leaves the same record
+/// (documented: it sets fields to values). With 0 an update is sent at most once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_max_retries(
+    options: *mut skypostal_options,
+    value: c_int,
+) -> c_int {
+    guard(NO_ERROR, || Ok(get_mut(options)?.set_max_retries(value.into())?))
+}
+
+/// The proxy to use, `"http://[user:password@]host:port"` or `"https://..."`; wins over the
+/// environment's. NULL, the default: none but the environment's, see
+/// `skypostal_options_set_trust_env`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_proxy(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    set_option(options, "proxy", value, Options::set_proxy)
+}
+
+/// The path of a PEM file of certificates to trust beside the operating system's, which the
+/// variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with raised
+/// privileges. In the encoding of the file system. It is read by `skypostal_client_new`, which
+/// tells what is wrong with it. NULL, the default: none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_ca_file(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    let set = || {
+        let options = get_mut(options)?;
+        let path = c_str(value).map(|path| Path::new(OsStr::from_bytes(path.to_bytes())));
+        Ok(options.set_ca_file(path)?)
+    };
+    guard(NO_ERROR, set)
+}
+
+/// Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, by
+/// `skypostal_client_new`: 0, or 1 (the default). In a program with raised privileges they never
+/// are.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_trust_env(
+    options: *mut skypostal_options,
+    value: c_int,
+) -> c_int {
+    set_flag(options, "trust_env", value, Options::set_trust_env)
+}
+
+/// Whether plain `http://` may leave this machine, with the keys readable on the way: 0 (the
+/// default) or 1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_allow_http(
+    options: *mut skypostal_options,
+    value: c_int,
+) -> c_int {
+    set_flag(options, "allow_http", value, Options::set_allow_http)
+}
+
+unsafe fn set_flag(
+    options: *mut skypostal_options,
+    name: &'static str,
+    value: c_int,
+    set: impl FnOnce(&mut Options, bool),
+) -> c_int {
+    let work = || {
+        let options = get_mut(options)?;
+        match value {
+            0 | 1 => set(options, value == 1),
+            _ => Err(options.refuse(name, "must be 0 or 1"))?,
+        }
+        Ok(())
+    };
+    guard(NO_ERROR, work)
+}
+
+unsafe fn set_option(
+    options: *mut skypostal_options,
+    name: &'static str,
+    value: *const c_char,
+    set: impl FnOnce(&mut Options, Option<&str>) -> Result<(), Error>,
+) -> c_int {
+    let work = || {
+        let options = get_mut(options)?;
+        match text_value(value) {
+            Value::Invalid(problem) => Err(options.refuse(name, problem))?,
+            Value::Text(text) => set(options, Some(text))?,
+            _ => set(options, None)?,
+        }
+        Ok(())
+    };
+    guard(NO_ERROR, work)
+}

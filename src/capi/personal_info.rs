@@ -1,0 +1,128 @@
+//! The getters of a customer's personal information.
+
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use super::handle::{Handle, free, get};
+use super::{borrowed, c_text};
+use crate::PersonalInfo;
+
+/// A customer's personal information after an update, as the service reported it. Given by
+/// `skypostal_client_update_personal_info`, freed by `skypostal_personal_info_free`, and independent
+/// of the client and the update; but that of a row belongs to its `skypostal_outcome` and dies with
+/// it. Never changes: any thread may read it.
+///
+/// The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
+/// nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
+/// all is absent.
+pub struct skypostal_personal_info {
+    _opaque: [u8; 0],
+}
+
+impl Handle for skypostal_personal_info {
+    type Content = InfoTexts;
+    const TAG: u64 = 0x736b_7970_6f73_0004;
+    const NAME: &'static str = "info";
+}
+
+/// The texts of a response, ended by NUL as C wants them.
+pub struct InfoTexts {
+    cust_id: i64,
+    first_name: Option<CString>,
+    last_name: Option<CString>,
+    identity_number: Option<CString>,
+    tax_number: Option<CString>,
+    birth_date: Option<CString>,
+    gender: Option<CString>,
+    raw: Option<CString>,
+}
+
+impl From<PersonalInfo> for InfoTexts {
+    fn from(info: PersonalInfo) -> Self {
+        InfoTexts {
+            cust_id: info.cust_id.unwrap_or(0),
+            first_name: c_text(info.customer_first_name),
+            last_name: c_text(info.customer_last_name),
+            identity_number: c_text(info.customer_identity_number),
+            tax_number: c_text(info.customer_tax_number),
+            birth_date: c_text(info.customer_birth_date.map(|day| day.to_string())),
+            gender: c_text(info.customer_gender),
+            raw: c_text(Some(info.raw)),
+        }
+    }
+}
+
+/// Frees the information, and the texts that were borrowed from it. NULL is ignored, and so is
+/// information that an outcome owns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_free(info: *mut skypostal_personal_info) {
+    free(info)
+}
+
+/// The service's own number of the customer; 0 if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_cust_id(
+    info: *const skypostal_personal_info,
+) -> i64 {
+    get(info).map_or(0, |info| info.cust_id)
+}
+
+/// The first name. Borrowed; NULL if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_first_name(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    get(info).map_or(ptr::null(), |info| borrowed(&info.first_name))
+}
+
+/// The last name. Borrowed; NULL if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_last_name(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    get(info).map_or(ptr::null(), |info| borrowed(&info.last_name))
+}
+
+/// The identity number. Borrowed; NULL if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_identity_number(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    get(info).map_or(ptr::null(), |info| borrowed(&info.identity_number))
+}
+
+/// The tax number in decimal, with every digit the service sent (observed: `"123.450"`). Borrowed;
+/// NULL if it sent none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_tax_number(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    get(info).map_or(ptr::null(), |info| borrowed(&info.tax_number))
+}
+
+/// The birth date, `"YYYY-MM-DD"`, a day of the service's calendar whatever the time zone of the
+/// reader. Borrowed; NULL if the service has none, and for its year 1, which stands for "not set"
+/// (observed).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    get(info).map_or(ptr::null(), |info| borrowed(&info.birth_date))
+}
+
+/// The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the service did not tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    get(info).map_or(ptr::null(), |info| borrowed(&info.gender))
+}
+
+/// The whole JSON object that the service sent, with the members that are not documented. Borrowed;
+/// never NULL for a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_raw(
+    info: *const skypostal_personal_info,
+) -> *const c_char {
+    get(info).map_or(ptr::null(), |info| borrowed(&info.raw))
+}
