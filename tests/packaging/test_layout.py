@@ -88,7 +88,10 @@ DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"]
 DOCUMENTS += ["docs/reliability.md", "docs/security.md", "docs/testing.md"]
 NAMED = re.compile(r"`([\w./*-]+\.(?:rs|py|c|cpp|h|hpp|md|json|txt|toml))`")
 # Files of a reader's own, in pages that show how to use the library.
-OF_THE_READER = {"docs/testing.md": {"conftest.py", "test_update.py"}}
+OF_THE_READER = {
+    "CONTRIBUTING.md": {"src/NAME.rs", "src/NAME/tests.rs"},
+    "docs/testing.md": {"conftest.py", "test_update.py"},
+}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
