@@ -101,7 +101,7 @@ def test_an_unreachable_service_ends_the_run(tmp_path: Path) -> None:
         told = json.loads(done.stdout)
         assert told["failed"] <= 20 and told["left"] == 200 - told["failed"]
         assert not bulk.out.exists()
-        server.mend()
+        server.listen()
         assert bulk("--resume").returncode == 0
         assert statuses(bulk.out) == ["updated"] * 200
 

@@ -180,7 +180,7 @@ def test_the_stubs_of_other_packages_are_read_for_this_python_alone(tmp_path: Pa
 
 
 def test_the_stubs_are_what_the_module_is(tmp_path: Path) -> None:
-    # Everything but the command line, which nobody imports.
+    # Everything but the command line, which no program imports.
     allowed = tmp_path / "allowed"
     allowed.write_text(r"skypostal\._cli\..*")
     done = mypy("mypy.stubtest", "skypostal", f"--allowlist={allowed}", "--ignore-unused-allowlist")

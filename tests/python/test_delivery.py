@@ -41,7 +41,7 @@ class Last(NamedTuple):
 
     kind: str
     delivery: str
-    script: Script = ()  # none: nobody listens any more
+    script: Script = ()  # none: nothing listens any more
 
 
 LAST = {

@@ -55,7 +55,7 @@ def test_a_fault_ends_as_it_should(
                 report.attempts = requests
                 assert f"cust_id {GOOD_ID}" in report.text
             table.setdefault(fault.name, {})[request.node.callspec.params["face"]] = report
-            server.mend()
+            server.listen()
             time.sleep(fault.pause)
             got = (report.kind, report.attempts, report.status)
             assert got == (fault.kind, fault.attempts, fault.status), report
