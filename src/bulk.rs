@@ -165,8 +165,8 @@ impl Client {
 }
 
 impl Bulk {
-    /// Returns how many rows to submit now: at most twice `concurrency` are then without an outcome
-    /// that was taken. 0 once the bulk has stopped.
+    /// Returns the number of rows to submit now; 0 once the bulk has stopped. It keeps the rows that
+    /// wait, are in flight or have an outcome that was not taken to `2 * concurrency`.
     pub fn capacity(&self) -> usize {
         self.shared().map_or(0, |shared| {
             let state = shared.lock();
@@ -226,7 +226,7 @@ impl Bulk {
     /// every outcome was taken. `on_attempt` receives the attempts that ended before it.
     ///
     /// # Errors
-    /// What `on_attempt` returns.
+    /// The errors of `on_attempt`.
     pub fn poll_outcome<E>(
         &self,
         mut on_attempt: impl FnMut(u64, &Attempt) -> Result<(), E>,
@@ -245,7 +245,7 @@ impl Bulk {
     /// submit rows; while rows are in flight, `wait` waits for an event.
     ///
     /// # Errors
-    /// What `fill`, `on_attempt` or `wait` returns.
+    /// The errors of `fill`, `on_attempt` and `wait`.
     pub fn next_outcome<E>(
         &self,
         mut fill: impl FnMut() -> Result<(), E>,

@@ -8,7 +8,7 @@ use crate::attempt::{AttemptCallback, AttemptRecorder};
 use crate::error::{Delivery, Error, Kind};
 use crate::http::connection::Connection;
 
-/// How often a call that waits asks its caller whether to go on.
+/// The interval at which a call that waits asks its caller whether to go on.
 pub(crate) const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The part of a call's state that a thread which cancels the call reads.
@@ -17,7 +17,7 @@ pub(crate) struct SharedCallState {
     attempts: AtomicU32,
     /// The delivery that the ended attempts leave, as a number; 0 while none has ended.
     worst_delivery: AtomicU8,
-    /// What became of the current attempt's body: `KEPT`, `SENT` or `WITHHELD`.
+    /// The state of the current attempt's body: `KEPT`, `SENT` or `WITHHELD`.
     body: AtomicU8,
 }
 

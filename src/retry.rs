@@ -42,7 +42,7 @@ impl Retries<'_> {
         (self.attempts <= self.max_retries && self.budget.withdraw()).then_some(delay)
     }
 
-    /// The same after a pause of the whole bulk, which costs no retry: the bulk itself slows down.
+    /// Returns the delay after a pause of the whole bulk, which costs no retry: the bulk itself slows down.
     /// `None` if the client has no retries at all.
     pub(crate) fn next_delay_after_pause(&mut self, pause: Duration) -> Option<Duration> {
         self.attempts += 1;
@@ -74,7 +74,7 @@ pub(crate) fn backoff(failures: u32) -> Duration {
     // Full jitter: clients that failed together do not return together. Forked processes inherit
     // the generator, and may have the same number in their namespaces: the clock tells them apart.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let salt = u64::from(process::id()) << 32 | u64::from(now.subsec_nanos());
+    let salt = (u64::from(process::id()) << 32) | u64::from(now.subsec_nanos());
     let mut random = fastrand::Rng::with_seed(fastrand::u64(..) ^ salt);
     longest.min(MAX_BACKOFF).mul_f64(random.f64())
 }

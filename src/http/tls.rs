@@ -162,8 +162,8 @@ impl Sessions {
     }
 }
 
-/// The same sessions, as one connection uses them. A handshake first asks for a session, so this
-/// also sees its start: a connection that fails after that, even without a message, failed in TLS.
+/// The sessions as one connection uses them. A handshake first asks for a session, so this also
+/// sees its start: a connection that fails after that, even without a message, failed in TLS.
 #[derive(Debug)]
 struct ConnectionSessions {
     shared: Arc<ClientSessionMemoryCache>,

@@ -106,11 +106,11 @@ fn day(text: &str) -> Option<NaiveDate> {
 }
 
 fn skypostal(base_url: &str) -> Result<Box<Call>, Box<dyn Error>> {
-    let mut options = skypostal::Options::new();
-    options.set_user_code(REQUEST.user_code)?;
-    options.set_app_key(REQUEST.app_key)?;
-    options.set_base_url(Some(base_url))?;
-    options.set_timeout(Some(TIMEOUT))?;
+    let options = skypostal::Options::new()
+        .user_code(REQUEST.user_code)
+        .app_key(REQUEST.app_key)
+        .base_url(base_url)
+        .timeout(TIMEOUT);
     let client = skypostal::Client::new(&options)?;
     Ok(Box::new(move || {
         let update = skypostal::Update::new()
