@@ -125,7 +125,7 @@ fuzz:
 		$(call missing,a nightly toolchain,Run: rustup toolchain install nightly)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || \
 		$(call missing,cargo-fuzz,Run: cargo install cargo-fuzz)
-	for target in answer update capi; do \
+	for target in response update capi; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
 BENCH := build/bench

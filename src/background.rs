@@ -1,7 +1,7 @@
-//! Calls that nobody waits for on a thread of his own.
+//! The background thread, which runs asynchronous calls and bulks.
 //!
-//! One thread in the process drives all of them, started by the first. A forked child starts its
-//! own with its own first call. It blocks all signals, and so do the look-up threads that it starts.
+//! A process has one, started by the first such call. A forked child starts its own with its own
+//! first call. The thread blocks all signals, and so do the look-up threads that it starts.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -29,7 +29,7 @@ thread_local! {
 
 struct BackgroundThread {
     runtime_handle: Handle,
-    /// Dropped, it ends the thread.
+    /// Ends the thread when it is dropped.
     _running: oneshot::Sender<()>,
 }
 
@@ -53,15 +53,15 @@ impl BackgroundThread {
     }
 }
 
-/// Whether this is the background thread, or in a child that was forked there the copy of it. What waits
-/// there waits for itself.
-pub(crate) fn is_this_thread() -> bool {
+/// Returns true on the background thread, and on its copy in a child that was forked there. A wait
+/// there would be a wait for itself.
+pub(crate) fn is_current_thread() -> bool {
     IS_BACKGROUND_THREAD.get()
 }
 
 /// Refuses a call that would wait on the background thread, where a callback of a user may run.
 pub(crate) fn refuse_to_wait() -> Result<(), Error> {
-    if is_this_thread() {
+    if is_current_thread() {
         let problem = "must not wait on the background thread, which runs this callback and sends all \
                        updates; make this call on a thread of your own";
         return Err(Error::configuration("client", problem));
@@ -69,14 +69,14 @@ pub(crate) fn refuse_to_wait() -> Result<(), Error> {
     Ok(())
 }
 
-/// Drives `work` on the background thread. It must not block.
+/// Runs `work` on the background thread. It must not block.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let slot = BACKGROUND_THREAD.get_or_init(Box::default).get();
     slot.get_or_try_init(|| BackgroundThread::start().map(Box::new))?.runtime_handle.spawn(work);
     Ok(())
 }
 
-/// The outcome of `work`, which is an internal error if it panics.
+/// Returns the output of `work`, or an internal error if it panics.
 pub(crate) async fn without_panic<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
@@ -88,24 +88,25 @@ pub(crate) async fn without_panic<T>(
     .await
 }
 
-/// A call that was begun. Dropping this ends it, and with it its connection; in a forked child the
-/// call is the parent's, and goes on.
+/// A call in flight on the background thread. Dropping this ends the call and closes its connection;
+/// in a forked child the call is the parent's, and continues there.
 #[must_use = "dropping it ends the call"]
 #[derive(Debug)]
 pub struct PendingCall {
-    _wanted: OfProcess<oneshot::Sender<()>>,
+    /// Ends the call when it is dropped.
+    _running: OfProcess<oneshot::Sender<()>>,
     call: Arc<SharedCallState>,
 }
 
 impl PendingCall {
-    /// And what ends when it is dropped.
+    /// Returns the call, and a receiver that completes when it is dropped.
     pub(crate) fn new(call: Arc<SharedCallState>) -> (Self, oneshot::Receiver<()>) {
-        let (wanted, dropped) = oneshot::channel();
-        (PendingCall { _wanted: OfProcess::new(wanted), call }, dropped)
+        let (running, dropped) = oneshot::channel();
+        (PendingCall { _running: OfProcess::new(running), call }, dropped)
     }
 
-    /// Ends the call at once. Returns whether the customer may have been changed, and how many
-    /// attempts were begun.
+    /// Ends the call at once. Returns whether the customer may have been changed, and the number of
+    /// attempts that were started.
     pub fn cancel(self) -> (Delivery, u32) {
         self.call.cancel()
     }

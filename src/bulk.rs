@@ -1,11 +1,11 @@
 //! Many updates at once.
 //!
-//! A run takes rows as its caller has them, keeps a bounded number of them under way on the
-//! background thread, and gives an outcome for each, in the order in which they end. It is the caller
-//! who pulls: who asks how much room there is before he makes the next row never has more than
-//! twice as many rows in memory as may be under way.
+//! A bulk takes rows from its caller, runs a bounded number of them on the background thread, and
+//! gives an outcome for each, in the order in which they end. A caller that checks `capacity`
+//! before it produces the next row holds at most `2 * concurrency` rows in memory.
 
-use std::collections::VecDeque;
+mod state;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::iter::Fuse;
@@ -22,6 +22,7 @@ use tokio::sync::futures::OwnedNotified;
 
 use crate::attempt::Attempt;
 use crate::background;
+use crate::bulk::state::State;
 use crate::call::CallState;
 use crate::client::Client;
 use crate::error::{Delivery, Error, Kind};
@@ -32,21 +33,21 @@ use crate::personal_info::PersonalInfo;
 use crate::rate_limiter::RateLimiter;
 use crate::update::{Request, Update};
 
-/// In attempts a second.
+/// The range of `rate`, in attempts a second.
 const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
 
-/// How a run goes about its rows.
+/// The options of a bulk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BulkOptions {
-    /// How many rows are under way at once, each on a connection of its own: 1 to 100, else 8.
+    /// The number of rows in flight at once, each on a connection of its own: 1 to 100; 8 unless set.
     pub concurrency: usize,
-    /// How many attempts a second there are at most, retries included: 0.001 to 1,000,000. Without,
+    /// The highest number of attempts a second, retries included: 0.001 to 1,000,000. Without it,
     /// as many as the service takes.
     pub rate: Option<f64>,
-    /// The deadline of each row, in place of the client's. Counts from its first attempt.
+    /// The timeout of each row, in place of the client's. Counts from its first attempt.
     pub timeout: Option<Duration>,
-    /// After so many rows in a row that found no connection the run takes no more: 1 or more, else
-    /// 10.
+    /// The bulk stops after so many rows in a row that found no connection: 1 or more; 10 unless
+    /// set.
     pub max_connect_failures: u32,
 }
 
@@ -74,32 +75,32 @@ impl BulkOptions {
     }
 }
 
-/// How one row ended.
+/// The outcome of one row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Its number in the run, from 0.
+    /// The index of the row in the bulk, from 0.
     pub index: u64,
-    /// The customer's record after the update, or why there is none.
+    /// The customer's record after the update, or the reason why there is none.
     pub result: Result<PersonalInfo, Error>,
-    /// How many attempts were begun.
+    /// The number of attempts that were started.
     pub attempts: u32,
 }
 
-/// What a run has to tell.
+/// An event of a bulk.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BulkEvent {
-    /// An attempt of this row is over; told only where somebody wanted to know.
+    /// An attempt of the row with this index has ended; only if attempts are observed.
     Attempt(u64, Attempt),
     /// A row has ended.
     Outcome(Outcome),
 }
 
-/// Who is told that there is news, on the background thread.
+/// Called on the background thread when there are events.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// A run of many updates, which its caller feeds. For any thread. Dropping it ends it.
+/// Many updates in one go, for any thread. Dropping it cancels the rows that have not ended.
 ///
-/// Of a run that a fork leaves behind in the child nothing more is heard there.
+/// After a fork, the child cannot use its parent's bulk.
 pub struct Bulk {
     /// A forked child does not drop it: a thread that it does not have may hold its lock.
     shared: OfProcess<Arc<Shared>>,
@@ -112,39 +113,19 @@ struct Shared {
     max_connect_failures: u32,
     observe: bool,
     limiter: RateLimiter,
-    /// Ends the rows in flight.
-    stop: Notify,
+    /// Cancels the rows in flight.
+    cancel: Notify,
     state: Mutex<State>,
     changed: Condvar,
     wake: Option<Wake>,
 }
 
-#[derive(Default)]
-struct State {
-    submitted: u64,
-    waiting: VecDeque<(u64, Request)>,
-    /// Tasks on the background thread, each with a row in flight.
-    workers: usize,
-    events: VecDeque<BulkEvent>,
-    /// Rows whose outcome was not yet taken.
-    undelivered: usize,
-    /// Rows that have none yet.
-    unfinished: usize,
-    connect_failures: u32,
-    /// Whether somebody waits for news.
-    has_waiter: bool,
-    /// Whether he will be told when the tasks that are ready have had their turn.
-    notify_scheduled: bool,
-    /// Why no more rows are begun.
-    stop_reason: Option<Error>,
-}
-
 impl Client {
-    /// Updates many customers, several at once, on the thread that drives all such calls of the
-    /// process. Rows are pulled from `updates` as others end, and outcomes come as rows end.
+    /// Updates many customers, several at once, on the background thread. Takes rows from `updates`
+    /// as earlier ones end, and returns outcomes in the order in which rows end.
     ///
     /// # Errors
-    /// For options out of range. Of the iterator's items the last is an error if the run stopped
+    /// For options out of range. The last item of the iterator is an error if the bulk stopped
     /// early, because the service cannot be reached or the client was closed.
     pub fn update_many<I: IntoIterator<Item = Update>>(
         self: &Arc<Self>,
@@ -155,8 +136,8 @@ impl Client {
         Ok(BulkUpdate { updates: updates.into_iter().fuse(), bulk, ended: false })
     }
 
-    /// Begins a run that has no rows yet. With `observe` it tells of attempts too; `wake` is called
-    /// on the background thread whenever there is news, and must not block.
+    /// Starts a bulk that has no rows yet. With `observe` it has events of attempts too. `wake` is
+    /// called on the background thread whenever there are events, and must not block.
     ///
     /// # Errors
     /// For options out of range.
@@ -174,7 +155,7 @@ impl Client {
             max_connect_failures: options.max_connect_failures,
             observe,
             limiter: RateLimiter::new(options.rate),
-            stop: Notify::new(),
+            cancel: Notify::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
             wake,
@@ -184,8 +165,8 @@ impl Client {
 }
 
 impl Bulk {
-    /// How many more rows it takes at the moment: as many as keep it busy, and no more than fit
-    /// twice the rows that may be under way. None once it has stopped.
+    /// Returns how many rows to submit now: at most twice `concurrency` are then without an outcome
+    /// that was taken. 0 once the bulk has stopped.
     pub fn capacity(&self) -> usize {
         self.shared().map_or(0, |shared| {
             let state = shared.lock();
@@ -197,16 +178,16 @@ impl Bulk {
         })
     }
 
-    /// How many rows it took.
+    /// Returns the number of rows that were submitted.
     pub fn submitted(&self) -> u64 {
         self.shared().map_or(0, |shared| shared.lock().submitted)
     }
 
-    /// Takes a row, whether there is room or not, and gives its number. Whatever is wrong with it is
-    /// its outcome.
+    /// Submits a row, even beyond `capacity`, and returns its index. A row that is not valid ends with
+    /// that error as its outcome.
     ///
     /// # Errors
-    /// If the run has stopped; the row is not taken then.
+    /// If the bulk has stopped; then the row is not taken.
     pub fn submit(&self, update: &Update) -> Result<u64, Error> {
         let shared = self.shared().ok_or_else(wrong_process)?;
         let request = update.request(shared.client.credentials());
@@ -214,14 +195,11 @@ impl Bulk {
         if let Some(stop_reason) = &state.stop_reason {
             return Err(stop_reason.clone());
         }
-        let index = state.submitted;
-        state.submitted += 1;
-        state.undelivered += 1;
-        state.unfinished += 1;
+        let index = state.add_row();
         match request {
             Ok(request) => state.waiting.push_back((index, request)),
             Err(error) => {
-                state.end(index, Err(error), 0);
+                state.end_row(index, Err(error), 0);
                 return Ok(index);
             }
         }
@@ -239,12 +217,9 @@ impl Bulk {
         Ok(index)
     }
 
-    /// Takes what there is to tell.
+    /// Takes the next event, if there is one.
     pub fn next_event(&self) -> Option<BulkEvent> {
-        let mut state = self.shared()?.lock();
-        let event = state.events.pop_front()?;
-        state.undelivered -= usize::from(matches!(event, BulkEvent::Outcome(_)));
-        Some(event)
+        self.shared()?.lock().pop_event()
     }
 
     /// Takes the next outcome without waiting. `Pending` while rows are in flight; `Ready(None)` once
@@ -286,25 +261,25 @@ impl Bulk {
         }
     }
 
-    /// Waits until there is news, or nothing is under way, but no longer than this.
+    /// Waits until there is an event, or no row without an outcome, but at most this long.
     ///
     /// # Panics
     /// On the background thread, where `wake` runs: the rows would wait for the wait to end.
-    pub fn wait_for_event(&self, longest: Duration) {
-        self.wait_while(longest, |state| state.events.is_empty() && state.undelivered > 0);
+    pub fn wait_for_event(&self, timeout: Duration) {
+        self.wait_while(timeout, |state| state.events.is_empty() && state.undelivered > 0);
     }
 
-    /// Waits until every row has ended, but no longer than this. Whether they have.
+    /// Waits until every row has ended, but at most this long. Returns true if every row has ended.
     ///
     /// # Panics
-    /// As [`wait`](Many::wait).
-    pub fn wait_for_all(&self, longest: Duration) -> bool {
-        self.wait_while(longest, |state| state.unfinished > 0)
+    /// As [`wait_for_event`](Bulk::wait_for_event).
+    pub fn wait_for_all(&self, timeout: Duration) -> bool {
+        self.wait_while(timeout, |state| state.unfinished > 0)
     }
 
-    fn wait_while(&self, longest: Duration, wait: impl Fn(&State) -> bool) -> bool {
+    fn wait_while(&self, timeout: Duration, wait: impl Fn(&State) -> bool) -> bool {
         assert!(
-            !background::is_this_thread(),
+            !background::is_current_thread(),
             "the background thread cannot wait for its own rows"
         );
         let Some(shared) = self.shared() else { return true };
@@ -313,31 +288,32 @@ impl Bulk {
             state.has_waiter |= still;
             still
         };
-        let state = shared.changed.wait_timeout_while(shared.lock(), longest, still);
+        let state = shared.changed.wait_timeout_while(shared.lock(), timeout, still);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
         !wait(&state)
     }
 
-    /// Whether every row that it took has ended and was told of.
+    /// Returns true if the outcome of every submitted row was taken.
     pub fn is_drained(&self) -> bool {
         self.shared().is_none_or(|shared| shared.lock().undelivered == 0)
     }
 
-    /// Why it takes no more rows, if it does not: [`Kind::Connect`] where the service cannot be
-    /// reached, [`Kind::Configuration`] where the client is closed, [`Kind::Cancelled`].
+    /// Returns the reason why the bulk takes no more rows, if it has stopped: [`Kind::Connect`] where
+    /// the service cannot be reached, [`Kind::Configuration`] where the client is closed,
+    /// [`Kind::Cancelled`].
     pub fn stop_reason(&self) -> Option<Error> {
         let Some(shared) = self.shared() else { return Some(wrong_process()) };
         shared.lock().stop_reason.clone()
     }
 
-    /// Ends it. Each row that has not ended does so at once, as [`Kind::Cancelled`].
+    /// Stops the bulk. Each row that has not ended does so at once, as [`Kind::Cancelled`].
     pub fn cancel(&self) {
         if let Some(shared) = self.shared() {
             shared.cancel();
         }
     }
 
-    /// The run, in the process that began it.
+    /// Returns `None` in a forked child of the process that started the bulk.
     fn shared(&self) -> Option<&Arc<Shared>> {
         self.shared.get()
     }
@@ -356,39 +332,41 @@ impl fmt::Debug for Bulk {
 }
 
 fn wrong_process() -> Error {
-    Error::configuration("run", "belongs to the process that began it; begin another one")
+    Error::configuration("bulk", "belongs to the process that started it; start another one")
 }
 
 impl Shared {
-    /// Rows, one after the other, until none waits.
-    async fn run_worker(self: Arc<Self>, cancelled: OwnedNotified) {
-        let (stopped, cancelled) = (pin!(self.stop.notified()), pin!(cancelled));
-        let mut stop = select(stopped, cancelled);
-        while let Some((index, request)) = self.next() {
+    /// Runs waiting rows, one after the other, until none is left.
+    async fn run_worker(self: Arc<Self>, client_cancelled: OwnedNotified) {
+        let (bulk_cancelled, client_cancelled) =
+            (pin!(self.cancel.notified()), pin!(client_cancelled));
+        let mut cancelled = select(bulk_cancelled, client_cancelled);
+        while let Some((index, request)) = self.next_row() {
             let mut state = CallState::new();
-            let tell = |attempt| {
+            let on_attempt = |attempt| {
                 self.publish(|state| state.events.push_back(BulkEvent::Attempt(index, attempt)))
             };
             if self.observe {
-                self.client.record_attempts(&mut state, &tell, &request);
+                self.client.record_attempts(&mut state, &on_attempt, &request);
             }
-            let (timeout, limiter, stop) = (self.timeout, &self.limiter, &mut stop);
-            let row = self.client.call_in_bulk(&request, timeout, limiter, &mut state, stop);
-            let outcome = background::without_panic(row).await;
+            let (timeout, limiter) = (self.timeout, &self.limiter);
+            let call =
+                self.client.call_in_bulk(&request, timeout, limiter, &mut state, &mut cancelled);
+            let outcome = background::without_panic(call).await;
             let attempts = state.attempts();
             self.publish(|state| {
-                let stop = state.stop_reason_after(&outcome, self.max_connect_failures);
-                state.end(index, outcome, attempts);
-                // The rows that are not tried are told of after the one that is why.
-                if let Some(why) = stop {
-                    state.stop(why);
+                let stop_reason = state.stop_reason_after(&outcome, self.max_connect_failures);
+                state.end_row(index, outcome, attempts);
+                // The rows that are not tried come after the one that is the reason.
+                if let Some(reason) = stop_reason {
+                    state.stop(reason);
                 }
             });
         }
     }
 
-    /// The next row for a worker, who goes if there is none.
-    fn next(&self) -> Option<(u64, Request)> {
+    /// Takes the next row for a worker. The worker ends if there is none.
+    fn next_row(&self) -> Option<(u64, Request)> {
         let mut state = self.lock();
         let next = state.waiting.pop_front();
         state.workers -= usize::from(next.is_none());
@@ -398,11 +376,11 @@ impl Shared {
     fn cancel(&self) {
         self.lock().stop(cancelled());
         self.changed.notify_all();
-        self.stop.notify_waiters();
+        self.cancel.notify_waiters();
     }
 
-    /// Changes the state on the background thread, and says that there is news: once for all rows that
-    /// end together, as to wake a thread takes long.
+    /// Changes the state on the background thread, and notifies the caller once for all rows that end
+    /// together: to wake a thread is slow.
     fn publish(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         change(&mut state);
@@ -427,48 +405,10 @@ impl Shared {
 }
 
 fn cancelled() -> Error {
-    Error::new(Kind::Cancelled, Delivery::NotSent, "the caller ended the run")
+    Error::new(Kind::Cancelled, Delivery::NotSent, "the caller ended the bulk")
 }
 
-impl State {
-    fn end(&mut self, index: u64, result: Result<PersonalInfo, Error>, attempts: u32) {
-        self.unfinished -= 1;
-        self.events.push_back(BulkEvent::Outcome(Outcome { index, result, attempts }));
-    }
-
-    /// Why no more rows are to be begun after one with this outcome, if so.
-    fn stop_reason_after(
-        &mut self,
-        outcome: &Result<PersonalInfo, Error>,
-        max_connect_failures: u32,
-    ) -> Option<Error> {
-        let unconnected = match outcome {
-            // Of one row, or of all.
-            Err(error) if error.kind() == Kind::Cancelled => return Some(cancelled()),
-            Err(error) if error.kind() == Kind::Configuration => return Some(error.clone()),
-            Err(error) if error.delivery() == Delivery::NotSent => error,
-            _ => {
-                self.connect_failures = 0;
-                return None;
-            }
-        };
-        self.connect_failures += u32::from(unconnected.attempts() > 0);
-        let rows = self.connect_failures;
-        (rows >= max_connect_failures).then(|| unconnected.stopping_bulk(rows))
-    }
-
-    /// Begins no more rows. Those that wait end as not tried.
-    fn stop(&mut self, why: Error) {
-        if self.stop_reason.is_none() {
-            for (index, _) in mem::take(&mut self.waiting) {
-                self.end(index, Err(why.clone()), 0);
-            }
-            self.stop_reason = Some(why);
-        }
-    }
-}
-
-/// The outcomes of many updates, as they come.
+/// An iterator over the outcomes of many updates, in the order in which their rows end.
 #[derive(Debug)]
 pub struct BulkUpdate<I> {
     updates: Fuse<I>,
@@ -488,7 +428,7 @@ impl<I: Iterator<Item = Update>> Iterator for BulkUpdate<I> {
             while bulk.capacity() > 0 {
                 let Some(update) = updates.next() else { break };
                 if bulk.submit(&update).is_err() {
-                    break; // It stopped at this moment, and `stop_reason` says so in the end.
+                    break; // It has stopped just now; `stop_reason` becomes the last item.
                 }
             }
             Ok(())

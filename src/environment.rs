@@ -98,8 +98,8 @@ pub(crate) fn is_trusted() -> bool {
     !privileges::raised()
 }
 
-/// Refuses a variable that decides where the keys go, unless the environment is trusted. Ignoring it
-/// in silence would send the keys to another of the service's environments.
+/// Refuses a variable that decides where the keys go, unless the environment is trusted. To
+/// ignore it in silence would send the keys to another of the service's environments.
 pub(crate) fn check_trusted(option: &'static str) -> Result<(), Error> {
     if !is_trusted() {
         let problem = "must be set by a program with raised privileges itself, not by a variable";

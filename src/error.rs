@@ -189,7 +189,7 @@ impl Error {
         error
     }
 
-    /// Runs `work` for another language or thread, which no panic may enter: a panic becomes an error.
+    /// Runs `work` for another language or thread, which no panic may enter: it becomes an error.
     pub(crate) fn catch_panic<T, E: From<Error>>(
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
@@ -326,7 +326,7 @@ impl Error {
         self.0.reason.unwrap_or(&self.0.message)
     }
 
-    /// Returns the message in one line, without the delivery and the attempts at the end of the text.
+    /// Returns the message on one line: the text without the delivery and the attempts at its end.
     pub fn message(&self) -> &str {
         &self.0.message
     }

@@ -268,7 +268,8 @@ impl FieldValue {
 /// Returns the candidate that `word` most probably stands for, if one is near.
 ///
 /// Case, punctuation and a leading `customer` are ignored. Near means one edit, or one in four
-/// characters; or a candidate with more in front of it, such as `customers.customer_key`.
+/// characters. A candidate that ends the word is near too, as in `customers.customer_key`; and so is
+/// one that the word begins, if it is more than half of it, as in `customer_box`.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -279,11 +280,10 @@ pub(crate) fn nearest<'a>(
         let (one, other) = (stem(&word), stem(&candidate));
         let length = one.chars().count().max(other.chars().count());
         let allowed = if length < MIN_COMPARED_CHARS { 0 } else { (length / 4).max(1) };
-        match strsim::damerau_levenshtein(one, other) {
-            edits if edits <= allowed => Some(edits),
-            _ if candidate.len() >= MIN_COMPARED_CHARS && word.ends_with(&candidate) => Some(1),
-            _ => None,
-        }
+        let edits = strsim::damerau_levenshtein(one, other);
+        let is_end = candidate.len() >= MIN_COMPARED_CHARS && word.ends_with(&candidate);
+        let is_start = one.len() * 2 > other.len() && other.starts_with(one);
+        (edits <= allowed || is_end || is_start).then_some(edits)
     };
     let near = candidates.into_iter().filter_map(|name| Some((distance(name)?, name)));
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)

@@ -56,7 +56,7 @@ pub mod capi;
 #[cfg(feature = "python")]
 mod python;
 
-/// Entry points of the fuzzers.
+/// Functions for the fuzzers alone.
 #[cfg(fuzzing)]
 pub mod fuzzing;
 

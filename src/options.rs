@@ -17,8 +17,8 @@ const TEST_URL: &str = "https://api-box-test.skypostal.com";
 const PRODUCTION_URL: &str = "https://api-box.skypostal.com";
 /// The path of the only call of this library (documented).
 const PATH: &str = "/wcf-services/service-customer.svc/customer/customer-update-personal-info";
-/// The longest time that can be given: what C's `uint32_t` holds in milliseconds, 49 days.
-const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
+/// The longest timeout: what C's `uint32_t` holds in milliseconds, 49 days.
+const MAX_TIMEOUT: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// The options of a [`Client`](crate::Client).
 ///
@@ -140,15 +140,15 @@ impl Options {
         self.with(|options| options.set_ca_file(Some(value.as_ref())))
     }
 
-    /// Sets whether `HTTPS_PROXY`, `NO_PROXY` and the other proxy variables are read: yes unless set.
-    /// In a program with raised privileges they never are.
+    /// Sets whether `HTTPS_PROXY`, `NO_PROXY` and the other proxy variables are read; true unless
+    /// set. In a program with raised privileges they never are.
     pub fn trust_env(mut self, value: bool) -> Self {
         self.set_trust_env(value);
         self
     }
 
-    /// Sets whether plain `http://` may leave this machine, which lets every host on the way read the
-    /// keys: no unless set.
+    /// Sets whether plain `http://` may leave this machine, which lets every host on the way read
+    /// the keys; false unless set.
     pub fn allow_http(mut self, value: bool) -> Self {
         self.set_allow_http(value);
         self
@@ -163,8 +163,8 @@ impl Options {
     /// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
     /// `SKYPOSTAL_BASE_URL`. What is set by a method wins; an empty variable counts as absent.
     ///
-    /// In a program with raised privileges, such as a set-user-ID one, the last two are refused: its
-    /// caller must not choose where the keys go.
+    /// In a program with raised privileges, such as a set-user-ID one, the last two are refused:
+    /// its caller must not choose where the keys go.
     ///
     /// # Errors
     /// Names the first variable that is unusable.
@@ -203,7 +203,7 @@ impl Options {
     /// Sets the user code, or unsets it with [`Value::Unset`].
     ///
     /// # Errors
-    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when it is not positive.
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) if it is not positive.
     pub fn set_user_code<'a>(&mut self, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let outcome = self.set.credentials.set(Field::UserCode, value);
         self.deferred_errors.record("user_code", outcome)
@@ -212,7 +212,8 @@ impl Options {
     /// Sets the application key, or unsets it with [`Value::Unset`].
     ///
     /// # Errors
-    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when it is empty.
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) if it is empty, only white space or too
+    /// long, or has a control character.
     pub fn set_app_key<'a>(&mut self, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let outcome = self.set.credentials.set(Field::AppKey, value);
         self.deferred_errors.record("app_key", outcome)
@@ -221,7 +222,7 @@ impl Options {
     /// Sets the [`environment`](Options::environment).
     ///
     /// # Errors
-    /// [`Kind::Configuration`](crate::Kind::Configuration) for any other word.
+    /// [`Kind::Configuration`](crate::Kind::Configuration) unless it is `test` or `production`.
     pub fn set_environment(&mut self, value: Option<&str>) -> Result<(), Error> {
         let parsed = value.map(parse_environment).transpose();
         self.set.environment = self.deferred_errors.record("environment", parsed)?;
@@ -274,7 +275,8 @@ impl Options {
     /// Sets the [`proxy`](Options::proxy).
     ///
     /// # Errors
-    /// [`Kind::Configuration`](crate::Kind::Configuration) for anything else.
+    /// [`Kind::Configuration`](crate::Kind::Configuration) for anything but an `http://` or
+    /// `https://` address.
     pub fn set_proxy(&mut self, value: Option<&str>) -> Result<(), Error> {
         let parsed = value.map(|text| ProxyUrl::parse(text, Source::Option)).transpose();
         self.proxy = self.deferred_errors.record("proxy", parsed)?;
@@ -312,6 +314,7 @@ impl Options {
         error
     }
 
+    /// Returns the first remembered error that no set value overrides.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.deferred_errors.check()?;
         let set = &self.set;
@@ -342,6 +345,7 @@ impl Options {
         }
     }
 
+    /// Returns the user code and the application key; what was set wins over what was read.
     pub(crate) fn credentials(&self) -> Update {
         let mut credentials = self.read.credentials.clone();
         credentials.override_with(&self.set.credentials);
@@ -427,8 +431,9 @@ fn parse_base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
+/// Checks the time of the timeout `name`.
 pub(crate) fn check_time(name: &'static str, value: Duration) -> Result<Duration, Error> {
-    if value.is_zero() || value > LONGEST {
+    if value.is_zero() || value > MAX_TIMEOUT {
         return Err(Error::configuration(name, "must be more than 0 and at most 49 days"));
     }
     Ok(value)

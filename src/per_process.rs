@@ -1,4 +1,4 @@
-//! What a forked child must have of its own, and what it must leave alone.
+//! Values that a forked child does not share with its parent.
 
 use std::mem;
 
@@ -8,9 +8,9 @@ use crate::sys::fork::generation;
 
 /// One value for each process.
 ///
-/// A forked child gets one of its own behind the parent's, which it leaves alone: a lock in there
-/// may be held by a thread that the child does not have. For the same reason nothing here locks:
-/// of two that begin at once, one is dropped.
+/// A forked child makes a value of its own and never touches the parent's: a thread that the child
+/// does not have may hold a lock in there. For the same reason nothing here locks: of two values
+/// that are made at once, one is dropped.
 pub(crate) struct PerProcess<T> {
     generation: usize,
     value: T,
@@ -24,7 +24,7 @@ impl<T: Default> Default for PerProcess<T> {
 }
 
 impl<T: Default> PerProcess<T> {
-    /// The value of the process that asks.
+    /// Returns the value of the current process.
     pub(crate) fn get(&self) -> &T {
         let generation = generation();
         let mut owner = self;
@@ -48,19 +48,19 @@ impl<T> OfProcess<T> {
         OfProcess { generation: generation(), value: Some(value) }
     }
 
-    fn is_here(&self) -> bool {
+    fn is_own(&self) -> bool {
         self.generation == generation()
     }
 
-    /// The value, in its process.
+    /// Returns the value, or `None` in another process than its own.
     pub(crate) fn get(&self) -> Option<&T> {
-        self.value.as_ref().filter(|_| self.is_here())
+        self.value.as_ref().filter(|_| self.is_own())
     }
 }
 
 impl<T> Drop for OfProcess<T> {
     fn drop(&mut self) {
-        if !self.is_here() {
+        if !self.is_own() {
             mem::forget(self.value.take());
         }
     }

@@ -43,7 +43,7 @@ struct State {
     /// The instant from which on the next attempt may start.
     next: Instant,
     paused_until: Option<Instant>,
-    /// The instant of the last reduction. Attempts that started before it tell nothing new.
+    /// The instant of the last reduction. Attempts that started before it have no new information.
     reduced_at: Option<Instant>,
     /// Pauses in a row without an accepted update.
     pauses: u32,
@@ -257,9 +257,9 @@ mod tests {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let began = Instant::now();
+            let started = Instant::now();
             let (rate, log) = (rates[0].1, Vec::new());
-            let service = Service { rate, tokens: 0.0, at: began, retry_after, log };
+            let service = Service { rate, tokens: 0.0, at: started, retry_after, log };
             let service = Arc::new(Mutex::new(service));
             let limiter = Arc::new(RateLimiter::new(given));
             for _ in 0..workers {
@@ -281,7 +281,7 @@ mod tests {
             let seconds = rates.iter().map(|(seconds, _)| *seconds as usize).sum();
             let mut counts = vec![(0, 0); seconds];
             for (at, accepted) in &service.lock().unwrap().log {
-                let second = (*at - began).as_secs() as usize;
+                let second = (*at - started).as_secs() as usize;
                 let Some(count) = counts.get_mut(second) else { continue };
                 if *accepted { count.0 += 1 } else { count.1 += 1 }
             }
@@ -322,11 +322,11 @@ mod tests {
         runtime.block_on(async {
             let limiter = RateLimiter::new(Some(100.0));
             tokio::time::sleep(Duration::from_secs(60)).await;
-            let began = Instant::now();
+            let started = Instant::now();
             for _ in 0..50 {
                 limiter.acquire().await;
             }
-            let passed = began.elapsed();
+            let passed = started.elapsed();
             assert!((380..=400).contains(&passed.as_millis()), "{passed:?}");
         });
     }

@@ -5,8 +5,8 @@ const MAX_INPUT_BYTES: usize = 8 * 1024;
 /// The bytes of an excerpt, give or take one character.
 const MAX_EXCERPT_BYTES: usize = 1024;
 
-/// Returns the beginning of a response, fit to be shown: with `***` in place of the `keys`, plain or
-/// escaped, and without control characters other than line breaks and tabs.
+/// Returns the beginning of a response, fit to be shown: with `***` in place of the `keys`, plain
+/// or escaped, and without control characters other than line breaks and tabs.
 ///
 /// If the response is not `whole`, its end may cut a key: the key's beginning is redacted too.
 pub(crate) fn redacted_excerpt(bytes: &[u8], whole: bool, keys: &[&str]) -> String {
@@ -40,7 +40,7 @@ pub(crate) fn redacted_line(text: &str, keys: &[&str]) -> String {
 /// Returns the length of `key` at the start of `text`, each character plain or escaped as in JSON,
 /// HTML or a URL. If the text was cut, the beginning of the key at its end counts.
 fn match_key(text: &str, key: &str, cut: bool) -> Option<usize> {
-    // The positions at which the text may continue: a character such as % may be itself or begin an escape.
+    // The positions at which the text may continue: a % may be itself or begin an escape.
     let mut ends = vec![0];
     for wanted in key.chars() {
         if cut && ends.contains(&text.len()) {

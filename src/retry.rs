@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_random_up_to_a_bound_that_doubles_to_eight_seconds() {
+    fn a_delay_is_random_up_to_a_bound_that_doubles_to_eight_seconds() {
         let bounds = [
             (1, 250),
             (2, 500),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_fifty_retries_and_ten_answers_earn_one() {
+    fn a_budget_is_fifty_retries_and_ten_accepted_updates_earn_one() {
         let withdraw_all =
             |budget: &RetryBudget| (0..1000).take_while(|_| budget.withdraw()).count();
         let budget = RetryBudget::new();

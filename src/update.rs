@@ -47,7 +47,8 @@ impl Update {
     /// Sets a field, or unsets it with [`Value::Unset`].
     ///
     /// # Errors
-    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when the value fails its check; the field is unset then.
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) if the value fails its check; the field is
+    /// unset then.
     pub fn set<'a>(&mut self, field: Field, value: impl Into<Value<'a>>) -> Result<(), Error> {
         let slot = &mut self.values[field as usize];
         *slot = None;
@@ -58,7 +59,7 @@ impl Update {
     /// Unsets the field of this name.
     ///
     /// # Errors
-    /// [`Kind::InvalidField`](crate::Kind::InvalidField) when no field has that name. It is
+    /// [`Kind::InvalidField`](crate::Kind::InvalidField) if no field has that name. It is
     /// remembered until the update is cleared, as the field that was meant is still set.
     pub fn unset(&mut self, name: &str) -> Result<(), Error> {
         match Field::from_name(name) {
@@ -87,52 +88,53 @@ impl Update {
         self
     }
 
-    /// The user code given by SkyPostal, in place of the client's. Positive.
+    /// Sets the user code given by SkyPostal, in place of the client's. Positive.
     pub fn user_code(self, value: i64) -> Self {
         self.with(UserCode, value)
     }
 
-    /// The application key given by SkyPostal, in place of the client's. Secret.
+    /// Sets the application key given by SkyPostal, in place of the client's. Secret.
     pub fn app_key(self, value: &str) -> Self {
         self.with(AppKey, value)
     }
 
-    /// The customer's box, obtained by registration or login. Positive; required.
+    /// Sets the customer's box, obtained by registration or login. Positive; required.
     pub fn customer_box_id(self, value: i64) -> Self {
         self.with(CustomerBoxId, value)
     }
 
-    /// The customer's key, obtained by registration or login. Secret; required.
+    /// Sets the customer's key, obtained by registration or login. Secret; required.
     pub fn customer_key(self, value: &str) -> Self {
         self.with(CustomerKey, value)
     }
 
-    /// The new first name.
+    /// Sets the new first name: at most 8,192 UTF-16 units without control characters.
     pub fn customer_first_name(self, value: &str) -> Self {
         self.with(CustomerFirstName, value)
     }
 
-    /// The new last name.
+    /// Sets the new last name, with the limits of the first name.
     pub fn customer_last_name(self, value: &str) -> Self {
         self.with(CustomerLastName, value)
     }
 
-    /// The new identity number.
+    /// Sets the new identity number, with the limits of the first name.
     pub fn customer_identity_number(self, value: &str) -> Self {
         self.with(CustomerIdentityNumber, value)
     }
 
-    /// The new tax number: digits with an optional fraction; every digit is kept.
+    /// Sets the new tax number: at most 28 digits with an optional fraction, no sign, no exponent.
+    /// Every digit is sent, leading zeros aside.
     pub fn customer_tax_number(self, value: &str) -> Self {
         self.with(CustomerTaxNumber, value)
     }
 
-    /// The new birth date, `YYYY-MM-DD`, from 1753-01-01 to today.
+    /// Sets the new birth date, `YYYY-MM-DD`, from 1753-01-01 to today at UTC+14.
     pub fn customer_birth_date(self, value: &str) -> Self {
         self.with(CustomerBirthDate, value)
     }
 
-    /// The new gender, `M` or `F`.
+    /// Sets the new gender, `M` or `F`.
     pub fn customer_gender(self, value: &str) -> Self {
         self.with(CustomerGender, value)
     }

@@ -1,4 +1,4 @@
-//! Whatever bytes C hands in, ended by NUL or NULL: a status, and never a crash.
+//! Calls the C functions with any bytes, ended by NUL, or with NULL: each returns a result code.
 #![no_main]
 
 use std::ffi::{CString, c_char, c_int};
@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(|calls: Vec<(u8, i64, Option<Vec<u8>>)>| unsafe {
             CString::new(bytes).unwrap()
         });
         let text = text.as_ref().map_or(ptr::null::<c_char>(), |text| text.as_ptr());
-        let status = match function % 16 {
+        let result = match function % 16 {
             0 => skypostal_options_set_user_code(options, *number),
             1 => skypostal_options_set_app_key(options, text),
             2 => skypostal_options_set_environment(options, text),
@@ -34,13 +34,13 @@ libfuzzer_sys::fuzz_target!(|calls: Vec<(u8, i64, Option<Vec<u8>>)>| unsafe {
             14 => skypostal_update_set_customer_first_name(options.cast(), text),
             _ => skypostal_options_set_app_key(ptr::null_mut(), text),
         };
-        assert!((0..=12).contains(&status));
+        assert!((0..=12).contains(&result));
     }
     let (mut client, mut error) = (ptr::null_mut(), ptr::null_mut());
     skypostal_options_set_ca_file(options, ptr::null());
-    let status = skypostal_client_new(options, &mut client, &mut error);
-    assert_eq!(status == 0, error.is_null());
-    assert_eq!(status == 0, !client.is_null());
+    let result = skypostal_client_new(options, &mut client, &mut error);
+    assert_eq!(result == 0, error.is_null());
+    assert_eq!(result == 0, !client.is_null());
     assert!(error.is_null() || !skypostal_error_message(error).is_null());
     skypostal_error_free(error);
     skypostal_client_free(client);

@@ -1,4 +1,4 @@
-//! Whatever is set: an update is refused, naming a field, or becomes a JSON object.
+//! Sets any values: an update is refused with the name of a field, or becomes a JSON object.
 #![no_main]
 
 use skypostal::{Field, Update};

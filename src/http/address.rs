@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::Url;
 
-/// Parses an `http://` or `https://` address. The problem does not repeat it: it may hold a password.
+/// Parses an `http://` or `https://` address. The problem does not repeat it: it may hold a
+/// password.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
     // The parser would drop line breaks and trim spaces in silence.
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {

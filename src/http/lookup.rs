@@ -1,4 +1,4 @@
-//! Name look-ups, on threads that take no signal.
+//! Name look-ups, on threads that block signals.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -13,13 +13,13 @@ pub(crate) const MAX_LOOKUP_THREADS: usize = 4;
 
 /// The system's look-up, on a thread of the event loop that needs it.
 ///
-/// reqwest's own does the same, but a thread that it starts has the signal mask of the caller, and
-/// takes the signals that the host waits for. A mask around each call would cost more.
+/// reqwest's own starts its threads with the caller's signal mask, so they take the signals that the
+/// host waits for. To block signals around each call would cost more.
 pub(crate) struct Lookup;
 
 impl Resolve for Lookup {
     fn resolve(&self, name: Name) -> Resolving {
-        // One that was not begun is dropped with the call that needs it.
+        // A look-up that has not started is dropped with its call.
         let mut lookup = JoinSet::new();
         signals::without_signals(|| lookup.spawn_blocking(move || addresses(&name)));
         Box::pin(async move {
@@ -29,7 +29,7 @@ impl Resolve for Lookup {
     }
 }
 
-/// The port is set by whoever connects.
+/// The connector sets the port.
 fn addresses(name: &Name) -> io::Result<std::vec::IntoIter<SocketAddr>> {
     (name.as_str(), 0).to_socket_addrs()
 }

@@ -37,7 +37,7 @@ impl fmt::Debug for ProxyUrl {
 }
 
 impl UsedProxy {
-    /// Returns the proxy for calls to `url`: the one that is set, else the one that a variable names.
+    /// Returns the proxy for calls to `url`: the one that is set, else the one of a variable.
     pub(crate) fn find(
         url: &Url,
         set: Option<&ProxyUrl>,

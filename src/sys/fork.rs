@@ -6,20 +6,20 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-/// The generation of this process, or 0 if it was not asked for since the fork.
+/// The generation of this process, or 0 if it was not read since the fork.
 static CURRENT: AtomicPtr<AtomicUsize> = AtomicPtr::new(ptr::null_mut());
 
 /// The last generation that this process or an ancestor had.
 static LAST: AtomicUsize = AtomicUsize::new(0);
 
-/// The generation of this process. No ancestor has the same one; a process beside it may.
+/// Returns the generation of this process. No ancestor has the same one; an unrelated process may.
 pub(crate) fn generation() -> usize {
     let current = unsafe { CURRENT.load(Ordering::Acquire).as_ref() };
     let current = current.unwrap_or_else(watch);
     match current.load(Ordering::Relaxed) {
         0 => {
             let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-            // Of two threads that ask first, one decides.
+            // Of two threads that come first, one sets it.
             let set = current.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
             set.map_or_else(|other| other, |_| next)
         }
@@ -27,12 +27,12 @@ pub(crate) fn generation() -> usize {
     }
 }
 
-/// Has each fork from here on set the generation to 0. Takes no lock, which a fork could leave
-/// locked: of two threads that come first, one leaves its page behind.
+/// Makes each later fork set the generation to 0. Takes no lock, which a fork could leave locked: of
+/// two threads that come first, one leaks its page.
 fn watch() -> &'static AtomicUsize {
-    static MAX_EXCERPT_BYTES: AtomicUsize = AtomicUsize::new(0);
+    static FALLBACK: AtomicUsize = AtomicUsize::new(0);
     at_fork();
-    let ours = ptr::from_ref(wiped_by_fork().unwrap_or(&MAX_EXCERPT_BYTES)).cast_mut();
+    let ours = ptr::from_ref(wiped_by_fork().unwrap_or(&FALLBACK)).cast_mut();
     let none = ptr::null_mut();
     let set = CURRENT.compare_exchange(none, ours, Ordering::AcqRel, Ordering::Acquire);
     unsafe { &*set.map_or_else(|other| other, |_| ours) }
@@ -46,7 +46,7 @@ fn at_fork() {
             current.store(0, Ordering::Relaxed);
         }
     }
-    // It fails where memory has run out.
+    // It fails only without memory.
     let status = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     assert_eq!(status, 0, "no memory to register a handler for forks");
 }
@@ -54,7 +54,7 @@ fn at_fork() {
 #[cfg(not(unix))]
 fn at_fork() {}
 
-/// Memory that the kernel clears in every child, however it was made, from Linux 4.14 on.
+/// Returns memory that the kernel clears in every child, even after a raw `clone` (Linux 4.14).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn wiped_by_fork() -> Option<&'static AtomicUsize> {
     const SENSELESS: libc::c_int = -1;

@@ -1,5 +1,4 @@
-//! What only the operating system can do. Each module holds a few lines of unsafe code, with the
-//! reason for them.
+//! Functions of the operating system. Each module has a few lines of unsafe code, with the reason.
 
 #![allow(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! Whether the environment may be believed.
+//! Raised privileges, with which environment variables must not be trusted.
 
-/// Whether the program has privileges that its caller lacks, as a set-user-ID program does. Its
-/// variables are the caller's then, who must not choose where keys go.
+/// Returns true if the program has privileges that its caller lacks, as a set-user-ID program has.
+/// Then the caller sets the variables, and must not choose where keys go.
 pub(crate) fn raised() -> bool {
     #[cfg(test)]
     if PRETENDED.get() {

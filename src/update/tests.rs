@@ -70,15 +70,13 @@ fn the_documented_request_is_sent_without_its_nulls() {
     let mut documented: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(documented).unwrap();
     documented.retain(|_, value| !value.is_null());
-    let update = Update::new()
-        .user_code(396)
-        .app_key("1656d700707ad9a77f737e5df3db088a")
-        .customer_box_id(811111)
-        .customer_key("YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=")
-        .customer_first_name("New Name")
-        .customer_last_name("New Last")
-        .customer_birth_date("1980-08-19")
-        .customer_gender("M");
+    let mut update = Update::new();
+    for (name, value) in &documented {
+        let field = Field::from_name(name).unwrap();
+        let integer = value.as_i64().map(Value::Integer);
+        let value = integer.or_else(|| value.as_str().map(Value::Text)).unwrap();
+        update.set(field, value).unwrap();
+    }
     let body = body(&update).unwrap();
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&body).unwrap(),

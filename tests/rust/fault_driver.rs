@@ -9,12 +9,11 @@ use skypostal::{Client, Options, Update};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().collect();
-    let mut options = Options::new();
-    options.read_environment()?;
-    options.set_base_url(Some(&arguments[1]))?;
-    options.set_timeout(Some(Duration::from_millis(arguments[2].parse()?)))?;
-    options.set_connect_timeout(Some(Duration::from_millis(arguments[3].parse()?)))?;
-    options.set_max_retries(arguments[4].parse()?)?;
+    let options = Options::from_environment()
+        .base_url(&arguments[1])
+        .timeout(Duration::from_millis(arguments[2].parse()?))
+        .connect_timeout(Duration::from_millis(arguments[3].parse()?))
+        .max_retries(arguments[4].parse()?);
     let client = Client::new(&options)?;
     let update = Update::new()
         .customer_box_id(env::var("SKYPOSTAL_CUSTOMER_BOX_ID")?.parse::<i64>()?)

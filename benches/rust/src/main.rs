@@ -1,14 +1,14 @@
-//! What is measured from Rust: ours, and each peer in its own best form.
+//! Measures this library from Rust, and each peer in its own best form.
 //!
 //!     skypostal-bench NAME BASE_URL PATH
 //!
-//! makes one call and says so; then it reads lines `CALLS THREADS`, makes that many calls, and answers each
-//! with a line of JSON, as the workers in Python and C do. One client serves all threads, as each peer's
-//! documentation asks for; SSL_CERT_FILE names the certificates that each trusts.
+//! Makes one call and prints `ready`. Then it reads lines `CALLS THREADS`, makes that many calls and
+//! prints a line of JSON for each, as the workers in Python and C do. One client serves all threads,
+//! as each peer's documentation asks for; SSL_CERT_FILE names the certificates that each trusts.
 
 use std::error::Error;
 use std::io::{self, BufRead};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,14 +16,12 @@ use chrono::{DateTime, Datelike, NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-const USER_CODE: i64 = 396;
-const APP_KEY: &str = "1656d700707ad9a77f737e5df3db088a";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 type Call = dyn Fn() -> Result<Info, Box<dyn Error>> + Send + Sync;
 
-/// What a call is made from: the fields of the documented example.
-#[derive(Serialize)]
+/// The fields of the documented request.
+#[derive(Serialize, Deserialize)]
 struct Request<'a> {
     user_code: i64,
     app_key: &'a str,
@@ -35,18 +33,11 @@ struct Request<'a> {
     customer_gender: &'a str,
 }
 
-const REQUEST: Request = Request {
-    user_code: USER_CODE,
-    app_key: APP_KEY,
-    customer_box_id: 811111,
-    customer_key: "YpbCNpzqxYqVWv+tzg4e4Ex6ALiT+DfKSYA3NY2dZcw=",
-    customer_first_name: "New Name",
-    customer_last_name: "New Last",
-    customer_birth_date: "1980-08-19",
-    customer_gender: "M",
-};
+static REQUEST: LazyLock<Request> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../tests/data/request.json")).expect("a request")
+});
 
-/// What comes of it.
+/// The result of a call.
 #[derive(Debug, PartialEq)]
 struct Info {
     cust_id: Option<i64>,
@@ -59,9 +50,9 @@ struct Info {
     customer_gender: Option<String>,
 }
 
-/// The answer as the peers read it: straight into typed fields.
+/// The response as the peers read it: straight into typed fields.
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct Response<'a> {
     _verify: bool,
     cust_id: Option<i64>,
     customer_first_name: Option<String>,
@@ -81,21 +72,24 @@ struct Failure {
 }
 
 fn decode(status: u16, body: &[u8]) -> Result<Info, Box<dyn Error>> {
-    let answers: Vec<Answer> = serde_json::from_slice(body)?;
-    let answer = answers.into_iter().next().ok_or("no answer")?;
-    let error = answer.error;
-    if status != 200 || !answer._verify || error.system_error || !error.error_description.is_empty()
+    let responses: Vec<Response> = serde_json::from_slice(body)?;
+    let response = responses.into_iter().next().ok_or("no response")?;
+    let error = response.error;
+    if status != 200
+        || !response._verify
+        || error.system_error
+        || !error.error_description.is_empty()
     {
         return Err(error.error_description.into());
     }
     Ok(Info {
-        cust_id: answer.cust_id,
-        customer_first_name: answer.customer_first_name,
-        customer_last_name: answer.customer_last_name,
-        customer_identity_number: answer.customer_identity_number,
-        customer_tax_number: answer.customer_tax_number.map(|number| number.get().to_owned()),
-        customer_birth_date: answer.customer_birth_date.and_then(day),
-        customer_gender: answer.customer_gender,
+        cust_id: response.cust_id,
+        customer_first_name: response.customer_first_name,
+        customer_last_name: response.customer_last_name,
+        customer_identity_number: response.customer_identity_number,
+        customer_tax_number: response.customer_tax_number.map(|number| number.get().to_owned()),
+        customer_birth_date: response.customer_birth_date.and_then(day),
+        customer_gender: response.customer_gender,
     })
 }
 
@@ -113,8 +107,8 @@ fn day(text: &str) -> Option<NaiveDate> {
 
 fn skypostal(base_url: &str) -> Result<Box<Call>, Box<dyn Error>> {
     let mut options = skypostal::Options::new();
-    options.set_user_code(USER_CODE)?;
-    options.set_app_key(APP_KEY)?;
+    options.set_user_code(REQUEST.user_code)?;
+    options.set_app_key(REQUEST.app_key)?;
     options.set_base_url(Some(base_url))?;
     options.set_timeout(Some(TIMEOUT))?;
     let client = skypostal::Client::new(&options)?;
@@ -153,8 +147,8 @@ fn reqwest(url: &str) -> Result<Box<Call>, Box<dyn Error>> {
         .build()?;
     let url = reqwest::Url::parse(url)?;
     Ok(Box::new(move || {
-        let answer = client.post(url.clone()).body(serde_json::to_vec(&REQUEST)?).send()?;
-        decode(answer.status().as_u16(), &answer.bytes()?)
+        let response = client.post(url.clone()).body(serde_json::to_vec(&*REQUEST)?).send()?;
+        decode(response.status().as_u16(), &response.bytes()?)
     }))
 }
 
@@ -172,10 +166,10 @@ fn ureq(url: &str) -> Result<Box<Call>, Box<dyn Error>> {
         .into();
     let url: ureq::http::Uri = url.parse()?;
     Ok(Box::new(move || {
-        let body = serde_json::to_vec(&REQUEST)?;
+        let body = serde_json::to_vec(&*REQUEST)?;
         let request = agent.post(url.clone()).content_type("application/json");
-        let mut answer = request.send(&body[..])?;
-        decode(answer.status().as_u16(), &answer.body_mut().read_to_vec()?)
+        let mut response = request.send(&body[..])?;
+        decode(response.status().as_u16(), &response.body_mut().read_to_vec()?)
     }))
 }
 
@@ -183,9 +177,9 @@ fn ureq(url: &str) -> Result<Box<Call>, Box<dyn Error>> {
 fn calls(call: &Call, count: usize) -> Vec<u128> {
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
-        let begun = Instant::now();
+        let started = Instant::now();
         let info = call().expect("an accepted update");
-        times.push(begun.elapsed().as_nanos());
+        times.push(started.elapsed().as_nanos());
         std::hint::black_box(info);
     }
     times
@@ -212,22 +206,22 @@ struct Measured {
 }
 
 fn measure(call: &Call, count: usize, threads: usize) -> Measured {
-    let begin = Arc::new(Barrier::new(threads + 1));
+    let start = Arc::new(Barrier::new(threads + 1));
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|_| {
-                let begin = begin.clone();
+                let start = start.clone();
                 scope.spawn(move || {
                     calls(call, 1); // connects
-                    begin.wait();
+                    start.wait();
                     calls(call, count / threads)
                 })
             })
             .collect();
-        begin.wait();
-        let (before, begun) = (cpu(), Instant::now());
+        start.wait();
+        let (before, started) = (cpu(), Instant::now());
         let ns = workers.into_iter().flat_map(|w| w.join().expect("no panic")).collect();
-        let (wall_ns, after) = (begun.elapsed().as_nanos(), cpu());
+        let (wall_ns, after) = (started.elapsed().as_nanos(), cpu());
         Measured { wall_ns, user_s: after.0 - before.0, system_s: after.1 - before.1, ns }
     })
 }
