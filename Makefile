@@ -1,6 +1,10 @@
 # make demo   see one update happen, from Python and from C, against a local stand-in
-# make test   check everything
-# make develop  an editable install from an unoptimised build: a change of a .py file needs no build
+# make develop  an editable install from an unoptimised build, for the next three
+# make test-rust    the Rust tests; one of them: make test-rust ARGS=name
+# make test-python  the tests of the package; some of them: make test-python ARGS="-k proxy"
+# make test-c       the tests of the C and the C++ face; some of them: make test-c ARGS="-k header"
+# make lint   format, clippy, ruff and mypy
+# make test   check everything, on the wheel
 # make wheel  the Python wheel, in build/wheels
 # make docs   the documentation's site, in site
 # make soak   20,000 calls through a server that fails at random: every outcome must be true
@@ -37,8 +41,10 @@ export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
 VENV := .venv
-SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml README.md \
-	$(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
+RUST_SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml $(shell find src -name '*.rs')
+SOURCES := $(RUST_SOURCES) README.md $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
+# The wheel, installed, and what its tests need.
+TESTED := $(VENV)/installed $(VENV)/requirements
 # Lists that people write stand in *.in, with reasons; `make lock` writes the .txt beside each.
 LOCKS := tests/requirements tests/engines-requirements benches/requirements
 PYTHONS := 3.9 3.10 3.11 3.12 3.13 3.14 3.15
@@ -54,38 +60,55 @@ SO := libskypostal.so
 SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
-.PHONY: demo develop test wheel docs soak memcheck test-toolchains tsan fuzz test-engines \
-	test-pythons test-latest lock bench instructions instructions-parts header clean tools test-tools \
-	bench-tools 	c-library install uninstall
+.PHONY: demo develop test-rust test-python test-c lint test wheel docs soak memcheck test-toolchains tsan \
+	fuzz test-engines test-pythons test-latest lock bench instructions instructions-parts header clean \
+	tools lint-tools test-tools bench-tools c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV)/bin/python examples/demo.py build/update
 
-test: test-tools $(VENV)/tests
+# The tests of the wheel itself are in test_package.py.
+test: test-tools lint test-rust $(TESTED)
+	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -m "wheel and not pythons" tests/packaging
+
+PYTHON_CODE := python tests examples benches docs/site.py
+lint: lint-tools $(VENV)/requirements
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features capi,python -- $$($(CLIPPY_FAILS))
-	$(CARGO) test --locked --features capi
-	$(VENV)/bin/ruff format --check python tests examples benches docs/site.py
-	$(VENV)/bin/ruff check python tests examples benches docs/site.py
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/ruff format --check $(PYTHON_CODE)
+	$(VENV)/bin/ruff check $(PYTHON_CODE)
+	$(VENV)/bin/mypy python examples tests
 
-docs: $(VENV)/tests
+# The inner loop. A file or folder of tests in ARGS stands in place of the folders here.
+ARGS ?=
+these_tests = $(VENV)/bin/python -m pytest $(if $(filter tests/%,$(ARGS)),,$(1)) $(ARGS)
+test-rust: tools
+	$(CARGO) test --locked --features capi $(ARGS)
+
+test-python: $(VENV)/develop
+	$(call these_tests,tests/python tests/cli tests/sandbox) --python-only
+
+test-c: $(VENV)/develop
+	$(call these_tests,tests/c tests/cpp)
+
+docs: $(TESTED)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 soak: tools $(VENV)/installed
 	$(VENV)/bin/python tests/support/soak.py
 
-memcheck: test-tools $(VENV)/tests
+memcheck: test-tools $(TESTED)
 	@$(call has,valgrind) || $(call missing,valgrind,Run: apt-get install valgrind)
 	$(VENV)/bin/python -m pytest -m memcheck
 
-test-toolchains: test-tools $(VENV)/tests
+test-toolchains: test-tools $(TESTED)
 	$(VENV)/bin/python -m pytest -m toolchains
 
-tsan: test-tools $(VENV)/tests
+tsan: test-tools $(TESTED)
 	$(VENV)/bin/python -m pytest -m toolchains tests/c/test_thread_sanitizer.py
 
-test-pythons: test-tools $(VENV)/tests
+test-pythons: test-tools $(TESTED)
 	$(VENV)/bin/python -m pytest -m pythons
 
 # In a copy of the work tree, whose own lock files are written anew.
@@ -166,12 +189,12 @@ $(BENCH)/rust/built: $(SOURCES) benches/rust/Cargo.toml benches/rust/Cargo.lock 
 	$(CARGO) build --locked --release --manifest-path benches/rust/Cargo.toml --target-dir $(@D)
 	@touch $@
 
-instructions: $(VENV)/tests build/calls
+instructions: $(TESTED) build/calls
 	$(VENV)/bin/python tests/support/instructions.py write build/calls
 
 # With the lines of the source in the library, and in a folder of its own.
 PARTS := target/parts/release
-instructions-parts: $(VENV)/tests build/calls
+instructions-parts: $(TESTED) build/calls
 	CARGO_PROFILE_RELEASE_DEBUG=line-tables-only $(CARGO) rustc --locked --release \
 		--target-dir target/parts --lib --features capi --crate-type cdylib
 	ln -sf $(SO) $(PARTS)/$(SONAME)
@@ -247,7 +270,7 @@ uninstall:
 	@rmdir "$(CMAKE_TO)" "$(DOC_TO)" 2>/dev/null || true
 
 # Without --clear, what an earlier Python left there would count as installed.
-$(VENV)/bin/python:
+$(VENV)/bin/python: | tools
 	$(PYTHON) -m venv --clear $(VENV)
 
 # Its tag says which glibc it needs, and maturin refuses to write one that is not true.
@@ -258,17 +281,19 @@ build/wheels/built: $(VENV)/bin/python $(SOURCES) tests/requirements.txt
 		--config-settings=build-args="--compatibility pypi"
 	@touch $@
 
+# Of the two ways to install, each takes the place of the other.
 $(VENV)/installed: build/wheels/built
 	$(VENV)/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
+	@rm -f $(VENV)/develop
 	@touch $@
 
-develop: tools $(VENV)/bin/maturin
+develop: $(VENV)/develop
+$(VENV)/develop: $(RUST_SOURCES) $(VENV)/requirements
 	$(VENV)/bin/maturin develop --quiet --profile dev --features python
+	@rm -f $(VENV)/installed
+	@touch $@
 
-$(VENV)/bin/maturin: | $(VENV)/bin/python
-	$(VENV)/bin/pip $(PIP_INSTALL) -r tests/requirements.txt
-
-$(VENV)/tests: $(VENV)/installed tests/requirements.txt
+$(VENV)/requirements: tests/requirements.txt | $(VENV)/bin/python
 	$(VENV)/bin/pip $(PIP_INSTALL) -r tests/requirements.txt
 	@touch $@
 
@@ -293,8 +318,10 @@ tools:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		$(call missing,Python's venv with pip,Run: apt-get install python3-venv)
 
-test-tools: tools
+test-tools: lint-tools
 	@$(call has,git) || $(call missing,git,Run: apt-get install git)
 	@$(call has,$(CXX)) || $(call missing,a C++ compiler,Run: apt-get install g++)
+
+lint-tools: tools
 	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call missing,rustfmt,$(FOR_RUSTFMT))
 	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call missing,clippy,$(FOR_CLIPPY))

@@ -7,7 +7,7 @@ each with a line of JSON, as the programs in C and Rust do. SSL_CERT_FILE names 
 that all trust.
 
 All peers encode and decode with the same code, python_json.py. Each keeps its connection alive and
-prepares beforehand what does not change. Each has a time-out of 30 s, as ours has, and where it can
+prepares beforehand what does not change. Each has a timeout of 30 s, as ours has, and where it can
 be said, follows no redirects, reads no proxy variables and keeps no cookies: this call needs none
 of it, and ours does none of it. Nothing is imported before a program of that peer would import it.
 """
@@ -16,6 +16,7 @@ import os
 import sys
 import time
 
+# The request of tests/data, which a test compares: to read it, json would be imported for all.
 CREDENTIALS = {"user_code": 396, "app_key": "1656d700707ad9a77f737e5df3db088a"}
 FIELDS = {
     "customer_box_id": 811111,

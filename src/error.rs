@@ -79,6 +79,32 @@ impl Delivery {
     }
 }
 
+/// The cause of a failed connection, where it decides on a retry or on the advice of
+/// `skypostal doctor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectCause {
+    UnknownIssuer,
+    OtherHost,
+    OutsideValidity,
+    OtherCertificateProblem,
+    NotTls,
+    Refused,
+}
+
+impl ConnectCause {
+    #[cfg(feature = "python")]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            ConnectCause::UnknownIssuer => "unknown_issuer",
+            ConnectCause::OtherHost => "other_host",
+            ConnectCause::OutsideValidity => "outside_validity",
+            ConnectCause::OtherCertificateProblem => "other_certificate_problem",
+            ConnectCause::NotTls => "not_tls",
+            ConnectCause::Refused => "refused",
+        }
+    }
+}
+
 /// The reason why an update did not succeed, and whether it may have reached the service.
 ///
 /// Its text is one line with the chain of causes. It never holds a key or the value of a field.
@@ -103,7 +129,7 @@ struct Detail {
     description: Option<String>,
     location: Option<String>,
     system_error: bool,
-    bad_certificate: bool,
+    connect_cause: Option<ConnectCause>,
 }
 
 impl Error {
@@ -123,7 +149,7 @@ impl Error {
             description: None,
             location: None,
             system_error: false,
-            bad_certificate: false,
+            connect_cause: None,
         }))
     }
 
@@ -263,8 +289,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_bad_certificate(mut self) -> Self {
-        self.0.bad_certificate = true;
+    pub(crate) fn with_connect_cause(mut self, cause: Option<ConnectCause>) -> Self {
+        self.0.connect_cause = cause;
         self
     }
 
@@ -281,8 +307,18 @@ impl Error {
         self
     }
 
+    #[cfg(feature = "python")]
+    pub(crate) fn connect_cause(&self) -> Option<ConnectCause> {
+        self.0.connect_cause
+    }
+
+    /// Returns whether the check of the server's certificate failed, which it would again.
     pub(crate) fn has_bad_certificate(&self) -> bool {
-        self.0.bad_certificate
+        use ConnectCause::*;
+        matches!(
+            self.0.connect_cause,
+            Some(UnknownIssuer | OtherHost | OutsideValidity | OtherCertificateProblem)
+        )
     }
 
     /// Returns the message without the service's own words.

@@ -119,7 +119,7 @@ impl RetryBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Delivery;
+    use crate::error::{ConnectCause, Delivery};
 
     fn error(kind: Kind) -> Error {
         Error::new(kind, Delivery::Unknown, "")
@@ -175,7 +175,13 @@ mod tests {
         ] {
             assert!(delay_before_retry(&error(kind), 1).is_none(), "{kind:?}");
         }
-        assert!(delay_before_retry(&error(Kind::Tls).with_bad_certificate(), 1).is_none());
+        assert!(
+            delay_before_retry(
+                &error(Kind::Tls).with_connect_cause(Some(ConnectCause::OtherHost)),
+                1
+            )
+            .is_none()
+        );
         let tried: Vec<u16> =
             (300..600).filter(|s| delay_before_retry(&status(*s, None), 1).is_some()).collect();
         assert_eq!(tried, [408, 429, 502, 503, 504]);

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from c_library import CLibrary
-from project import environment_of
+from faces import Face, driver, python
+from project import ROOT, TESTS, environment_of
 
 from skypostal import Client
 from skypostal.sandbox import Sandbox
@@ -19,6 +22,21 @@ if TYPE_CHECKING:
 
 # A shell ignores it for what runs in its background, and all that this starts would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--python-only", action="store_true", help="without what must be compiled")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--python-only"):
+        compiled = [item for item in items if needs_compiler(item)]
+        config.hook.pytest_deselected(items=compiled)
+        items[:] = [item for item in items if item not in compiled]
+
+
+def needs_compiler(item: pytest.Item) -> bool:
+    return "c_library" in getattr(item, "fixturenames", ()) or "compiled" in item.keywords
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +55,13 @@ def sandbox(skypostal_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def client(skypostal_client: Client) -> Client:
     return skypostal_client
+
+
+@pytest.fixture
+def silent(sandbox: Sandbox) -> str:
+    """The address of a server that never answers its first request."""
+    sandbox.delay(60)
+    return sandbox.url
 
 
 @pytest.fixture
@@ -69,3 +94,27 @@ def c_library(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
 @pytest.fixture(scope="session")
 def debug_c_library(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
     return CLibrary(tmp_path_factory.mktemp("debug-c"), debug=True)
+
+
+@pytest.fixture(scope="session")
+def c_face(c_library: CLibrary) -> Face:
+    return driver(c_library.compile(TESTS / "c" / "fault_driver.c", "-std=c89"))
+
+
+@pytest.fixture(scope="session")
+def rust_face(tmp_path_factory: pytest.TempPathFactory) -> Face:
+    # With the C face, as the library is, so that both are compiled once.
+    build = ["cargo", "build", "--locked", "--release", "--features", "capi"]
+    subprocess.run([*build, "--example", "fault_driver"], cwd=ROOT, check=True)
+    program = tmp_path_factory.mktemp("rust") / "fault_driver"
+    shutil.copy(ROOT / "target" / "release" / "examples" / "fault_driver", program)
+    return driver(program)
+
+
+@pytest.fixture
+def face(request: pytest.FixtureRequest) -> Face:
+    """The face that the test's parameter names; its program is built once, and only if needed."""
+    if request.param == "python":
+        return python
+    compiled: Face = request.getfixturevalue(f"{request.param}_face")
+    return compiled

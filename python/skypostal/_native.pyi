@@ -45,7 +45,7 @@ def update_personal_info(*, timeout: float | None = None, **fields: Unpack[Field
     raised too. An exception of another class gets the attributes ``delivery`` and ``attempts``,
     which every error has; ``delivery`` is ``"unknown"`` if the update was accepted.
 
-    Raises, all under ``SkyPostalError``, whose ``delivery`` tells whether the customer was changed:
+    Raises, all under ``SkyPostalError``, whose ``delivery`` says whether the customer was changed:
     ``ValidationError`` for a field (nothing is sent then), ``ConfigurationError`` for a missing
     ``user_code`` or ``app_key`` or an unusable option, ``ConnectError``, ``TlsError``,
     ``ConnectionLostError``, ``RequestTimeoutError``, ``StatusError``, ``RefusedError`` (observed:

@@ -27,11 +27,11 @@ class SkyPostalError(Exception):
     """Was the customer changed?
 
     - ``"not_sent"``: nothing of the update reached the service.
-    - ``"rejected"``: the service answered that it did not make the change.
+    - ``"rejected"``: the service responded that it did not make the change.
     - ``"unknown"``: it may have been made; sending the same update again is harmless.
     """
     attempts: int
-    """How many attempts were begun; 0 when nothing was tried."""
+    """The number of attempts that were started; 0 if nothing was tried."""
 
     def __init__(
         self, message: str = "", *, delivery: _Delivery = "unknown", attempts: int = 0

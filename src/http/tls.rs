@@ -14,10 +14,10 @@ use rustls::client::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, NamedGroup, RootCertStore};
+use rustls::{CertificateError, ClientConfig, InvalidMessage, NamedGroup, RootCertStore};
 use rustls_native_certs::CertificateResult;
 
-use crate::error::Error;
+use crate::error::{ConnectCause, Error};
 use crate::sys::privileges;
 
 /// TLS sessions kept for resumption; all are with one server, or with it and a proxy.
@@ -131,26 +131,39 @@ fn roots_despite_environment() -> Option<CertificateResult> {
     None
 }
 
-/// Returns what to do about a certificate that was not accepted, and the check that failed.
-pub(crate) fn bad_certificate(error: &rustls::Error) -> Option<(&'static str, String)> {
+/// Returns why a certificate was not accepted, what to do, and the check that failed.
+pub(crate) fn bad_certificate(
+    error: &rustls::Error,
+) -> Option<(ConnectCause, &'static str, String)> {
     use CertificateError::*;
     let rustls::Error::InvalidCertificate(problem) = error else { return None };
-    let advice = match problem {
-        UnknownIssuer => {
-            "its issuer is not trusted: if you trust it, give the issuer's certificate as ca_file"
-        }
+    let (cause, advice) = match problem {
+        UnknownIssuer => (
+            ConnectCause::UnknownIssuer,
+            "its issuer is not trusted: if you trust it, give the issuer's certificate as ca_file",
+        ),
         NotValidForName | NotValidForNameContext { .. } => {
-            "it belongs to another host: check base_url"
+            (ConnectCause::OtherHost, "it belongs to another host: check base_url")
         }
-        Expired | ExpiredContext { .. } => {
-            "it has expired: the server needs a new one, or this machine's clock is wrong"
-        }
-        NotValidYet | NotValidYetContext { .. } => {
-            "it is not valid yet: the server needs another one, or this machine's clock is wrong"
-        }
-        _ => "it is not acceptable: the server needs another one",
+        Expired | ExpiredContext { .. } => (
+            ConnectCause::OutsideValidity,
+            "it has expired: the server needs a new one, or this machine's clock is wrong",
+        ),
+        NotValidYet | NotValidYetContext { .. } => (
+            ConnectCause::OutsideValidity,
+            "it is not valid yet: the server needs another one, or this machine's clock is wrong",
+        ),
+        _ => (
+            ConnectCause::OtherCertificateProblem,
+            "it is not acceptable: the server needs another one",
+        ),
     };
-    Some((advice, problem.to_string()))
+    Some((cause, advice, problem.to_string()))
+}
+
+/// Returns whether the server responded with something other than TLS.
+pub(crate) fn is_not_tls(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType))
 }
 
 /// The TLS sessions that the connections of a process may resume.

@@ -6,7 +6,7 @@ use std::io;
 use std::iter;
 
 use crate::call::CallState;
-use crate::error::{Delivery, Error, Kind};
+use crate::error::{ConnectCause, Delivery, Error, Kind};
 use crate::http::{Endpoint, tls};
 use crate::redact::redacted_line;
 
@@ -18,7 +18,7 @@ impl Endpoint {
         }
         let causes = chain(error);
         // On a connection that served an earlier call it may be a late part of that response.
-        let unsolicited = causes.contains("unexpected message") && !state.reused_connection;
+        let unsolicited = !state.reused_connection && is_unexpected_message(error);
         let breaks_http = unsolicited
             || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
             || find::<io::Error>(error).is_some_and(|e| {
@@ -35,10 +35,11 @@ impl Endpoint {
 
     fn connect_error(&self, error: &reqwest::Error, state: &CallState<'_>) -> Error {
         let host = self.url.authority();
-        if let Some((advice, problem)) = find(error).and_then(tls::bad_certificate) {
+        if let Some((cause, advice, problem)) = find(error).and_then(tls::bad_certificate) {
             let message =
                 format!("the certificate of {host} was not accepted, {advice} ({problem})");
-            return Error::new(Kind::Tls, Delivery::NotSent, message).with_bad_certificate();
+            let error = Error::new(Kind::Tls, Delivery::NotSent, message);
+            return error.with_connect_cause(Some(cause));
         }
         let (kind, what) = if state.is_handshaking() && self.is_https() {
             (Kind::Tls, "no secure connection to")
@@ -55,8 +56,32 @@ impl Endpoint {
         };
         let advice = "check that this machine is online, the proxy and base_url";
         let message = format!("{what} {host}{proxy}{problem}; {advice}");
-        Error::new(kind, Delivery::NotSent, message)
+        Error::new(kind, Delivery::NotSent, message).with_connect_cause(connect_cause(error))
     }
+}
+
+/// Returns whether bytes came before the request was sent. hyper has no method for this kind of
+/// error; it is the only one of HTTP/1.1 that has neither a method nor a source.
+fn is_unexpected_message(error: &reqwest::Error) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(|error| {
+        let is_other_kind = error.is_parse()
+            || error.is_user()
+            || error.is_canceled()
+            || error.is_closed()
+            || error.is_incomplete_message()
+            || error.is_shutdown()
+            || error.is_timeout();
+        !is_other_kind && error.source().is_none()
+    })
+}
+
+fn connect_cause(error: &reqwest::Error) -> Option<ConnectCause> {
+    if find(error).is_some_and(tls::is_not_tls) {
+        return Some(ConnectCause::NotTls);
+    }
+    let mut io_errors = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let refused = io_errors.any(|io| io.kind() == io::ErrorKind::ConnectionRefused);
+    refused.then_some(ConnectCause::Refused)
 }
 
 /// Returns the error of a call for which this machine lacks something, such as a file descriptor.

@@ -17,6 +17,7 @@ use super::fields::{Rejected, integer, read_fields, with_text};
 use super::interpreter::{call_arrow, is_main_thread, preload};
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
+use crate::error::ConnectCause;
 use crate::{CallOptions, Delivery, Error, Options};
 
 /// The variable by which Python programs that use requests name the certificates of their company.
@@ -242,8 +243,14 @@ impl Client {
     #[pyo3(signature = (*, timeout=None))]
     fn _probe<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
         let attempts = AtomicU32::new(0);
-        let probe =
-            self.drive(py, timeout, None, &attempts, |options| self.client.probe(options))?;
+        let mut cause = None;
+        let ask = |options: CallOptions<'_>| {
+            self.client.probe(options).inspect_err(|error| cause = error.connect_cause())
+        };
+        let probe = self.drive(py, timeout, None, &attempts, ask).or_else(|raised| {
+            raised.value(py).setattr("_cause", cause.map(ConnectCause::as_str))?;
+            Err(raised)
+        })?;
         let dict = PyDict::new(py);
         dict.set_item("status", probe.status)?;
         dict.set_item("date", probe.date.map(unix_time))?;

@@ -25,7 +25,7 @@ static CLIENTS: Mutex<Vec<(Snapshot, Py<Client>)>> = Mutex::new(Vec::new());
 /// customer_gender. What is not given, or None, is not sent and keeps its value.
 ///
 /// timeout: seconds for the whole call, 30 if not given. Raises a SkyPostalError, whose delivery
-/// tells whether the customer may have been changed. The stubs of this module are the manual.
+/// says whether the customer may have been changed. The stubs of this module are the manual.
 #[pyfunction]
 #[pyo3(signature = (*, timeout=None, **fields))]
 pub(super) fn update_personal_info(

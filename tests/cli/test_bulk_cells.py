@@ -314,5 +314,5 @@ def test_file_names_that_are_not_utf_8(bulk: Bulk, sandbox: Sandbox) -> None:
         assert done.returncode == 3 and "Traceback" not in done.stderr
         assert bulk.out.exists()
     done = run(*bulk.arguments("--resume"), "--no-json", url=bulk.url)
-    assert_ended(done, 2, r"informe-\udce9.parquet.journal: there is no run to go on with")
+    assert_ended(done, 2, r"informe-\udce9.parquet.journal: there is no run to continue")
     assert names(sandbox, [1]) == ["Ana 1"]

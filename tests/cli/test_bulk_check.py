@@ -142,20 +142,20 @@ def test_a_table_without_rows_is_done(bulk: Bulk) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--delimiter", "ab"), "is not one character"),
-        (("--encoding", "utf-16"), "no extension of ASCII"),
-        (("--encoding", "nonsense"), "not known here"),
-        (("--concurrency", "0"), "is not an integer from 1 to 100"),
-        (("--concurrency", "101"), "is not an integer from 1 to 100"),
-        (("--rate", "0"), "is not a number from 0.001 to 1000000"),
-        (("--rate", "nan"), "is not a number from 0.001 to 1000000"),
-        (("--check-only", "--resume"), "--check-only keeps no journal"),
+        (("--delimiter", "ab"), "must be one character"),
+        (("--encoding", "utf-16"), "must be the name of an encoding that extends ASCII"),
+        (("--encoding", "nonsense"), "extends ASCII, not nonsense"),
+        (("--concurrency", "0"), "must be an integer from 1 to 100"),
+        (("--concurrency", "101"), "must be an integer from 1 to 100"),
+        (("--rate", "0"), "must be a number from 0.001 to 1000000"),
+        (("--rate", "nan"), "must be a number from 0.001 to 1000000"),
+        (("--dry-run", "--resume"), "--dry-run has no journal"),
         (("--user_code", "0"), "user_code: is not positive"),
         (("--app_key", "k"), "keys are not taken as arguments"),
         (("--timeout", "0"), "timeout: "),
         (("--out", "/none/report.csv"), "there is no folder /none"),
         (("--out", "/sys/report.csv"), "cannot be"),
-        (("--out", __file__), "is there already; give another name, or remove it"),
+        (("--out", __file__), "exists already; give another name, or remove it"),
     ],
 )
 def test_2_says_what_to_correct(
@@ -173,7 +173,7 @@ def test_standard_input_and_what_is_no_file_are_refused(bulk: Bulk) -> None:
     for name in ("pipe", "."):
         done = run("bulk", str(bulk.folder / name), *out, url=bulk.url)
         assert_ended(done, 2, "is not a regular file")
-    assert_ended(run("bulk", str(bulk.table), url=bulk.url), 2, "--out is needed")
+    assert_ended(run("bulk", str(bulk.table), url=bulk.url), 2, "--out: must be given")
 
 
 def test_2_for_missing_credentials_is_told_once(bulk: Bulk) -> None:
@@ -197,7 +197,7 @@ def test_memory_stays_flat(bulk: Bulk) -> None:
         write(bulk.table, rows_of(boxes))
         # By way of a shell, because what forks counts until the fork becomes another program.
         command = ["sh", "-c", '"$@"; exit', "sh", sys.executable, "-c", code,
-                   "bulk", str(bulk.table), "--check-only", "--quiet"]  # fmt: skip
+                   "bulk", str(bulk.table), "--dry-run", "--quiet"]  # fmt: skip
         done = subprocess.run(command, env=environment(bulk.url), capture_output=True, text=True)
         return int(done.stderr)
 

@@ -73,7 +73,7 @@ def test_names_in_another_style_still_show_the_delimiter(bulk: Bulk) -> None:
                  f"--map customerFirstName={FIRST}")  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [(), ("--quiet",), ("--check-only",)])
+@pytest.mark.parametrize("options", [(), ("--quiet",), ("--dry-run",)])
 def test_a_table_that_changes_nothing_is_refused(
     bulk: Bulk, sandbox: Sandbox, options: tuple[str, ...]
 ) -> None:

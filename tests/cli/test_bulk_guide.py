@@ -32,7 +32,7 @@ def test_the_guide_shows_what_happens(sandbox: Sandbox, tmp_path: Path) -> None:
     assert len(steps) == 7
     for command, expected in steps:
         script = f"{exports.replace('8765', port)}\ncd {tmp_path}\n{command}"
-        if "broken off" in expected:
+        if "did not end" in expected:
             sandbox.delay(60, times=2)
             before = len(sandbox.requests)
             killed = script.replace("skypostal", "exec skypostal")

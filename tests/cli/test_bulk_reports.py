@@ -172,10 +172,10 @@ def test_cells_of_no_field_may_be_missing_at_the_end_of_a_row(bulk: Bulk, sandbo
         ("1,k,Ana,,\n2,k,An", [":3: has 3 cells, where the header has 5; the file ends in mid-line,"
                                " so it may have been cut off"]),
         ("1,k,Ana\nMaria,,\n2,k,Eva,,\n", [
-            ":2: goes on in the next line; put quotation marks around its cells",
+            ":2: continues in the next line; put quotation marks around its cells",
             ":3: customer_box_id: is not an integer", ":3: customer_key: is required"]),
         ("1,k,Ana\nMaria\nLuz,,\n2,k,Eva,,\n", [
-            ":2: goes on in the next line", ":3: has 1 cell", ":4: customer_box_id", ":4: "]),
+            ":2: continues in the next line", ":3: has 1 cell", ":4: customer_box_id", ":4: "]),
         # What is bad for another reason condemns no other row.
         ("1,k,Ana\nx2,k,Eva,,\n3,k\n", [":3: customer_box_id: is not an integer", ":4: has 2"]),
         ("1,k,Ana\n2,k,Eva,x\n3,k\n", [":4: has 2 cells"]),
@@ -292,7 +292,7 @@ def test_a_disk_that_fails_is_no_file_system_without_fsync(
     ("out", "options", "says"),
     [
         ("n" * 252, (), ".part: cannot be written: File name too long"),
-        ("n" * 252, ("--check-only",), ".part: cannot be written: File name too long"),
+        ("n" * 252, ("--dry-run",), ".part: cannot be written: File name too long"),
         ("n" * 300, (), "File name too long"),
         ("folder", ("--resume",), "folder: is a folder; give the name of a file in it"),
         ("customers", (), "would be written over the table; give another name"),
@@ -306,7 +306,7 @@ def test_a_place_where_no_report_can_be_is_told_before_anything_is_sent(
     (bulk.folder / "folder").mkdir()
     before = bulk.table.read_bytes()
     # The journal's own name is no longer than the file system allows.
-    journal = () if options == ("--check-only",) else ("--journal", str(bulk.folder / "j"))
+    journal = () if options == ("--dry-run",) else ("--journal", str(bulk.folder / "j"))
     done = patched(bulk, "", "--out", str(bulk.folder / out), *options, *journal)
     assert_ended(done, 2, says, "sent")
     assert not sandbox.requests and bulk.table.read_bytes() == before

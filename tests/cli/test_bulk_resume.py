@@ -84,13 +84,15 @@ def test_a_killed_run_goes_on(stopped: Bulk, sandbox: Sandbox) -> None:
     outcomes, begun = journal_of(stopped.journal)
     assert list(outcomes.values()) == ["updated"] * 10 and 12 <= begun <= 16
     again = stopped()
-    assert_ended(again, 2, "is of a run that was broken off\nNothing was sent. Go on with --resume")
+    assert_ended(
+        again, 2, "belongs to a run that did not end\nNothing was sent. Continue with --resume"
+    )
     done = stopped("--resume")
-    assert_ended(done, 0, "going on: 10 of 20 rows are done\n")
+    assert_ended(done, 0, "continuing: 10 of 20 rows are done\n")
     accepted = {row + 1 for row in outcomes}
     assert sorted(sent(sandbox)[12:]) == [box for box in range(1, 21) if box not in accepted]
     assert statuses(stopped.out) == ["updated"] * 20 and not stopped.journal.exists()
-    assert_ended(stopped("--resume"), 2, "no run to go on with", "it was completed")
+    assert_ended(stopped("--resume"), 2, "no run to continue", "it was completed")
 
 
 def test_the_journal_is_private_and_holds_no_key(stopped: Bulk) -> None:
@@ -132,7 +134,7 @@ def test_two_runs_do_not_share_a_journal(bulk: Bulk, sandbox: Sandbox) -> None:
     first = bulk.start()
     wait_until(lambda: len(sandbox.requests) == 8)
     for option in [(), ("--resume",)]:
-        assert_ended(bulk(*option), 2, f"{bulk.journal}: is in use: another run is going on")
+        assert_ended(bulk(*option), 2, f"{bulk.journal}: is in use: another run has locked it")
     first.kill()
     first.communicate()
     assert bulk("--resume").returncode == 0

@@ -46,10 +46,7 @@ def test_a_signal_ends_the_run_in_order(
     out, err = process.communicate(timeout=10)
     assert time.monotonic() - began < 2
     assert process.returncode == code
-    assert err == (
-        "skypostal bulk: interrupted\n"
-        "Done: 5 of 20 rows. Go on by the same command with --resume.\n"
-    )
+    assert err == ("skypostal bulk: interrupted\nDone: 5 of 20 rows. Run it again with --resume.\n")
     assert json.loads(out)["error"] == {"message": "interrupted", "status": code}
     assert sorted(os.listdir(bulk.folder)) == ["customers.csv", "report.csv.journal"]
     with contextlib.closing(sqlite3.connect(bulk.journal)) as database:
@@ -72,8 +69,7 @@ def test_ctrl_c_at_a_terminal(bulk: Bulk, sandbox: Sandbox) -> None:
     code, seen = terminal.end()
     assert code == 130
     assert seen.endswith(
-        "\rskypostal bulk: interrupted\n"
-        "Done: 0 of 20 rows. Go on by the same command with --resume.\n"
+        "\rskypostal bulk: interrupted\nDone: 0 of 20 rows. Run it again with --resume.\n"
     )
 
 
@@ -97,11 +93,11 @@ def test_an_unreachable_service_ends_the_run(tmp_path: Path) -> None:
         write(bulk.table, rows_of(range(1, 201)))
         done = bulk("--max-retries", "0", "--concurrency", "4")
         assert_ended(done, 4, "skypostal bulk: stopped after 10 rows in a row that found no",
-                     "Done: 0 of 200 rows. Go on by the same command with --resume.")  # fmt: skip
+                     "Done: 0 of 200 rows. Run it again with --resume.")  # fmt: skip
         told = json.loads(done.stdout)
         assert told["failed"] <= 20 and told["left"] == 200 - told["failed"]
         assert not bulk.out.exists()
-        server.mend()
+        server.listen()
         assert bulk("--resume").returncode == 0
         assert statuses(bulk.out) == ["updated"] * 200
 
@@ -114,7 +110,7 @@ def test_6_when_the_journal_does_not_fit_on_the_disk(bulk: Bulk, sandbox: Sandbo
     assert process.returncode == 6
     first, second = err.splitlines()
     assert first.startswith(f"skypostal bulk: {bulk.journal}: cannot be written: ")
-    assert re.fullmatch(r"Done: \d+ of 20 rows\. Go on by the same command with --resume\.", second)
+    assert re.fullmatch(r"Done: \d+ of 20 rows\. Run it again with --resume\.", second)
     outcomes, begun = journal_of(bulk.journal)
     assert 0 < len(outcomes) < 20 and max(sent(sandbox)) <= begun
     before = sent(sandbox)

@@ -199,7 +199,7 @@ def test_the_doctor_on_certificates(tmp_path: Path) -> None:
         server.close()
     server = Server(lambda connection: None)
     diagnosis = doctor(url=f"https://localhost:{server.port}")
-    assert_problem(diagnosis, "tls", "", "breaks TLS off")
+    assert_problem(diagnosis, "tls", "", "ends the handshake")
     server.close()
     server = Server(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     diagnosis = doctor(url=f"https://localhost:{server.port}")
@@ -223,10 +223,10 @@ def test_the_doctor_accepts_a_ca_file(tmp_path: Path) -> None:
         (status("302 Found", b"", "Location: http://login.example/"), "HTTP 302", "sign-in"),
         (status("403 Forbidden"), "HTTP 403", "keeps this machine out"),
         (status("503 Service Unavailable"), "HTTP 503", "try again later"),
-        (ok(b"<html>Welcome to our hotel"), "HTTP 200", "something else answers"),
-        ([read, close], "was lost", "does not answer"),
-        ([read, hang], "no response within 1 s", "does not answer"),
-        ([read, send(b"SSH-2.0-OpenSSH\r\n\r\n"), close], "not HTTP", "does not answer"),
+        (ok(b"<html>Welcome to our hotel"), "HTTP 200", "another server responds"),
+        ([read, close], "was lost", "does not respond"),
+        ([read, hang], "no response within 1 s", "does not respond"),
+        ([read, send(b"SSH-2.0-OpenSSH\r\n\r\n"), close], "not HTTP", "does not respond"),
     ],
 )
 def test_the_doctor_on_what_answers(script: Script, text: str, hint: str) -> None:
@@ -241,7 +241,7 @@ def test_the_doctor_on_what_answers(script: Script, text: str, hint: str) -> Non
         (-60, "ok", "s from the service's"),
         (-3600, "warning", "ahead of the service's"),
         (9e7, "warning", "days, "),
-        (None, "ok", "tells no time"),
+        (None, "ok", "has no date"),
     ],
 )
 def test_the_doctor_compares_the_clocks(seconds: float | None, state: str, text: str) -> None:

@@ -36,7 +36,7 @@ CORRECT_IT = [
     ((*UPDATE, "--timeout", "nan"), "configuration", "timeout: ", "Correct timeout"),
     ((*UPDATE, "--proxy", "socks5://h:1"), "configuration", "proxy: ", "Correct proxy"),
     ((*UPDATE, "--timeout", "x"), "usage", "--timeout: invalid float value", "--help"),
-    ((*UPDATE, "--max-retries", "-1"), "usage", "--max-retries: is not 0 or a greater", ""),
+    ((*UPDATE, "--max-retries", "-1"), "usage", "--max-retries: must be 0 or a greater", ""),
     ((*UPDATE, "--environment", "live"), "usage", "invalid choice: 'live' (choose from", ""),
     ((*UPDATE, "--customer_last_name", "-x"), "usage", "write --option=VALUE", ""),
     ((*UPDATE, "--customer_last_name", "New", "Last"), "usage", "put quotes around", ""),

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from documented import REQUEST
 from project import ROOT, make
 
 DOCS = ROOT / "docs"
 
 
-@pytest.fixture
-def report() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("report", ROOT / "benches" / "report.py")
+def module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benches" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def report() -> ModuleType:
+    return module("report")
+
+
+def test_each_peer_sends_the_documented_request() -> None:
+    assert module("python_peers").REQUEST == REQUEST
+    values = {json.dumps(value) for value in REQUEST.values()}
+    header = (ROOT / "benches" / "c" / "worker.h").read_text()
+    in_c = re.findall(r"^#define (?!TIMEOUT_MS|WORKER_H)\w+ (.+)$", header, re.MULTILINE)
+    assert sorted(in_c) == sorted(values)
+    # The peers in Rust read the file.
+    assert "tests/data/request.json" in (ROOT / "benches/rust/src/main.rs").read_text()
 
 
 def test_the_page_and_the_chart_show_what_was_measured(report: ModuleType, tmp_path: Path) -> None:

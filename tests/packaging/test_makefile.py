@@ -107,3 +107,40 @@ def test_make_locks_for_the_pythons_that_are_supported() -> None:
     assert re.findall(r"^PYTHONS := (.*)$", makefile, re.MULTILINE) == [" ".join(PYTHONS)]
     assert re.findall(r"^LOCKS := (.*)$", makefile, re.MULTILINE) == [" ".join(LISTS)]
     assert 'requires-python = ">=3.9"' in (ROOT / "pyproject.toml").read_text()
+
+
+def made(*arguments: str) -> str:
+    """The commands that make would run, without the variables of the make that runs the tests."""
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    command = ["make", "--dry-run", "--old-file=.venv/develop", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "command"),
+    [
+        ("test-rust", "retry", "cargo test --locked --features capi retry"),
+        ("test-python", "-k proxy", "tests/python tests/cli tests/sandbox -k proxy --python-only"),
+        ("test-python", "tests/cli/test_cli.py", "pytest tests/cli/test_cli.py --python-only"),
+        ("test-c", "-k misuse", "pytest tests/c tests/cpp -k misuse"),
+    ],
+)  # fmt: skip
+def test_the_loop_runs_one_test(target: str, arguments: str, command: str) -> None:
+    last = made(target, f"ARGS={arguments}").splitlines()[-1]
+    assert " ".join(last.split()).endswith(command)
+
+
+def test_a_change_of_rust_alone_makes_the_editable_install_anew() -> None:
+    (rule,) = re.findall(r"^\.venv/develop: (.*)$", made("--print-data-base"), re.MULTILINE)
+    causes = rule.split()
+    assert {"src/lib.rs", "Cargo.lock", "pyproject.toml"} < set(causes)
+    assert [cause for cause in causes if cause.startswith(("python/", "tests/", "README"))] == []
+
+
+def test_make_test_and_pre_commit_use_make_lint() -> None:
+    tests = made("test")
+    for line in made("lint").splitlines():
+        assert line in tests
+    assert "entry: make lint\n" in (ROOT / ".pre-commit-config.yaml").read_text()

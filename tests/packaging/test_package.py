@@ -22,8 +22,13 @@ from trove_classifiers import classifiers
 import skypostal
 from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
+pytestmark = pytest.mark.wheel
+
 # What each interpreter runs; the one that runs this file runs everything.
-CORE = ["tests/python/test_client.py", "tests/python/test_errors.py"]
+CORE = [
+    f"tests/python/test_{subject}.py"
+    for subject in ("client", "errors", "fields", "interrupts", "options", "personal_info")
+]
 # pytest and all that it depends on, for any Python.
 PYTEST = ["pytest", "iniconfig", "packaging", "pluggy", "pygments"]
 PYTEST += ["exceptiongroup", "tomli", "typing-extensions"]

@@ -100,7 +100,7 @@ def test_it_does_what_the_client_does(sandbox: Sandbox, run: Run) -> None:
     run(main)
 
 
-def test_what_is_wrong_is_told_before_anything_is_sent(sandbox: Sandbox, run: Run) -> None:
+def test_a_bad_value_is_reported_before_anything_is_sent(sandbox: Sandbox, run: Run) -> None:
     async def main() -> None:
         client = client_of(sandbox.url)
         with pytest.raises(skypostal.ValidationError, match="^customer_gender: "):
@@ -286,21 +286,21 @@ def test_one_client_serves_several_loops_at_once(sandbox: Sandbox) -> None:
     assert len(done) == 4 and len(sandbox.requests) == 100
 
 
-def test_attempts_are_told_on_the_loops_thread_in_the_calls_context(
+def test_attempts_are_reported_on_the_loops_thread_in_the_calls_context(
     sandbox: Sandbox, run: Run
 ) -> None:
-    told: list[tuple[Attempt, int, str]] = []
+    reported: list[tuple[Attempt, int, str]] = []
     variable = contextvars.ContextVar("variable", default="outside")
 
     def hook(attempt: Attempt) -> None:
-        told.append((attempt, threading.get_ident(), variable.get()))
+        reported.append((attempt, threading.get_ident(), variable.get()))
 
     async def main() -> None:
         variable.set("inside")
         await client_of(sandbox.url, on_attempt=hook).update_personal_info(**WHO)
 
     run(main)
-    ((attempt, thread, value),) = told
+    ((attempt, thread, value),) = reported
     assert (attempt.number, attempt.status, attempt.error) == (1, 200, None)
     assert (thread, value) == (threading.get_ident(), "inside")
 
@@ -330,18 +330,18 @@ def test_what_is_no_exception_ends_the_loop(sandbox: Sandbox) -> None:
         asyncio.run(client_of(sandbox.url, on_attempt=hook).update_personal_info(**WHO))
 
 
-def test_a_cancelled_attempt_is_told_too(silent: Silent) -> None:
-    told: list[Attempt] = []
+def test_a_cancelled_attempt_is_reported_too(silent: Silent) -> None:
+    reported: list[Attempt] = []
 
     async def main() -> None:
-        client = client_of(silent.url, on_attempt=told.append)
+        client = client_of(silent.url, on_attempt=reported.append)
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(client.update_personal_info(**WHO), 0.1)
-        while not told:
+        while not reported:
             await asyncio.sleep(0.01)
 
     asyncio.run(main())
-    assert [(attempt.error, attempt.status) for attempt in told] == [("cancelled", None)]
+    assert [(attempt.error, attempt.status) for attempt in reported] == [("cancelled", None)]
 
 
 def test_outside_of_an_event_loop_it_says_so() -> None:

@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 import pytest
 import trustme
-from c_library import CLibrary
-from faces import Face, Report, driver, python
+from faces import COMPILED, Face, Report
 from fault_cases import BUSY, LOST, MANY, Fault, ok, refused, status
 from fault_server import Connection, FaultServer, Script, answer, close, hang, read, send
-from project import ROOT, TESTS
+from project import ROOT
 
 ORDER = ["not_sent", "rejected", "unknown"]
 NOW = "Retry-After: 0"
@@ -42,7 +41,7 @@ class Last(NamedTuple):
 
     kind: str
     delivery: str
-    script: Script = ()  # none: nobody listens any more
+    script: Script = ()  # none: nothing listens any more
 
 
 LAST = {
@@ -60,12 +59,6 @@ LAST = {
 }
 
 
-@pytest.fixture(scope="module")
-def faces(c_library: CLibrary) -> dict[str, Face]:
-    program = c_library.compile(TESTS / "c" / "fault_driver.c", "-std=c89")
-    return {"python": python, "c": driver(program)}
-
-
 def outcome(face: Face, url: str, *, attempts: int) -> tuple[str, str]:
     """The kind and the delivery of a call of so many attempts."""
     reports: list[Report] = []
@@ -79,25 +72,23 @@ def leave(connection: Connection) -> None:
     connection.server.leave()
 
 
-@pytest.mark.parametrize("face", ["python", "c"])
+@pytest.mark.parametrize("face", ["python", COMPILED[0]], indirect=True)
 @pytest.mark.parametrize("last", LAST)
-def test_an_only_attempt(last: str, face: str, faces: dict[str, Face]) -> None:
+def test_an_only_attempt(last: str, face: Face) -> None:
     kind, delivery, script = LAST[last]
     with FaultServer([script], "listening" if script else "refusing") as server:
-        assert outcome(faces[face], server.url, attempts=1) == (kind, delivery)
+        assert outcome(face, server.url, attempts=1) == (kind, delivery)
 
 
-@pytest.mark.parametrize("face", ["python", "c"])
+@pytest.mark.parametrize("face", ["python", COMPILED[0]], indirect=True)
 @pytest.mark.parametrize("last", LAST)
 @pytest.mark.parametrize("first", FIRST)
-def test_an_earlier_attempt_is_not_forgotten(
-    first: str, last: str, face: str, faces: dict[str, Face]
-) -> None:
+def test_an_earlier_attempt_is_not_forgotten(first: str, last: str, face: Face) -> None:
     sent, before = FIRST[first]
     kind, delivery, script = LAST[last]
     gone = [] if script else [leave]
     with FaultServer([[read, *gone, send(sent), close], script]) as server:
-        got = outcome(faces[face], server.url, attempts=2)
+        got = outcome(face, server.url, attempts=2)
     assert got == (kind, max(before, delivery, key=ORDER.index))
 
 
@@ -130,12 +121,11 @@ def serving_tls(certificate: trustme.LeafCert, sent: Sequence[bytes]) -> Iterato
         thread.join()
 
 
-@pytest.mark.parametrize("face", ["python", "c"])
+@pytest.mark.parametrize("face", ["python", COMPILED[0]], indirect=True)
 @pytest.mark.parametrize("first", [None, *FIRST])
 def test_an_earlier_attempt_is_not_forgotten_where_tls_fails(
     first: str | None,
-    face: str,
-    faces: dict[str, Face],
+    face: Face,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -145,7 +135,7 @@ def test_an_earlier_attempt_is_not_forgotten_where_tls_fails(
     sent, before = FIRST[first] if first else (b"", "not_sent")
     attempts = 2 if first else 1
     with serving_tls(authority.issue_cert("localhost"), [sent] * (attempts - 1)) as url:
-        assert outcome(faces[face], url, attempts=attempts) == ("tls", before)
+        assert outcome(face, url, attempts=attempts) == ("tls", before)
 
 
 def claims() -> dict[str, set[str]]:

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from faces import Face, Report, driver, python
+from faces import COMPILED, Face, Report
 from fault_cases import FAULTS, Fault
 from fault_server import GOOD_ID, FaultServer
-from project import ROOT, TESTS
-
-
-@pytest.fixture(scope="module")
-def faces(c_library: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Face]:
-    # With the C face like the library, which so is compiled once.
-    build = ["cargo", "build", "--locked", "--release", "--features", "capi"]
-    subprocess.run([*build, "--example", "fault_driver"], cwd=ROOT, check=True)
-    rust = tmp_path_factory.mktemp("rust") / "fault_driver"
-    shutil.copy(ROOT / "target" / "release" / "examples" / "fault_driver", rust)
-    c = c_library.compile(TESTS / "c" / "fault_driver.c", "-std=c89")
-    return {"python": python, "c": driver(c), "rust": driver(rust)}
-
 
 Table = dict[str, dict[str, Report]]
 
@@ -58,10 +42,10 @@ class Summary:
             )
 
 
-@pytest.mark.parametrize("face", ["python", "c", "rust"])
+@pytest.mark.parametrize("face", ["python", *COMPILED], indirect=True)
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_a_fault_ends_as_it_should(
-    fault: Fault, face: str, faces: dict[str, Face], table: Table
+    fault: Fault, face: Face, table: Table, request: pytest.FixtureRequest
 ) -> None:
     with FaultServer(fault.scripts, fault.start) as server:
 
@@ -70,8 +54,8 @@ def test_a_fault_ends_as_it_should(
             if report.kind == "ok":
                 report.attempts = requests
                 assert f"cust_id {GOOD_ID}" in report.text
-            table.setdefault(fault.name, {})[face] = report
-            server.mend()
+            table.setdefault(fault.name, {})[request.node.callspec.params["face"]] = report
+            server.listen()
             time.sleep(fault.pause)
             got = (report.kind, report.attempts, report.status)
             assert got == (fault.kind, fault.attempts, fault.status), report
@@ -86,6 +70,6 @@ def test_a_fault_ends_as_it_should(
                 assert fault.retry_after[0] <= report.retry_after <= fault.retry_after[1]
             assert fault.shows in report.text
 
-        faces[face](fault, fault.url or server.url, go_on)
+        face(fault, fault.url or server.url, go_on)
         assert not server.went_elsewhere
     assert all(record.sent <= fault.sends for record in server.records)

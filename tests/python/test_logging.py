@@ -1,4 +1,4 @@
-"""What is told of each attempt: through ``logging``, and through the hook ``on_attempt``."""
+"""What is reported of each attempt: through ``logging``, and through the hook ``on_attempt``."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def troubled() -> Iterator[FaultServer]:
         yield server
 
 
-def test_each_attempt_is_told_when_it_is_over(troubled: FaultServer) -> None:
-    told: list[tuple[Attempt, float, int]] = []
+def test_each_attempt_is_reported_when_it_has_ended(troubled: FaultServer) -> None:
+    reported: list[tuple[Attempt, float, int]] = []
 
     def hook(attempt: Attempt) -> None:
-        told.append((attempt, time.time(), threading.get_ident()))
+        reported.append((attempt, time.time(), threading.get_ident()))
 
     client = client_of(troubled, on_attempt=hook)
     before = time.time()
     client.update_personal_info(**WHO, customer_first_name="Jane")
-    busy, lost, good = [attempt for attempt, _, _ in told]
+    busy, lost, good = [attempt for attempt, _, _ in reported]
     host = troubled.url.removeprefix("http://")
     for number, attempt in enumerate((busy, lost, good), 1):
         assert (attempt.number, attempt.method, attempt.host) == (number, "POST", host)
@@ -61,31 +61,31 @@ def test_each_attempt_is_told_when_it_is_over(troubled: FaultServer) -> None:
     assert (good.response_bytes, good.retry_in) == (len(GOOD_BODY), None)
 
     times = [before]
-    for attempt, at, thread in told:
+    for attempt, at, thread in reported:
         times += [attempt.started, attempt.started + attempt.elapsed, at]
         assert thread == threading.get_ident()
     assert all(earlier - 0.005 <= later for earlier, later in zip(times, times[1:]))
-    # It is told before the wait.
-    assert lost.retry_in is not None and told[1][1] + lost.retry_in <= good.started + 0.005
+    # It is reported before the wait.
+    assert lost.retry_in is not None and reported[1][1] + lost.retry_in <= good.started + 0.005
 
 
 def test_an_attempt_is_immutable_and_shows_what_matters(troubled: FaultServer) -> None:
-    told: list[Attempt] = []
-    client_of(troubled, on_attempt=told.append).update_personal_info(**WHO)
+    reported: list[Attempt] = []
+    client_of(troubled, on_attempt=reported.append).update_personal_info(**WHO)
     assert re.fullmatch(
         r"Attempt\(number=1, method='POST', host='127\.0\.0\.1:\d+', status=503, elapsed=0\.\d+, "
         r"error='status', retry_in=0\.0\)",
-        repr(told[0]),
+        repr(reported[0]),
     )
-    assert told[0] == told[0] != told[1] and told[0] != object()
+    assert reported[0] == reported[0] != reported[1] and reported[0] != object()
     with pytest.raises(AttributeError):
-        told[0].number = 5  # type: ignore[misc]
+        reported[0].number = 5  # type: ignore[misc]
     with pytest.raises(TypeError):
         Attempt()
 
 
-def test_every_end_of_a_call_is_told() -> None:
-    told: list[Attempt] = []
+def test_every_end_of_a_call_is_reported() -> None:
+    reported: list[Attempt] = []
     ends: list[tuple[Script, type[Exception], str, int | None]] = [
         ([read, hang], skypostal.RequestTimeoutError, "timeout", None),
         (REFUSED, skypostal.RefusedError, "refused", 200),
@@ -93,13 +93,13 @@ def test_every_end_of_a_call_is_told() -> None:
     ]
     for script, ending, error, status in ends:
         with FaultServer([script]) as server, pytest.raises(ending):
-            client_of(server, on_attempt=told.append).update_personal_info(**WHO, timeout=0.3)
-        attempt = told.pop()
+            client_of(server, on_attempt=reported.append).update_personal_info(**WHO, timeout=0.3)
+        attempt = reported.pop()
         assert (attempt.number, attempt.error, attempt.status) == (1, error, status)
-        assert attempt.retry_in is None and not told
+        assert attempt.retry_in is None and not reported
     with pytest.raises(skypostal.ValidationError):
-        Client(on_attempt=told.append, user_code=1, app_key="k").update_personal_info()
-    assert not told, "nothing was tried"
+        Client(on_attempt=reported.append, user_code=1, app_key="k").update_personal_info()
+    assert not reported, "nothing was tried"
 
 
 def test_a_hook_may_call_and_may_fail(
@@ -172,16 +172,16 @@ def test_above_debug_retries_alone_are_logged(
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
 
 
-def test_no_key_no_body_and_no_personal_datum_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_key_no_body_and_no_personal_datum_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    told: list[Attempt] = []
+    reported: list[Attempt] = []
     with FaultServer([BUSY, LOST, REFUSED]) as server, pytest.raises(skypostal.RefusedError):
-        client_of(server, on_attempt=told.append).update_personal_info(
+        client_of(server, on_attempt=reported.append).update_personal_info(
             **WHO, customer_first_name="Jane", customer_birth_date="1980-08-19"
         )
     names = [name for name in dir(Attempt) if not name.startswith("_")]
-    shown = caplog.text + repr([[getattr(attempt, name) for name in names] for attempt in told])
-    assert len(told) == 3 and "refused" in shown
+    shown = caplog.text + repr([[getattr(attempt, name) for name in names] for attempt in reported])
+    assert len(reported) == 3 and "refused" in shown
     for secret in (APP_KEY, CUSTOMER_KEY, "Jane", "1980", "words", "811111"):
         assert secret not in shown
 
@@ -238,7 +238,7 @@ def test_the_variable_leaves_an_applications_own_handlers_alone(troubled: FaultS
     assert done.stderr == "own WARNING\nown WARNING\n"
 
 
-def test_a_bad_level_is_told_and_harms_nothing(troubled: FaultServer) -> None:
+def test_a_bad_level_is_reported_and_harms_nothing(troubled: FaultServer) -> None:
     done = python(CALL.format(before="", after="print(5)"), troubled.url, SKYPOSTAL_LOG="loud")
     assert 'SKYPOSTAL_LOG: must be "debug", "info" or "warning"' in done.stderr
     assert done.stdout == "5\n" and done.stderr.count("\n") <= 2

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +15,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from project import environment_of
 
 import skypostal
 from skypostal import Client
@@ -91,7 +88,7 @@ TABLES: dict[str, tuple[Library, type]] = {
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_a_table_is_updated_and_told_of_row_by_row(
+def test_a_table_is_updated_row_by_row(
     kind: str, client: Client, sandbox: Sandbox, customers: dict[str, list[Any]]
 ) -> None:
     make, gives = TABLES[kind]
@@ -156,9 +153,9 @@ def test_rows_that_fail_are_rows(
     sandbox.fail_next(status=500)
     sandbox.answer_next("[]", applied=True)
     report = rows(client.update_batch(pa.record_batch(customers), keep=["id"], concurrency=1))
-    told = [(row["ok"], row["delivery"], row["attempts"], row["error"]) for row in report]
+    reported = [(row["ok"], row["delivery"], row["attempts"], row["error"]) for row in report]
     # The first that are sent meet what was scripted.
-    assert told[:8] == [
+    assert reported[:8] == [
         (False, "rejected", 1, "refused"),
         (False, "not_sent", 0, "invalid_field"),
         (False, "not_sent", 0, "invalid_field"),
@@ -168,7 +165,7 @@ def test_rows_that_fail_are_rows(
         (True, None, 1, None),
         (True, None, 1, None),
     ]
-    assert set(told[8:]) == {(True, None, 1, None)}
+    assert set(reported[8:]) == {(True, None, 1, None)}
     assert report[1]["message"].startswith("customer_first_name: is empty")
     assert report[2]["message"].startswith("customer_birth_date: ")
     assert (report[3]["customer_box_id"], report[3]["id"]) == (None, "x4")
@@ -398,7 +395,7 @@ def test_the_function_keeps_a_client(sandbox: Sandbox) -> None:
         (row,) = rows(skypostal.update_batch(pa.record_batch(WHO)))
         assert row["ok"]
         skypostal.update_personal_info(customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY)
-    # One of the engine and one of this thread, each for three calls.
+    # One of the background thread and one of this thread, each for three calls.
     assert sandbox.connections == 2
 
 
@@ -421,7 +418,7 @@ def test_an_interrupt_has_the_report_so_far(
     assert time.monotonic() - began < 10
     report = rows(raised.value.report)  # type: ignore[attr-defined]
     assert [row["id"] for row in report] == customers["id"]
-    # Of the two under way at a time, it is open which reaches the sandbox first.
+    # Two rows are in flight at a time, and either may reach the sandbox first.
     deliveries = [row["delivery"] for row in report[:12]]
     assert (deliveries.count(None), deliveries.count("unknown")) == (10, 2)
     assert {(row["delivery"], row["error"]) for row in report[12:]} == {("not_sent", "cancelled")}
@@ -442,69 +439,3 @@ def test_an_exception_between_two_rows_does_not_claim_that_nothing_was_sent(
     report = rows(raised.value.report)  # type: ignore[attr-defined]
     assert report[0]["delivery"] in (None, "unknown")
     assert [row["id"] for row in report] == customers["id"]
-
-
-ALONE = """
-import sys
-for name in {blocked!r}:
-    sys.modules[name] = None
-import skypostal
-loaded = {{name for name, module in sys.modules.items() if module is not None}}
-assert not {{"skypostal._arrow", "pyarrow", "polars", "pandas"}} & loaded
-class Table:
-    def __init__(self, table):
-        self.table = table
-    def __arrow_c_stream__(self, requested_schema=None):
-        return self.table.__arrow_c_stream__(requested_schema)
-who = {{"id": ["x"], "customer_box_id": [{box}], "customer_key": [{key!r}]}}
-"""
-
-
-@pytest.mark.usefixtures("for_programs")
-@pytest.mark.parametrize(
-    ("blocked", "code", "output"),
-    [
-        (
-            ["polars"],
-            "import pyarrow; table = pyarrow.record_batch(who)",
-            "pyarrow.lib.RecordBatch ['id', ",
-        ),
-        (
-            ["pyarrow"],
-            "import polars; table = polars.DataFrame(who)",
-            "polars.dataframe.frame.DataFrame ['id', ",
-        ),
-        (
-            ["pyarrow"],
-            "import polars; table = Table(polars.DataFrame(who))",
-            "polars.dataframe.frame.DataFrame ['id', ",
-        ),
-        ([], "import polars; table = Table(polars.DataFrame(who))", "pyarrow.lib.RecordBatch ['id"),
-        (
-            ["pyarrow", "polars"],
-            "table = Table(None)",
-            "ModuleNotFoundError: Arrow tables need: pip install 'skypostal[pyarrow]', or 'skypost",
-        ),
-    ],
-)
-def test_either_library_will_do(
-    blocked: list[str], code: str, output: str, sandbox: Sandbox
-) -> None:
-    program = ALONE.format(blocked=blocked, box=BOX_ID, key=CUSTOMER_KEY) + code
-    program += """
-report = skypostal.update_batch(table, keep="id")
-kind = type(report)
-polars = "polars" in kind.__module__
-names = [*(report.schema if polars else report.schema.names)]
-schema = skypostal.update_batch_schema()
-assert names[1:] == [*(schema if polars else schema.names)], names
-assert [str(ok) for ok in report["ok"]][0].lower() == "true"
-print(kind.__module__ + "." + kind.__name__, names)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env=environment_of(sandbox),
-    )
-    assert (done.stdout + done.stderr).splitlines()[-1].startswith(output), done.stderr

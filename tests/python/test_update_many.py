@@ -113,12 +113,12 @@ def test_rows_are_pulled_lazily_and_the_iterator_itself_may_fail(client: Client)
             yield WHO
         raise OSError("the file is gone")
 
-    told = 0
+    returned = 0
     with pytest.raises(OSError, match="the file is gone"):
-        for told, outcome in enumerate(client.update_many(rows(), concurrency=2), 1):
+        for returned, outcome in enumerate(client.update_many(rows(), concurrency=2), 1):
             assert outcome.error is None
-            assert pulled <= told + 4
-    assert told == 100, "what came before is not lost"
+            assert pulled <= returned + 4
+    assert returned == 100, "what came before is not lost"
 
 
 @pytest.mark.parametrize("row", [5, "text", [("customer_box_id", 1)], None])
@@ -153,18 +153,18 @@ def test_arguments_are_checked_at_once(client: Client) -> None:
         client.update_many([])
 
 
-def test_an_unreachable_service_stops_the_run() -> None:
+def test_an_unreachable_service_stops_the_bulk() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     client = client_of(url, max_retries=0)
     outcomes = client.update_many((WHO for _ in range(1_000_000)), max_connect_failures=5)
-    told = []
+    returned = []
     with pytest.raises(skypostal.ConnectError, match="stopped after 5 rows in a row"):
         for outcome in outcomes:
-            told.append(outcome)
-    assert len(told) < 40
-    assert all(isinstance(outcome.error, skypostal.ConnectError) for outcome in told)
-    assert {outcome.attempts for outcome in told} == {0, 1}
+            returned.append(outcome)
+    assert len(returned) < 40
+    assert all(isinstance(outcome.error, skypostal.ConnectError) for outcome in returned)
+    assert {outcome.attempts for outcome in returned} == {0, 1}
     assert list(outcomes) == []
 
 
@@ -252,10 +252,10 @@ except KeyboardInterrupt as interrupt:
         interrupted = time.monotonic()
         child.send_signal(signal.SIGINT)
         assert 0 <= float(child.stdout.readline()) - interrupted < 0.3
-        told = child.stdout.read().splitlines()
+        returned = child.stdout.read().splitlines()
     assert child.returncode == 0
-    assert told[:8] == [f"{index} unknown 1" for index in range(8)]
-    assert told[8:] == [f"{index} not_sent 0" for index in range(8, 16)]
+    assert returned[:8] == [f"{index} unknown 1" for index in range(8)]
+    assert returned[8:] == [f"{index} not_sent 0" for index in range(8, 16)]
 
 
 def test_ctrl_c_while_a_row_is_made_ends_a_run_at_once(silent: str) -> None:
@@ -356,34 +356,34 @@ def test_an_event_loop_gets_the_same(
     run(main)
 
 
-def test_an_event_loop_is_told_what_ended_a_run(run: Any, sandbox: Sandbox) -> None:
+def test_an_event_loop_gets_the_error_that_ended_a_bulk(run: Any, sandbox: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     async def main() -> None:
-        told = 0
+        returned = 0
         with pytest.raises(skypostal.ConnectError, match="stopped after 10 rows"):
             unreachable = async_client_of(url, max_retries=0)
             async for _ in unreachable.update_many(WHO for _ in range(10_000)):
-                told += 1
-        assert 10 <= told < 40
+                returned += 1
+        assert 10 <= returned < 40
 
         def rows() -> Iterator[dict[str, Any]]:
             yield WHO
             raise OSError("gone")
 
-        told = 0
+        returned = 0
         outcomes = async_client_of(sandbox.url).update_many(rows())
         with pytest.raises(OSError, match="gone"):
             async for _ in outcomes:
-                told += 1
-        assert told == 1
+                returned += 1
+        assert returned == 1
         assert [outcome async for outcome in outcomes] == []
 
     run(main)
 
 
-def test_a_cancelled_task_is_told_what_was_in_flight(silent: str) -> None:
+def test_a_cancelled_task_gets_what_was_in_flight(silent: str) -> None:
     async def main() -> None:
         client = async_client_of(silent)
 
@@ -419,7 +419,7 @@ def test_a_cancelled_task_is_told_what_was_in_flight(silent: str) -> None:
     asyncio.run(main())
 
 
-def test_closing_an_asynchronous_run_ends_it(run: Any, silent: str) -> None:
+def test_closing_an_asynchronous_bulk_ends_it(run: Any, silent: str) -> None:
     async def main() -> None:
         client = async_client_of(silent)
         async with client.update_many([WHO] * 20, timeout=0.2) as outcomes:

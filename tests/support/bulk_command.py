@@ -59,7 +59,7 @@ class Bulk:
         return run(*self.arguments(*options), url=self.url, **changes)
 
     def check(self, *options: str) -> Done[str]:
-        return run("bulk", str(self.table), "--check-only", *options, url=self.url)
+        return run("bulk", str(self.table), "--dry-run", *options, url=self.url)
 
     def start(self, *options: str, **how: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -14,3 +14,11 @@ REQUEST: dict[str, Any] = {
     name: value for name, value in json.loads(REQUEST_BYTES).items() if value is not None
 }
 RESPONSE: dict[str, Any] = json.loads(RESPONSE_BYTES)[0]
+
+# The two parts of an update as a client takes it: which customer, and with the changes.
+CUSTOMER: Any = {name: REQUEST[name] for name in ("customer_box_id", "customer_key")}
+UPDATE: Any = {
+    name: value
+    for name, value in json.loads(REQUEST_BYTES).items()
+    if name not in ("user_code", "app_key")
+}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fault_cases import KEY, KEYS, Fault
 from fault_server import GOOD_ID
 
@@ -21,6 +22,8 @@ from skypostal.sandbox import APP_KEY, BOX_ID, USER_CODE
 # Both ends of each key, which hold no character that is ever escaped but the last.
 SECRETS = [part.encode() for key in KEYS for part in (key[:12], key[-12:-1])]
 UPDATE: Any = {"customer_box_id": BOX_ID, "customer_key": KEY, "customer_first_name": "New Name"}
+# For `indirect=True`: the fixture `face` makes the call.
+COMPILED = [pytest.param(name, marks=pytest.mark.compiled) for name in ("c", "rust")]
 KINDS = {
     "ConnectError": "connect",
     "TlsError": "tls",

@@ -90,7 +90,7 @@ def reset(connection: Connection) -> None:
 
 
 def redirect(status: str) -> Step:
-    """Answers that the client shall go to a port where it has no business."""
+    """Sends a redirect to a port where the client has no business."""
 
     def step(connection: Connection) -> None:
         elsewhere = f"Location: http://localhost:{connection.server.elsewhere}/"
@@ -140,8 +140,8 @@ GOOD: Script = [read, send(answer(GOOD_BODY))]
 class FaultServer:
     """Serves scripts at ``url``, and notes whether anyone connects to the port ``elsewhere``.
 
-    At the start it is "listening", "refusing" (nobody is at the port) or "full" (no connection
-    completes); ``mend`` makes it listen.
+    At the start it is "listening", "refusing" (nothing is at the port) or "full" (no connection
+    completes); ``listen`` makes it listen.
     """
 
     def __init__(self, scripts: Sequence[Script], start: str = "listening") -> None:
@@ -158,7 +158,7 @@ class FaultServer:
         self._listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         if start == "listening":
-            self.mend()
+            self.listen()
         elif start == "full":
             self._fill()
 
@@ -193,7 +193,7 @@ class FaultServer:
             return True
         return False
 
-    def mend(self) -> None:
+    def listen(self) -> None:
         """Listens, if it did not."""
         for filler in self._fillers:
             filler.close()
@@ -207,7 +207,7 @@ class FaultServer:
         self._listener.close()
 
     def _fill(self) -> None:
-        """Fills the queue of those who wait to be accepted, until nobody else gets through."""
+        """Fills the queue of connections that wait to be accepted, until no other gets through."""
         self._listener.listen(0)
         with contextlib.suppress(socket.timeout):
             while True:

@@ -27,7 +27,7 @@ from typing import Any
 import skypostal
 
 THREADS = 16
-LANE = 5  # descriptors: the event queue twice, its alarm, a connection, and one being opened
+CONNECTION = 5  # descriptors: the event queue twice, its timer, a connection, and one being opened
 TIMEOUT = 0.5  # seconds
 ACCEPTED = b'[{"_verify":true,"cust_id":1}]'
 REFUSED = b'[{"_verify":false,"error":{"error_description":"no"}}]'
@@ -206,7 +206,7 @@ def soak(calls: int, seed: int) -> None:
     assert len(by_delivery["accepted"]) > calls / 2, "too few were accepted to tell anything"
     assert latest < TIMEOUT + 0.1, "a call went on beyond its deadline"
     assert samples[-1][0] - samples[2][0] < 4096, "memory grows"
-    assert samples[-1][1] <= before[1] + THREADS * LANE, "descriptors grow"
+    assert samples[-1][1] <= before[1] + THREADS * CONNECTION, "descriptors grow"
 
 
 if __name__ == "__main__":

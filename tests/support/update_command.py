@@ -9,11 +9,8 @@ from command_line import Done
 from skypostal.sandbox import BOX_ID
 
 UPDATE = ("update", "--customer_box_id", str(BOX_ID))
-
 ONCE = (*UPDATE, "--max-retries", "0")
-
 BEFORE = "The customer is as before"
-
 PERHAPS = "The customer may have been changed"
 
 

@@ -1,4 +1,4 @@
-"""The commands, one module each, and in `common` what they share. `__main__` puts them together.
+"""The command line, which is no public API: `main` runs one of the commands, a module each.
 
-Imported by nothing but `__main__`. What only one command needs is imported when it runs.
+Only `__main__` imports it. What one command alone needs is imported when it runs.
 """

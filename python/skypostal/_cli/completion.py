@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from .common import Parser, UsageError, write
+from .._fields import FIELDS
+from .output import write
+from .parser import Parser, UsageError
 
 if TYPE_CHECKING:
-    from .common import Commands
+    from .parser import Commands
 
 _EPILOG = """\
 It needs the extra: pip install 'skypostal[completion]'. Write the script to
@@ -29,8 +31,8 @@ def add_command(commands: Commands) -> None:
     parser.set_defaults(run=_run, parser=parser)
 
 
-def of(parser: Parser, commands: Commands) -> None:
-    """Tells this command what there is to complete."""
+def set_parsers(parser: Parser, commands: Commands) -> None:
+    """Gives this command the parsers whose options it completes."""
     commands.choices["completion"].set_defaults(root=parser, commands=commands)
 
 
@@ -50,6 +52,6 @@ def _run(args: argparse.Namespace) -> int:
 def _give_values(action: Any, file: object) -> None:
     if action.metavar == "FILE":
         action.complete = file
-    if action.dest == "customer_gender":
-        # Not in the parser, so that the library judges the value.
+    if action.dest in FIELDS and FIELDS[action.dest].type == "gender":
+        # Not in the parser, so that the library checks the value.
         action.choices = ("M", "F")

@@ -1,7 +1,7 @@
 """`skypostal doctor`: looks for what keeps an update from working, and changes nothing.
 
-What is sent goes through the library, so that its TLS, its trust and its proxy rules are what is
-examined. Nothing secret is sent or shown.
+The requests go through the library, so that its TLS, its certificates and its proxy rules are
+examined. They hold no secret, and no secret is shown.
 """
 
 from __future__ import annotations
@@ -13,24 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import skypostal
 
-from .common import (  # fmt: skip
-    INTERRUPTED,
-    add_connection,
-    add_json,
-    cause,
-    connection,
-    nearest,
-    printable,
-    say_error,
-    to_json,
-    wants_json,
-    write,
-)
+from .. import _native
+from .connection import add_connection, connection_arguments
+from .exit_status import INTERRUPTED
+from .output import add_json, printable, say_error, to_json, wants_json, write
 
 if TYPE_CHECKING:
-    from .common import Commands
+    from .parser import Commands
 
-LARGEST_SKEW = 300  # seconds
+MAX_SKEW_SECONDS = 300
 
 _EPILOG = """\
 It sends no credentials, so it cannot tell whether the service accepts them,
@@ -52,22 +43,22 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-class Way(NamedTuple):
-    """By which the library would go."""
+class Route(NamedTuple):
+    """The way of a request to the service."""
 
     url: str
     host: str
     proxy: str = ""
-    """Its host and port."""
+    """The host and the port."""
     named_by: str = ""
     """The option or the variable that names the proxy."""
 
     @staticmethod
-    def of(client: skypostal.Client) -> Way:
+    def of(client: skypostal.Client) -> Route:
         from urllib.parse import urlsplit
 
         url, proxy = client._way()
-        return Way(url, urlsplit(url).hostname or "", *(proxy or ()))
+        return Route(url, urlsplit(url).hostname or "", *(proxy or ()))
 
 
 def add_command(commands: Commands) -> None:
@@ -75,7 +66,7 @@ def add_command(commands: Commands) -> None:
         "doctor",
         help="look for what keeps updates from working",
         description="Looks for what keeps an update from working: configuration, name look-up,\n"
-        "proxy, connection, TLS, the service's answer, the clock. It changes nothing.",
+        "proxy, connection, TLS, the service's response, the clock. It changes nothing.",
         epilog=_EPILOG,
         usage="%(prog)s [option ...]",
     )
@@ -121,9 +112,9 @@ def _lines(check: Check) -> str:
 
 def _checks(args: argparse.Namespace) -> Iterator[Check]:
     yield _version()
-    options = connection(args)
+    options = connection_arguments(args)
     try:
-        # With credentials of no meaning: the environment's are looked at apart, and not sent.
+        # The credentials have no meaning: those of the environment are checked apart, and not sent.
         client = skypostal.Client(user_code=1, app_key="-", **options)
     except skypostal.ConfigurationError as error:
         yield from _credentials("")
@@ -131,14 +122,14 @@ def _checks(args: argparse.Namespace) -> Iterator[Check]:
         yield Check("settings", "problem", str(error), advice)
         return
     with client:
-        way = Way.of(client)
-        yield from _credentials(way.host)
-        yield _address(args, way)
-        yield _proxy(args, way)
-        look_up = _look_up(way, options["connect_timeout"])
+        route = Route.of(client)
+        yield from _credentials(route.host)
+        yield _address(args, route)
+        yield _proxy(args, route)
+        look_up = _look_up(route, options["connect_timeout"])
         yield look_up
         if look_up.state != "problem":
-            yield from _answer(client, way, _ca_file(args))
+            yield from _response(client, route, _ca_file(args))
 
 
 def _version() -> Check:
@@ -175,14 +166,11 @@ def _credentials(host: str) -> Iterator[Check]:
 
 
 def _meant_for(name: str) -> str:
-    """A question about a variable whose name is nearly this one."""
-    prefix = "SKYPOSTAL"
-    others = {
-        other[len(prefix) :].strip("_"): other
-        for other in os.environ
-        if other.upper().startswith(prefix)
-    }
-    return nearest(name[len(prefix) + 1 :], others)
+    """Returns a question about a variable whose name is nearly this one."""
+    start = len("SKYPOSTAL")
+    others = {other[start:]: other for other in os.environ if other[:start].upper() == "SKYPOSTAL"}
+    near = _native._nearest(name[start:], list(others))
+    return f"; did you mean {others[near]}?" if near is not None else ""
 
 
 def _is_documented(key: str) -> bool:
@@ -191,7 +179,7 @@ def _is_documented(key: str) -> bool:
     return key == APP_KEY
 
 
-def _address(args: argparse.Namespace, way: Way) -> Check:
+def _address(args: argparse.Namespace, route: Route) -> Check:
     environment = os.environ.get("SKYPOSTAL_ENVIRONMENT")
     if args.base_url:
         source = "from --base-url"
@@ -203,17 +191,17 @@ def _address(args: argparse.Namespace, way: Way) -> Check:
         source = f"environment {environment}, from SKYPOSTAL_ENVIRONMENT"
     else:
         source = "environment test, the default"
-    text = f"{way.url.partition('/wcf-services/')[0]} ({source})"
-    if way.url.startswith("http:") and args.allow_http:
+    text = f"{route.url.partition('/wcf-services/')[0]} ({source})"
+    if route.url.startswith("http:") and args.allow_http:
         advice = "use https:// unless the host is this machine"
         return Check("address", "warning", f"{text}: keys are sent readable", advice)
     return Check("address", "ok", text)
 
 
-def _proxy(args: argparse.Namespace, way: Way) -> Check:
-    if way.proxy:
-        source = "--proxy" if way.named_by == "proxy" else way.named_by
-        return Check("proxy", "ok", f"{way.proxy} (from {source})")
+def _proxy(args: argparse.Namespace, route: Route) -> Check:
+    if route.proxy:
+        source = "--proxy" if route.named_by == "proxy" else route.named_by
+        return Check("proxy", "ok", f"{route.proxy} (from {source})")
     named = [n for n in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy",
                          "ALL_PROXY") if os.environ.get(n)]  # fmt: skip
     if not named:
@@ -221,18 +209,18 @@ def _proxy(args: argparse.Namespace, way: Way) -> Check:
     if not args.trust_env:
         return Check("proxy", "ok", f"none: --no-trust-env; {named[0]} is not read")
     exempt = "no_proxy" if os.environ.get("no_proxy") else "NO_PROXY"
-    why = f"{exempt} exempts {way.host}" if os.environ.get(exempt) else "it is for the other"
+    why = f"{exempt} exempts {route.host}" if os.environ.get(exempt) else "it is for the other"
     why += "" if os.environ.get(exempt) else " of http and https"
     return Check("proxy", "ok", f"none: {named[0]} is set, but {why}")
 
 
-def _look_up(way: Way, timeout: float) -> Check:
+def _look_up(route: Route, timeout: float) -> Check:
     import socket
     import threading
 
-    host, whose = way.host, ""
-    if way.proxy:
-        host, whose = way.proxy.rpartition(":")[0], " (the proxy, which looks up the service)"
+    host, whose = route.host, ""
+    if route.proxy:
+        host, whose = route.proxy.rpartition(":")[0], " (the proxy, which looks up the service)"
     host = host.strip("[]")
     if ":" in host or host.replace(".", "").isdigit():
         return Check("name", "ok", f"{host} is an address, nothing to look up{whose}")
@@ -241,12 +229,12 @@ def _look_up(way: Way, timeout: float) -> Check:
 
     def look_up() -> None:
         try:
-            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            found.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))
+            results = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found.extend(dict.fromkeys(str(result[4][0]) for result in results))
         except (OSError, UnicodeError) as problem:
             problems.append(problem if isinstance(problem, OSError) else OSError(str(problem)))
 
-    # In a thread, which can be left behind: the system's look-up has no deadline.
+    # In a thread, which can be abandoned: the system's look-up has no deadline.
     thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
     thread.join(timeout)
@@ -254,33 +242,35 @@ def _look_up(way: Way, timeout: float) -> Check:
         return Check("name", "ok", f"{host} is {', '.join(found[:3])}{whose}")
     if not problems:
         advice = "check the network and the name servers of this machine"
-        return Check("name", "problem", f"no answer about {host} within {timeout:g} s", advice)
+        return Check("name", "problem", f"no address of {host} within {timeout:g} s", advice)
     if getattr(problems[0], "errno", None) == socket.EAI_AGAIN:
         advice = "is this machine online? check the network and its name servers"
     else:
         advice = "is the name spelt right, and this machine online?"
-        if not way.proxy:
+        if not route.proxy:
             advice += " Where only a proxy reaches the Internet, set HTTPS_PROXY"
     text = f"{host} is not found{whose}: {problems[0].strerror or problems[0]}"
     return Check("name", "problem", text, advice)
 
 
-def _answer(client: skypostal.Client, way: Way, ca_file: str) -> Iterator[Check]:
+def _response(client: skypostal.Client, route: Route, ca_file: str) -> Iterator[Check]:
     import time
 
     try:
         probe = client._probe()
     except skypostal.TlsError as error:
         yield Check("connection", "ok", "open")
-        yield Check("tls", "problem", cause(error), _tls_advice(str(error)))
+        yield Check("tls", "problem", error.message, _tls_advice(_cause_of(error)))
         return
     except skypostal.ConnectError as error:
-        yield Check("connection", "problem", cause(error), _connection_advice(str(error), way))
+        yield Check(
+            "connection", "problem", error.message, _connection_advice(_cause_of(error), route)
+        )
         return
     except skypostal.SkyPostalError as error:
         yield Check("connection", "ok", "open")
-        advice = "something on the way, or the service, accepts connections and does not answer"
-        yield Check("service", "problem", cause(error), f"{advice}; try again later")
+        advice = "something on the way, or the service, accepts connections and does not respond"
+        yield Check("service", "problem", error.message, f"{advice}; try again later")
         return
     yield Check("connection", "ok", "open")
     if probe["tls"]:
@@ -289,6 +279,12 @@ def _answer(client: skypostal.Client, way: Way, ca_file: str) -> Iterator[Check]
         yield Check("tls", "ok", "none: plain http://")
     yield _service(probe["status"], probe["elapsed"])
     yield _clock(probe["date"], time.time())
+
+
+def _cause_of(error: skypostal.ConnectError) -> str | None:
+    """Returns the cause that the probe found: a word of the core's `ConnectCause`."""
+    cause: str | None = getattr(error, "_cause", None)
+    return cause
 
 
 def _ca_file(args: argparse.Namespace) -> str:
@@ -304,32 +300,33 @@ def _trusted(ca_file: str) -> str:
     return trusted + (f" or by {ca_file}" if ca_file else "")
 
 
-def _tls_advice(text: str) -> str:
+def _tls_advice(cause: str | None) -> str:
     import time
 
-    if "issuer" in text:
+    if cause == "unknown_issuer":
         advice = ("where a company's proxy or firewall looks into TLS, give its certificate:"
                   " --ca-file FILE or REQUESTS_CA_BUNDLE")  # fmt: skip
         others = ("CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "PIP_CERT")
         other = next((name for name in others if os.environ.get(name)), None)
         return advice + (f"; {other} names {os.environ[other]}, try that" if other else "")
-    if "clock" in text:
+    if cause == "outside_validity":
         now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         return f"this machine believes that it is {now}: if that is wrong, set its clock"
-    if "another host" in text:
+    if cause == "other_host":
         return "is the address right? A public network may ask you to sign in first"
-    if "InvalidContentType" in text:
-        return "who listens there does not speak TLS: is the port right, or is it http://?"
-    return "something on the way, or the service, breaks TLS off: an old proxy or firewall?"
+    if cause == "not_tls":
+        return "the server there does not speak TLS: is the port right, or is it http://?"
+    return "something on the way, or the service, ends the handshake: an old proxy or firewall?"
 
 
-def _connection_advice(text: str, way: Way) -> str:
-    if "407" in text or "proxy authorization required" in text:
-        return "give them in HTTPS_PROXY=http://user:password@host:port"
-    if way.proxy:
-        return f"is the proxy right, and may it reach {way.host}?"
-    if "refused" in text:
-        return "nobody listens there: is the address right, is the server running?"
+def _connection_advice(cause: str | None, route: Route) -> str:
+    if route.proxy:
+        return (
+            f"is the proxy right, and may it reach {route.host}? One that wants a user name and a"
+            " password gets them by HTTPS_PROXY=http://user:password@host:port"
+        )
+    if cause == "refused":
+        return "no server listens there: is the address right, is the server running?"
     return "a firewall may be in between; where only a proxy may pass, set HTTPS_PROXY"
 
 
@@ -346,15 +343,15 @@ def _service(status: int, seconds: float) -> Check:
     elif status >= 500 or status in (408, 429):
         advice = "the service, or a proxy before it, is in trouble: try again later"
     else:
-        advice = "something else answers in the service's place: is the address right?"
+        advice = "another server responds in the service's place: is the address right?"
     return Check("service", "problem", f"{text}, where 405 is expected", advice)
 
 
 def _clock(theirs: float | None, ours: float) -> Check:
     if theirs is None:
-        return Check("clock", "ok", "not compared: the answer tells no time")
+        return Check("clock", "ok", "not compared: the response has no date")
     skew = ours - theirs
-    if abs(skew) <= LARGEST_SKEW:
+    if abs(skew) <= MAX_SKEW_SECONDS:
         return Check("clock", "ok", f"{abs(skew):.0f} s from the service's")
     import datetime
 

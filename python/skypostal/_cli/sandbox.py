@@ -7,10 +7,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from .common import say_error
+from .output import say_error
 
 if TYPE_CHECKING:
-    from .common import Commands
+    from .parser import Commands
 
 
 def add_command(commands: Commands) -> None:
@@ -90,9 +90,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    """One print per line, whole: lines come from several threads."""
+    """Writes a line whole, because lines come from several threads."""
     try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
     except OSError:
-        pass  # nobody reads any more; the sandbox goes on
+        pass  # the reader has left; the sandbox continues

@@ -9,25 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import skypostal
 
-from .common import (
-    INTERRUPTED,
-    UsageError,
-    add_connection,
-    add_json,
-    connection,
-    integer,
-    is_final_refusal,
-    printable,
-    say_error,
-    to_json,
-    wants_json,
-    write,
-)
+from .._fields import CHANGES, FIELDS
+from .connection import add_connection, connection_arguments
+from .exit_status import INTERRUPTED, is_final_refusal
+from .output import add_json, printable, say_error, to_json, wants_json, write
+from .parser import UsageError, integer
 
 if TYPE_CHECKING:
-    from .common import Commands
+    from .parser import Commands
 
-# Was the customer changed, and is it worth to try again? Never renumbered.
+# The exit statuses, which are never renumbered: was the customer changed, and is a retry of use?
 UPDATED, CORRECT_IT, REFUSED, TRY_LATER, PERHAPS, UNWRITTEN = 0, 2, 3, 4, 5, 6
 
 _EPILOG = """\
@@ -51,15 +42,7 @@ example:
   skypostal update --customer_box_id 811111 --customer_first_name "New Name"
 """
 
-# What may be changed: the form of the value, and what it is.
-CHANGES = {
-    "customer_first_name": ("TEXT", "the new first name"),
-    "customer_last_name": ("TEXT", "the new last name"),
-    "customer_identity_number": ("TEXT", "the new identity number"),
-    "customer_tax_number": ("NUMBER", "the new tax number: digits, with a fraction or not"),
-    "customer_birth_date": ("DAY", "the new birth date, YYYY-MM-DD"),
-    "customer_gender": ("M|F", "the new gender"),
-}
+_METAVARS = {"integer": "N", "text": "TEXT", "number": "NUMBER", "day": "DAY", "gender": "M|F"}
 
 _CHANGED = {
     "not_sent": "The customer is as before: nothing was sent.",
@@ -87,15 +70,19 @@ def add_command(commands: Commands) -> None:
     )
     parser.set_defaults(run=_run, parser=parser)
 
+    def add_field(name: str, about: str = "") -> None:
+        field = FIELDS[name]
+        parser.option(f"--{name}", group=group, metavar=_METAVARS[field.type],
+                      type=integer if field.type == "integer" else None,
+                      help=field.help + about)  # fmt: skip
+
     group = parser.add_argument_group("whom to change, and what, as the service names it")
-    parser.option("--customer_box_id", group=group, metavar="N", type=integer,
-                  help="the customer's box (required)")  # fmt: skip
-    for name, (metavar, meaning) in CHANGES.items():
-        parser.option(f"--{name}", group=group, metavar=metavar, help=meaning)
+    add_field("customer_box_id", " (required)")
+    for name in CHANGES:
+        add_field(name)
 
     group = parser.add_argument_group("credentials")
-    parser.option("--user_code", group=group, metavar="N", type=integer,
-                  help="given by SkyPostal (default: SKYPOSTAL_USER_CODE)")  # fmt: skip
+    add_field("user_code", " (default: SKYPOSTAL_USER_CODE)")
     parser.option("--key-file", group=group, metavar="FILE",
                   help="a file with the customer's key and nothing else; - for standard input"
                   " (default: SKYPOSTAL_CUSTOMER_KEY)")  # fmt: skip
@@ -111,11 +98,13 @@ def _run(args: argparse.Namespace) -> int:
     fields: dict[str, Any] = {name: getattr(args, name) for name in ("customer_box_id", *CHANGES)}
     sending = False
     try:
-        with skypostal.Client(user_code=args.user_code, **connection(args)) as client:
+        with skypostal.Client(user_code=args.user_code, **connection_arguments(args)) as client:
             fields["customer_key"] = _given_key(args)
             if fields["customer_key"] is None and _at_a_terminal():
-                # What else is wrong is told before a key is asked for.
-                client._preview(**{**fields, "customer_key": "***"})
+                # The user types no key for an update that cannot be sent.
+                problems = client.validate(**{**fields, "customer_key": "-"})
+                if problems:
+                    raise problems[0]
                 fields["customer_key"] = _ask()
             if args.dry_run:
                 return _show_request(args, *client._preview(**fields))
@@ -123,14 +112,14 @@ def _run(args: argparse.Namespace) -> int:
             sending = True
             info = client.update_personal_info(**fields)
     except (skypostal.SkyPostalError, KeyboardInterrupt) as error:
-        # Of a Ctrl-C outside of the call, which may have come right after it, these are not known.
+        # A Ctrl-C outside the call, perhaps right after it, does not know these.
         vars(error).setdefault("delivery", "unknown" if sending else "not_sent")
         vars(error).setdefault("attempts", int(sending))
         return _report(args, error)
     given = [name for name in CHANGES if fields[name] is not None]
     try:
         return UPDATED if _show_record(args, url, info, given) else UNWRITTEN
-    except KeyboardInterrupt:  # while nobody reads from a pipe
+    except KeyboardInterrupt:  # while a pipe is full
         say_error(f"{args.parser.prog}: interrupted; the customer was updated")
         return INTERRUPTED
 
@@ -140,7 +129,7 @@ def _at_a_terminal() -> bool:
 
 
 def _given_key(args: argparse.Namespace) -> str | None:
-    """The customer's key from a file or the environment; None if a terminal is to be asked."""
+    """Returns the customer's key from a file or the environment; None to ask at the terminal."""
     if args.key_file is None:
         return os.environ.get("SKYPOSTAL_CUSTOMER_KEY") or None
     if args.key_file == "-" and _at_a_terminal():
@@ -207,41 +196,39 @@ def _plain(value: object) -> str:
 
 def _report(args: argparse.Namespace, error: Any) -> int:
     """Says what went wrong, whether the customer was changed, and what to do."""
-    kind = getattr(error, "kind", "cancelled")
-    message = "interrupted" if kind == "cancelled" else str(error)
-    advice = _advice(error, kind)
-    if kind == "cancelled" and sys.stderr.isatty():
+    is_interrupt = isinstance(error, KeyboardInterrupt)
+    if is_interrupt and sys.stderr.isatty():
         say_error("")  # leave the line on which the terminal shows ^C
-    say_error(f"{args.parser.prog}: {message}")
+    advice = "" if is_interrupt else _advice(error)
+    say_error(f"{args.parser.prog}: {'interrupted' if is_interrupt else error}")
     say_error(f"{_CHANGED[error.delivery]}{' ' if advice else ''}{advice}")
     if wants_json(args):
-        write(to_json({"error": {"kind": kind, **vars(error), "message": message}}) + "\n")
-    return _status(error, kind)
+        kind = "cancelled" if is_interrupt else error.kind
+        details = {"kind": kind, "message": "interrupted", **vars(error)}
+        write(to_json({"error": details}) + "\n")
+    return INTERRUPTED if is_interrupt else _status(error)
 
 
-def _status(error: Any, kind: str) -> int:
-    if kind == "cancelled":
-        return INTERRUPTED
+def _status(error: skypostal.SkyPostalError) -> int:
     if error.delivery == "unknown":
         return PERHAPS
-    if kind in ("invalid_field", "configuration"):
+    if isinstance(error, (skypostal.ValidationError, skypostal.ConfigurationError)):
         return CORRECT_IT
-    return REFUSED if is_final_refusal(error, kind) else TRY_LATER
+    return REFUSED if is_final_refusal(error) else TRY_LATER
 
 
-def _advice(error: Any, kind: str) -> str:
-    """What to do next, beside what the message says."""
-    option = str(error).partition(":")[0]
-    if kind == "invalid_field":
-        return _PLACES.get(option, f"Correct --{option}.")
-    if kind == "configuration":
-        return _PLACES.get(option, f"Correct {option}; {_DOCTOR}")
-    if kind == "refused":
+def _advice(error: skypostal.SkyPostalError) -> str:
+    """Returns what to do next, beside what the message says."""
+    if isinstance(error, skypostal.ValidationError):
+        return _PLACES.get(error.field or "", f"Correct --{error.field}.")
+    if isinstance(error, skypostal.ConfigurationError):
+        return _PLACES.get(error.option or "", f"Correct {error.option}; {_DOCTOR}")
+    if isinstance(error, skypostal.RefusedError):
         if error.delivery == "unknown":
             return "If it lasts, ask SkyPostal."
         return "Mind that a customer's key changes with the e-mail address."
-    if kind == "status" and error.retry_after is not None:
+    if isinstance(error, skypostal.StatusError) and error.retry_after is not None:
         return f"The service asks to wait {error.retry_after:g} s."
-    if kind == "internal":
+    if isinstance(error, skypostal.InternalError):
         return "This is a bug: please report it."
-    return "" if kind == "cancelled" else _DOCTOR
+    return _DOCTOR

@@ -1,7 +1,8 @@
-"""`skypostal bulk`: changes the customers of a table, and goes on after a crash.
+"""`skypostal bulk`: changes the customers of a table, and continues after a crash.
 
-Here are its options. `run` is what happens, `table` reads and writes, `check` looks before anything
-is sent, `journal` remembers, `progress` shows.
+This module has its options. `run` has the steps: `table` reads, `columns` finds the fields, `check`
+finds problems before anything is sent, `sender` submits the rows, `journal` records the outcomes,
+`progress` shows them, and `report` writes them.
 """
 
 from __future__ import annotations
@@ -10,29 +11,32 @@ import argparse
 import contextlib
 from typing import TYPE_CHECKING
 
-from ..common import UsageError, add_connection, add_json, integer
+from ..connection import add_connection
+from ..output import add_json
+from ..parser import UsageError, integer
 
 if TYPE_CHECKING:
-    from ..common import Commands
+    from ..parser import Commands
 
 _EPILOG = """\
 The first row names the columns, as the service names its fields;
 customer_box_id and customer_key are needed. An empty cell is not sent. All is
-checked before anything is sent. What becomes of each row is in a journal
-before it is told, so that --resume goes on after a crash. The application key
-comes from SKYPOSTAL_APP_KEY, or from a column app_key.
+checked before anything is sent. A journal has the outcome of each row before
+anything reports it, so that --resume continues after a crash. The application
+key comes from SKYPOSTAL_APP_KEY, or from a column app_key.
 
 exit status:
-  0    every customer is updated; with --check-only: every row could be sent
+  0    every customer is updated; with --dry-run: every row could be sent
   1    a bug of skypostal
   2    nothing was sent: correct the command, the table or the configuration
   3    some rows are bad or were refused: correct them in the report, and give
        that as the table
-  4    broken off, as the service is not reached: go on later with --resume
+  4    stopped, because there is no connection to the service: continue later
+       with --resume
   5    some rows failed: give the report as the table, later
-  6    broken off, as the journal or the report cannot be written, or the table
-       was changed meanwhile: mend it, then go on with --resume
-  130  ended by Ctrl-C, 143 by SIGTERM: go on with --resume
+  6    stopped, because the journal or the report cannot be written, or the
+       table was changed meanwhile: correct that, then continue with --resume
+  130  ended by Ctrl-C, 143 by SIGTERM: continue with --resume
 
 example:
   skypostal bulk customers.csv --map first=customer_first_name --out report.csv
@@ -65,12 +69,12 @@ def add_command(commands: Commands) -> None:
     group = parser.add_argument_group("the run")
     parser.option("--out", group=group, metavar="FILE",
                   help="where the report goes, as CSV, or Parquet if the name ends so")  # fmt: skip
-    parser.option("--check-only", group=group, action="store_true",
-                  help="send nothing; with --out, write what the check found")  # fmt: skip
+    parser.option("--dry-run", group=group, action="store_true",
+                  help="check, send nothing; with --out, report every problem")  # fmt: skip
     parser.option("--skip-bad", group=group, action="store_true",
                   help="send the good rows though there are bad ones")  # fmt: skip
     parser.option("--resume", group=group, action="store_true",
-                  help="go on with a run that was broken off")  # fmt: skip
+                  help="continue a run that did not end")  # fmt: skip
     parser.option("--journal", group=group, metavar="FILE",
                   help="default: the report's name with .journal")  # fmt: skip
     parser.option("--concurrency", group=group, metavar="N", type=_concurrency, default=8,
@@ -87,7 +91,7 @@ def add_command(commands: Commands) -> None:
 def _delimiter(text: str) -> str:
     text = "\t" if text in ("tab", "\\t") else text
     if len(text) != 1 or text in '"\r\n\0' or text.isalnum():
-        raise argparse.ArgumentTypeError("is not one character that can stand between cells")
+        raise argparse.ArgumentTypeError("must be one character that can stand between cells")
     return text
 
 
@@ -95,13 +99,15 @@ def _encoding(text: str) -> str:
     from .table import is_usable
 
     if not is_usable(text):
-        raise argparse.ArgumentTypeError(f"{text} is not known here, or no extension of ASCII")
+        raise argparse.ArgumentTypeError(
+            f"must be the name of an encoding that extends ASCII, not {text}"
+        )
     return text
 
 
 def _concurrency(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
-        raise argparse.ArgumentTypeError("is not an integer from 1 to 100")
+        raise argparse.ArgumentTypeError("must be an integer from 1 to 100")
     return int(text)
 
 
@@ -109,14 +115,14 @@ def _rate(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0.001 <= float(text) <= 1_000_000:
             return float(text)
-    raise argparse.ArgumentTypeError("is not a number from 0.001 to 1000000")
+    raise argparse.ArgumentTypeError("must be a number from 0.001 to 1000000")
 
 
 def _run(args: argparse.Namespace) -> int:
-    if not args.out and not args.check_only:
-        raise UsageError(args.parser.prog, "--out is needed: where the report goes")
-    if args.check_only and (args.resume or args.journal):
-        raise UsageError(args.parser.prog, "--check-only keeps no journal: leave out the other")
+    if not args.out and not args.dry_run:
+        raise UsageError(args.parser.prog, "--out: must be given; it says where the report goes")
+    if args.dry_run and (args.resume or args.journal):
+        raise UsageError(args.parser.prog, "--dry-run has no journal: leave out the other option")
     from .run import run
 
     return run(args)

@@ -1,4 +1,4 @@
-"""Files that must be on the disk, on file systems that lack a function or two."""
+"""Writing to the disk, on file systems that lack a function or two."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import errno
 import os
 from collections.abc import Iterator
 
-# As a file system says that it has no such function; a folder may also be closed to readers.
+# The errors of a file system without this function, and of a folder that is closed to readers.
 _LACKING = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES)
 
 
 def sync(file: int) -> None:
-    """Has the content of a file on the disk."""
+    """Waits until the content of a file is on the disk."""
     with _if_it_can():
         os.fsync(file)
 
 
 def sync_folder(path: str) -> None:
-    """Has it on the disk that there is a file of this name, or none."""
+    """Waits until the name of a new or removed file is on the disk."""
     with _if_it_can():
         folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -28,7 +28,7 @@ def sync_folder(path: str) -> None:
 
 
 def try_to_write(path: str) -> None:
-    """Raises OSError if no file of this name can be made. It changes none that is there."""
+    """Raises OSError if no file of this name can be made. It leaves an existing file unchanged."""
     was_there = os.path.lexists(path)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
     if not was_there:
@@ -37,7 +37,7 @@ def try_to_write(path: str) -> None:
 
 @contextlib.contextmanager
 def _if_it_can() -> Iterator[None]:
-    """Goes on without, as SQLite does: without a loss of power nothing depends on it."""
+    """Continues without the function, as SQLite does: it matters only after a loss of power."""
     try:
         yield
     except OSError as problem:

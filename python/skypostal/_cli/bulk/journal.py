@@ -1,7 +1,7 @@
-"""The journal of a run: what became of each row, on the disk before anyone is told.
+"""The journal of a run: the outcome of each row, on the disk before anything reports it.
 
-An SQLite database with a write-ahead log. It knows rows by their number alone: it holds no key and
-no cell of the table, but the messages of errors, which may quote the service's words.
+An SQLite database with a write-ahead log. It has the numbers of rows, no key and no cell of the
+table. It has the messages of errors, which may quote the service's words.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CREATE TABLE outcomes (
 
 
 class Known(NamedTuple):
-    """What became of a row. One that was begun and has none was in flight in a run that died."""
+    """The outcome of a row. A row that was begun and has none was in flight when its run died."""
 
     status: str
     delivery: str
@@ -43,25 +43,25 @@ class Known(NamedTuple):
 
 
 class JournalError(Exception):
-    """It cannot be used, or not be written any more, in one line."""
+    """The journal cannot be used, or no longer be written. The text is one line."""
 
 
 class Journal:
-    """Held by one run at a time: another is refused until it is closed, or its process is gone."""
+    """A journal is locked by one run, until it is closed or its process has ended."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.failure: Exception | None = None
         self.settings: dict[str, Any] | None = None
-        """Of the run that it is about; None while it is about none."""
+        """The settings of its run; None before a run has started."""
         self.begun = 0
         """Rows below this may have been sent."""
         self.counts: dict[str, int] = {}
-        """How many rows have which status, on the disk."""
+        """The number of rows of each status, on the disk."""
         self.written = 0
-        """How many outcomes this run has put there."""
+        """The number of outcomes that this process has written."""
         self._lock = _locked(path)
-        # Not as it was given: ":memory:" is none to SQLite.
+        # SQLite would take ":memory:" as given for no file.
         self._file = os.path.abspath(path)
         self._reader = sqlite3.connect(self._file, isolation_level=None)
         try:
@@ -83,12 +83,12 @@ class Journal:
             for name in ("application_id", "user_version")
         )
         if application == 0 and not self._reader.execute("SELECT 1 FROM sqlite_master").fetchall():
-            return  # killed before the run was written down
+            return  # killed before the settings were written
         if application != APPLICATION:
             raise JournalError(f"{self.path}: is no journal of skypostal")
         if version > VERSION:
             raise JournalError(
-                f"{self.path}: was written by a newer skypostal; go on with that version"
+                f"{self.path}: was written by a newer skypostal; continue with that version"
             )
         if self._reader.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise JournalError(f"{self.path}: is damaged")
@@ -98,7 +98,7 @@ class Journal:
         self.counts = dict(self._reader.execute(count))
 
     def start(self, settings: dict[str, Any]) -> None:
-        """Begins to write, for a run of these settings unless it is about one already."""
+        """Starts the writing thread. A new journal gets these settings."""
         try:
             self._writer = sqlite3.connect(
                 self._file, isolation_level=None, check_same_thread=False
@@ -118,7 +118,7 @@ class Journal:
         self._thread.start()
 
     def known(self, first: int, last: int) -> dict[int, Known]:
-        """What is on the disk of these rows."""
+        """Returns the outcomes of these rows that are on the disk."""
         query = "SELECT * FROM outcomes WHERE row BETWEEN ? AND ?"
         try:
             rows = self._reader.execute(query, (first, last)).fetchall()
@@ -127,7 +127,7 @@ class Journal:
         return {row: Known(*known) for row, *known in rows}
 
     def begin(self, rows: int) -> None:
-        """Returns when it is on the disk that rows below this may have been sent."""
+        """Writes that rows below this number may have been sent, and waits for the disk."""
         written = threading.Event()
         self._queue.put(rows)
         self._queue.put(written)
@@ -135,7 +135,7 @@ class Journal:
         self._raise_failure()
 
     def note(self, row: int, known: Known) -> None:
-        """Leaves it to be written, at once, with whatever else there is to write then."""
+        """Hands an outcome to the writing thread, and returns at once."""
         self._raise_failure()
         self._queue.put((row, *known))
 
@@ -144,7 +144,7 @@ class Journal:
             raise JournalError(f"{self.path}: cannot be written: {self.failure}")
 
     def _write(self) -> None:
-        """The writing thread: what has come while it waited for the disk makes one transaction."""
+        """Runs on the writing thread. Items that came while it waited make one transaction."""
         items: list[Any] = []
         while None not in items:
             items = [self._queue.get()]
@@ -179,7 +179,7 @@ class Journal:
             self.counts[status] = self.counts.get(status, 0) + change
 
     def close(self, *, remove: bool = False) -> None:
-        """remove: when it is of no more use; before another run can hold it."""
+        """Closes the journal; `remove` deletes it before another run can lock it."""
         if hasattr(self, "_thread"):
             self._queue.put(None)
             self._thread.join()
@@ -196,10 +196,10 @@ class Journal:
 
 
 def _locked(path: str) -> int:
-    """The journal's file, made if there is none, and held for this process alone.
+    """Opens the journal's file, or makes it, and locks it for this process.
 
-    The kernel lets go of it when the process ends, however it does. It stays open until SQLite has
-    closed the file: closing another descriptor of it would undo SQLite's own locks.
+    The kernel unlocks it when the process ends, however it ends. The descriptor stays open until
+    SQLite has closed the file: closing it earlier would undo SQLite's own locks.
     """
     while True:
         try:
@@ -210,8 +210,8 @@ def _locked(path: str) -> int:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            raise JournalError(f"{path}: is in use: another run is going on") from None
-        except OSError as problem:  # a network's file system may have no locks
+            raise JournalError(f"{path}: is in use: another run has locked it") from None
+        except OSError as problem:  # a network file system may have no locks
             if os.fstat(file).st_size == 0:  # made above
                 with contextlib.suppress(OSError):
                     os.unlink(path)
@@ -221,4 +221,4 @@ def _locked(path: str) -> int:
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.stat(path), os.fstat(file)):
                 return file
-        os.close(file)  # a run that was just over has removed it
+        os.close(file)  # a run that has just ended removed it

@@ -1,4 +1,4 @@
-"""How far a run is: at a terminal one line, drawn again and again; else a line now and then."""
+"""The progress of a run: at a terminal one line, which is redrawn; else a line every 10 s."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import Callable, NamedTuple
 
-from ..common import say_error
+from ..output import say_error
 
 REDRAWN = 0.2  # seconds
 SAID = 10.0
@@ -20,12 +20,12 @@ LOOKED_BACK = 15.0  # over which the rate is taken
 class State(NamedTuple):
     rows: int
     fraction: float
-    """Of all that is to do; from 0 to 1."""
+    """The part that is done, from 0 to 1."""
     notes: str = ""
 
 
 class Progress:
-    """As a context manager, shows what `state` tells, from a thread of its own."""
+    """Shows what `state` returns, from a thread of its own, while its context is entered."""
 
     def __init__(self, doing: str, total: int | None, state: Callable[[], State], *,
                  quiet: bool = False, every: float | None = None) -> None:  # fmt: skip
@@ -68,7 +68,7 @@ class Progress:
                 say_error(f"skypostal bulk: {self._line(state, 0)}")
 
     def _line(self, state: State, columns: int) -> str:
-        """As wide as that at most, with a bar that takes what is left; 0: without a bar."""
+        """Returns a line of at most so many columns, with a bar in the rest; 0: without a bar."""
         now = time.monotonic()
         self._seen.append((now, state.rows, state.fraction))
         while now - self._seen[0][0] > LOOKED_BACK and len(self._seen) > 2:
@@ -99,7 +99,7 @@ class Progress:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:
-            pass  # nobody looks
+            pass  # standard error has no reader
 
 
 def _width() -> int:

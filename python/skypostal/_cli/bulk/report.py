@@ -1,4 +1,4 @@
-"""Reports: the rows of a table again, with what became of each row."""
+"""Reports: the rows of a table again, each with its outcome."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 
 from .disk import sync, sync_folder
 from .table import (
-    LONGEST_REPORTED,
+    MAX_REPORT_ROW_BYTES,
+    PARQUET_BATCH_ROWS,
     REPORTED,
-    ROWS_AT_ONCE,
     ParquetTable,
     Row,
     Table,
@@ -28,22 +28,22 @@ from .table import (
     import_parquet,
 )
 
-# In place of what no file of text can hold. A field that has a control character is refused again,
-# so that a bad cell never becomes a good one on its way through a report.
+# They replace what a text file cannot hold. A field with a control character is refused again, so
+# a bad cell never becomes a good one on its way through a report.
 _MARK, _MARK_OF_FIELD = "\ufffd", "\x7f"
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
 
 
 def part_of(path: str) -> str:
-    """Where a report is until it is whole."""
+    """Returns the path of a report that is not complete yet."""
     return f"{path}.part"
 
 
 class Report:
-    """The rows of a table again, each behind what became of it.
+    """The rows of a table again, each after its outcome.
 
-    Written beside its place, and moved there when it is whole and on the disk; nobody else may read
-    it. Of CSV it is written as the table was: encoding, delimiter, ends of lines.
+    It is written to another path, and moved when it is complete and on the disk. Only its owner may
+    read it. A report of CSV has the encoding, the delimiter and the line ends of the table.
     """
 
     def __init__(self, path: str, table: Table, fields: Collection[int]) -> None:
@@ -63,11 +63,11 @@ class Report:
         return open(os.open(self._part, flags, 0o600), "wb")
 
     def write(self, reported: Sequence[Any], row: Row, blank: Collection[int] = ()) -> None:
-        """blank: the columns whose cells are left empty."""
+        """Writes a row; the cells of the columns `blank` are left empty."""
         self._writer.write(reported, row, blank)
 
     def finish(self) -> None:
-        """Puts it in its place."""
+        """Completes the report, and moves it to its path."""
         self._writer.close()
         self._file.flush()
         sync(self._file.fileno())
@@ -76,7 +76,7 @@ class Report:
         sync_folder(self.path)
 
     def discard(self) -> None:
-        """Leaves nothing behind."""
+        """Removes what was written."""
         # What is left in the buffers may not fit on the disk.
         with contextlib.suppress(Exception):
             self._writer.abandon()
@@ -87,7 +87,7 @@ class Report:
 
 
 class Rehearsal:
-    """Writes a report to nowhere, to find out whether it can be written."""
+    """A report that is written to nowhere, to find out whether it can be written."""
 
     def __init__(self, path: str, table: Table, fields: Collection[int]) -> None:
         self._writer = writer(path, io.BufferedWriter(_Nowhere()), table, fields)
@@ -114,7 +114,7 @@ class _Nowhere(io.RawIOBase):
 
 
 def writer(path: str, file: Any, table: Table, fields: Collection[int]) -> Any:
-    """fields: the columns that are sent."""
+    """Returns the writer for the format of `path`; `fields` are the columns that are sent."""
     if path.endswith(".parquet"):
         return _ParquetWriter(file, table, fields)
     return _CsvWriter(file, table, fields)
@@ -130,7 +130,7 @@ class _Writer:
         ]
 
     def texts(self, row: Row, blank: Collection[int]) -> list[str]:
-        """The row's own cells, and behind them those of no column."""
+        """Returns the cells of the row, and after them those of no column."""
         if row.loose and row.problem:
             return [_text(cell, _MARK) for cell in row.cells]
         cells = row.cells
@@ -147,7 +147,7 @@ class _CsvWriter(_Writer):
         super().__init__(table, fields)
         encoding = getattr(table, "encoding", "utf-8")
         self._newline = getattr(table, "newline", "\n")
-        # Of the service's words, what the encoding lacks is escaped.
+        # Characters of the service's words that the encoding lacks are escaped.
         self._text = io.TextIOWrapper(file, encoding, errors="backslashreplace", newline="")
         # Python before 3.11.9 puts a cell with a carriage return into quotation marks only if
         # lines end with one.
@@ -163,7 +163,7 @@ class _CsvWriter(_Writer):
         self._csv.writerow([*reported, *self.texts(row, blank)])
 
     def _write_line(self, line: str) -> None:
-        if len(line) > LONGEST_REPORTED // 4:  # a character has up to four bytes
+        if len(line) > MAX_REPORT_ROW_BYTES // 4:  # a character has up to four bytes
             place = f"{self.table.path}:{self.table.place} {self._line}"
             raise TableError(f"{place}: is too long for CSV; give a report that is .parquet")
         self._text.write(line[:-2] + self._newline)
@@ -206,9 +206,9 @@ class _ParquetWriter(_Writer):
         self._rows: list[tuple[Row, Collection[int]]] = []
 
     def write(self, reported: Sequence[Any], row: Row, blank: Collection[int]) -> None:
-        # Each batch of a table comes whole and in order.
+        # The batches of a table come whole and in order.
         if self._rows and (
-            len(self._rows) == ROWS_AT_ONCE or row.batch is not self._rows[-1][0].batch
+            len(self._rows) == PARQUET_BATCH_ROWS or row.batch is not self._rows[-1][0].batch
         ):
             self._flush()
         self._reported.append(reported)
@@ -243,9 +243,9 @@ class _ParquetWriter(_Writer):
     def _own_columns(self) -> list[Any]:
         batch = self._rows[0][0].batch
         if batch is not None:
-            # As they are: on the way through Python's values some would be lost.
+            # Unchanged, because a conversion to Python would lose some values.
             return [self._blanked(batch.column(at), at) for at in self.left]
-        # Cells that belong to no column are left out, so that the row stays refused.
+        # Cells of no column are left out, so that the row is refused again.
         width = len(self.left)
         rows = [
             [None] * width if row.problem else self.texts(row, blank)[:width]

@@ -1,6 +1,6 @@
 """Tables of customers, read row by row.
 
-CSV by the standard library, Parquet by pyarrow. What is read may be larger than memory.
+CSV by the standard library, Parquet by pyarrow. A table may be larger than memory.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import csv
 import functools
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
@@ -17,8 +18,8 @@ from typing import Any, NamedTuple
 
 from ..._columns import squeezed
 
-# What a report says of each row, before the row's own cells: one that has too many or too few of
-# them is then as it was, and is refused again.
+# The columns that a report adds. They come first, so that a row with too many or too few cells of
+# its own stays as it was, and is refused again.
 REPORTED = (
     "skypostal_status",
     "skypostal_delivery",
@@ -26,12 +27,12 @@ REPORTED = (
     "skypostal_error",
     "skypostal_message",
 )
-LONGEST_ROW = 1 << 20  # bytes
-# A report has rows that are longer than those of its table, and must be readable again.
-LONGEST_REPORTED = 64 << 20  # bytes
-ROWS_AT_ONCE = 10_000  # of Parquet
+MAX_ROW_BYTES = 1 << 20
+# The rows of a report are longer than those of its table, and must be readable again.
+MAX_REPORT_ROW_BYTES = 64 << 20
+PARQUET_BATCH_ROWS = 10_000
 
-csv.field_size_limit(LONGEST_REPORTED)
+csv.field_size_limit(MAX_REPORT_ROW_BYTES)
 
 
 class TableError(Exception):
@@ -40,40 +41,40 @@ class TableError(Exception):
 
 class Row(NamedTuple):
     line: int
-    """Where it begins, as an editor counts; of Parquet, which row it is."""
+    """The first line, as an editor counts; in Parquet, the number of the row."""
     cells: list[Any]
-    """One for each column, unless there is a problem. Of CSV each is a str."""
+    """One cell for each column, unless there is a problem. In CSV each is a str."""
     problem: str = ""
-    """Why they cannot be told apart."""
+    """The reason why the line cannot be split into cells."""
     width: int = 0
-    """How many cells of CSV it has in the file."""
+    """The number of cells in a CSV file."""
     is_short: bool = False
-    """Whether the last cells of CSV are missing, and nothing else is wrong."""
+    """True if the last cells are missing in a CSV file, and nothing else is wrong."""
     loose: Sequence[Any] = ()
-    """The cells of CSV that breaks its rules, as far as they can be told apart."""
+    """The cells of invalid CSV, as far as it can be split."""
     batch: Any = None
-    """Of Parquet: the Arrow batch that it is from."""
+    """The Arrow batch of the row, in Parquet."""
 
 
 class Unreadable(NamedTuple):
-    """A cell of Parquet that Python has no value for. It makes no other cell unreadable."""
+    """A cell of Parquet that Python has no value for. The other cells stay readable."""
 
     text: str
-    """What a report in CSV has in its place. U+FFFD stands for bytes that are no UTF-8."""
+    """The text for a report in CSV. U+FFFD stands for bytes that are no UTF-8."""
     problem: str
 
 
 class Table:
-    """A file of rows under named columns. To be read any number of times, one at a time."""
+    """A file of rows under named columns. It can be read again and again, but once at a time."""
 
     path: str
     columns: list[str]
     place = "line"
-    """What the number of a row counts."""
+    """The unit of a row's number."""
     digest = ""
-    """Of the content, when it was read to its end."""
+    """The digest of the content, set when it was read to its end."""
     fraction = 0.0
-    """How much of it has been read."""
+    """The part that has been read, from 0 to 1."""
 
     def rows(self) -> Iterator[Row]:
         raise NotImplementedError
@@ -83,7 +84,7 @@ class Table:
 
 
 def open_table(path: str, *, encoding: str, delimiter: str | None, known: Collection[str]) -> Table:
-    """known: names that a column may have, by which the delimiter is found if it is not given."""
+    """Opens a table. The delimiter, if not given, is the one that gives most `known` names."""
     if path == "-":
         raise TableError("standard input: the table is read more than once; save it to a file")
     try:
@@ -119,16 +120,16 @@ class CsvTable(Table):
             raise TableError(f"{path}: is UTF-16; save it as UTF-8")
         if start[:3] == codecs.BOM_UTF8:
             self.encoding = "utf-8-sig"
-        self._longest, self._row = LONGEST_ROW, (1, 0)
+        self._longest, self._row = MAX_ROW_BYTES, (1, 0)
         self.delimiter = delimiter or self._found_delimiter(known)
         self.columns = self._header(self.delimiter)
         if set(self.columns) & set(REPORTED):
-            self._longest = LONGEST_REPORTED
+            self._longest = MAX_REPORT_ROW_BYTES
         self._file.seek(0)
-        self.newline = "\r\n" if self._file.readline(LONGEST_ROW).endswith(b"\r\n") else "\n"
+        self.newline = "\r\n" if self._file.readline(MAX_ROW_BYTES).endswith(b"\r\n") else "\n"
 
     def rows(self) -> Iterator[Row]:
-        taken: list[str] = []  # the lines of the row at hand
+        taken: list[str] = []  # the lines of the current row
         digest = hashlib.sha256()
         reader = csv.reader(self._lines(taken, digest), delimiter=self.delimiter, strict=True)
         next(reader)
@@ -140,12 +141,12 @@ class CsvTable(Table):
                 cells = next(reader)
             except StopIteration:
                 break
-            except csv.Error as error:
-                problem = _said(error)
+            except csv.Error:
+                problem = self._problem_of(taken, self.delimiter)
             if any("\0" in text for text in taken):
                 problem = "holds a NUL byte"
             if problem:
-                # As one cell, so that it stays refused wherever it goes from here.
+                # One cell with all, so that a report given back is refused again.
                 text = "".join(taken).rstrip("\r\n").replace("\0", "\ufffd")
                 yield Row(line, [text], problem, loose=self._loose(text))
             elif any(cells):
@@ -168,13 +169,25 @@ class CsvTable(Table):
         problem += "; an empty cell at the end needs its delimiter too"
         return Row(line, cells, problem, width, is_short=True)
 
+    def _problem_of(self, taken: list[str], delimiter: str) -> str:
+        """Returns why the csv module refuses the current row; its errors have no kinds."""
+        if self._is_at_end:
+            return "opens a quotation mark that is not closed"
+        # With each carriage return as the end of a line, the row is good up to the first of them.
+        lines = re.split(r"(?<=\r)(?!\n)", "".join(taken))
+        try:
+            next(csv.reader(lines, delimiter=delimiter, strict=True))
+        except csv.Error:
+            return "has a quotation mark in a cell that is not doubled"
+        return "has a carriage return outside of quotation marks"
+
     def _loose(self, text: str) -> list[str]:
-        """The cells of the first line of what is no CSV, for what a report says of the row."""
+        """Returns the cells of the first line of invalid CSV, which a report may have filled."""
         line = text.partition("\n")[0].replace("\r", " ")
         return next(csv.reader([line], delimiter=self.delimiter))
 
     def _found_delimiter(self, known: Collection[str]) -> str:
-        """The one by which most columns have a name that is looked for."""
+        """Returns the delimiter that gives most columns a known name."""
 
         looked_for = set(map(squeezed, known)) - {""}
 
@@ -197,13 +210,13 @@ class CsvTable(Table):
             return names
         except StopIteration:
             raise TableError(f"{self.path}: is empty; its first line names the columns") from None
-        except csv.Error as error:
-            raise TableError(f"{self.path}:1: {_said(error)}") from None
+        except csv.Error:
+            raise TableError(f"{self.path}:1: {self._problem_of(taken, delimiter)}") from None
 
     def _lines(self, taken: list[str], digest: Any) -> Iterator[str]:
         encoding, longest = self.encoding, self._longest
         self._file.seek(0)
-        self._read = 0
+        self._read, self._is_at_end = 0, False
         for number, line in enumerate(
             iter(functools.partial(self._file.readline, longest), b""), 1
         ):
@@ -229,20 +242,10 @@ class CsvTable(Table):
                 ) from None
             self.fraction = self._read / self._size
             taken.append(text)
-            # Before 3.11 the parser of Python stops at a NUL, in mid-row.
+            # Before Python 3.11, its parser stops at a NUL.
             yield text.replace("\0", "\ufffd")
             encoding = "utf-8" if encoding == "utf-8-sig" else encoding
-
-
-def _said(error: csv.Error) -> str:
-    text = str(error)
-    if "unexpected end of data" in text:
-        return "opens a quotation mark that is not closed"
-    if "expected after" in text:
-        return "has a quotation mark in a cell that is not doubled"
-    if "new-line character" in text:
-        return "has a carriage return outside of quotation marks"
-    return text
+        self._is_at_end = True
 
 
 def _cells(count: int) -> str:
@@ -250,7 +253,7 @@ def _cells(count: int) -> str:
 
 
 def is_usable(encoding: str) -> bool:
-    """Whether lines and their ends can be found before they are decoded."""
+    """Returns whether the ends of lines can be found before decoding."""
     try:
         return "\n,;".encode(encoding) == b"\n,;"
     except (LookupError, UnicodeError):
@@ -285,8 +288,8 @@ class ParquetTable(Table):
 
     def _batches(self) -> Iterator[Any]:
         try:
-            yield from self._file.iter_batches(batch_size=ROWS_AT_ONCE)
-        except Exception as error:  # pyarrow has many kinds
+            yield from self._file.iter_batches(batch_size=PARQUET_BATCH_ROWS)
+        except Exception as error:  # pyarrow raises many kinds
             raise TableError(f"{self.path}: {first_line(error)}") from None
 
     def close(self) -> None:
@@ -306,7 +309,7 @@ def _values(column: Any) -> list[Any]:
     try:
         values: list[Any] = column.to_pylist()
         return values
-    except Exception:  # of one cell or of all
+    except Exception:  # for one cell or for all
         return [_value(column, at) for at in range(len(column))]
 
 
@@ -321,7 +324,7 @@ def _value(column: Any, at: int) -> Any:
 
 
 def _readable(column: Any, at: int) -> str:
-    """The text of a cell by way of Arrow, piece by piece."""
+    """Returns the text of a cell by way of Arrow, piece by piece."""
     types, cell = import_module("pyarrow").types, column[at]
     if not cell.is_valid:
         return ""
@@ -340,4 +343,5 @@ def _readable(column: Any, at: int) -> str:
 
 
 def first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
+    """Returns what another library says, on one line."""
+    return next(iter(str(error).splitlines()), "").rstrip(".")

@@ -1,0 +1,31 @@
+"""Ctrl-C and SIGTERM during a run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+
+class Signals:
+    """Has Ctrl-C and SIGTERM end the run in order, and a second one end the program at once."""
+
+    number = signal.SIGINT
+
+    def __enter__(self) -> Signals:
+        self._before: dict[signal.Signals, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for each in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(each) is not signal.SIG_IGN:
+                    self._before[each] = signal.signal(each, self._end)
+        return self
+
+    def _end(self, number: int, _: object) -> None:
+        self.number = signal.Signals(number)
+        for each in self._before:
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
