@@ -218,7 +218,9 @@ def test_50_kills_lose_nothing_and_repeat_nothing_that_was_accepted(
         ]
         chance.choice(faults)()
     kept: list[tuple[int, set[int]]] = []
-    for _ in range(50):
+    # A busy machine needs more kills until enough rows are done and all faults were met.
+    while len(kept) < 50 or len(kept[-1][1]) <= 50 or sandbox.pending_faults:
+        assert len(kept) < 400
         resume = ["--resume"] if has_begun(bulk) else []
         process = bulk.start("--rate", "25", *resume)
         time.sleep(chance.uniform(0.02, 0.8))
@@ -228,7 +230,6 @@ def test_50_kills_lose_nothing_and_repeat_nothing_that_was_accepted(
         words = journal_of(bulk.journal)[0] if has_begun(bulk) else {}
         accepted = {row + 1 for row, word in words.items() if word == "updated"}
         kept.append((len(sandbox.requests), accepted))
-    assert len(kept[-1][1]) > 50 and not sandbox.pending_faults
 
     assert bulk("--resume").returncode in (0, 3)
     requests = sent(sandbox)

@@ -12,10 +12,10 @@ It is not the service. Where neither the documentation nor an observation says w
 does, `ASSUMPTIONS` lists what the sandbox does. It knows nothing of the client.
 """
 
+from ._customers import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Customers
 from ._sandbox import Sandbox
-from .customers import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Customers
-from .server import PATH, Request
-from .service import ASSUMPTIONS
+from ._server import PATH, Request
+from ._service import ASSUMPTIONS
 
 __all__ = [
     "APP_KEY",

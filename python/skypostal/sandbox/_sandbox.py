@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .customers import Customers
-from .server import JSON, Request, Response, Server, tls_context
-from .wcf import REQUEST_ERROR, write_response
+from ._customers import Customers
+from ._server import JSON, Request, Response, Server, tls_context
+from ._wcf import REQUEST_ERROR, write_response
 
 KEPT_REQUESTS = 10_000
 

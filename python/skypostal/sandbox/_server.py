@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .service import ACCEPTED, update
-from .wcf import REQUEST_ERROR, error_page
+from ._service import ACCEPTED, update
+from ._wcf import REQUEST_ERROR, error_page
 
 if TYPE_CHECKING:
     from ._sandbox import Sandbox

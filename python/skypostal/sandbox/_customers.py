@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from .wcf import TAX_NUMBER, is_day, plain_decimal
+from ._wcf import TAX_NUMBER, is_day, plain_decimal
 
 # The credentials that the public documentation prints, and its customer.
 USER_CODE = 396

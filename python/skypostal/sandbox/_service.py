@@ -6,8 +6,8 @@ import json
 import re
 import sqlite3
 
-from .customers import APP_KEY, TEXTS, USER_CODE, Customers
-from .wcf import (
+from ._customers import APP_KEY, TEXTS, USER_CODE, Customers
+from ._wcf import (
     DECIMAL,
     INTEGER,
     TAX_NUMBER,
