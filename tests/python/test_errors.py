@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import pickle
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
-from project import ROOT
 
 import skypostal
 from skypostal import Client, errors
@@ -158,63 +155,3 @@ def test_an_error_of_a_row_has_a_kind_even_if_the_caller_ended_it() -> None:
         ended = [outcome.error for outcome in outcomes.close()]
     assert isinstance(first, errors.ValidationError) and first.kind == "invalid_field"
     assert [getattr(error, "kind", None) for error in ended] == ["cancelled"] * 2
-
-
-PACKAGE = ROOT / "python" / "skypostal"
-SEARCHES = {
-    *("count", "endswith", "find", "index", "partition", "removeprefix", "removesuffix", "replace"),
-    *("rfind", "rindex", "rpartition", "rsplit", "split", "startswith", "strip"),
-    *("findall", "finditer", "fullmatch", "match", "search", "sub"),
-}
-
-
-def is_text_of_an_error(node: ast.AST) -> bool:
-    """Returns whether this is `str(error)`, `error.message` or `error.args[…]`."""
-    if isinstance(node, ast.Subscript):
-        node = node.value
-        return isinstance(node, ast.Attribute) and node.attr == "args"
-    if isinstance(node, ast.Attribute):
-        return node.attr == "message"
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in ("str", "repr")
-        and isinstance(node.args[0], (ast.Name, ast.Attribute))
-        and ast.unparse(node.args[0]).rpartition(".")[2] in ("error", "problem", "e", "ended")
-    )
-
-
-def searches(node: ast.AST) -> bool:
-    """Returns whether this looks into the text of an error."""
-    if isinstance(node, ast.Compare):
-        return any(map(is_text_of_an_error, [node.left, *node.comparators]))
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return False
-    operands = [node.func.value, *node.args]
-    return node.func.attr in SEARCHES and any(map(is_text_of_an_error, operands))
-
-
-@pytest.mark.parametrize(
-    ("code", "finds"),
-    [
-        ('str(error).partition(":")', True),
-        ('error.message.startswith("a")', True),
-        ('"proxy" in str(error)', True),
-        ("re.match('proxy', outcome.error.message)", True),
-        ("error.args[0] == 'no'", True),
-        ("print(str(error), error.kind == 'lost')", False),
-        ('str(value).partition(":")', False),
-    ],
-)
-def test_a_search_in_the_text_of_an_error_is_found(code: str, finds: bool) -> None:
-    assert any(map(searches, ast.walk(ast.parse(code)))) is finds
-
-
-@pytest.mark.parametrize(
-    "module",
-    [path for path in PACKAGE.rglob("*.py") if PACKAGE / "_cli" not in path.parents],
-    ids=lambda path: str(path.relative_to(PACKAGE)),
-)
-def test_no_module_reads_the_text_of_an_error(module: Path) -> None:
-    found = filter(searches, ast.walk(ast.parse(module.read_text())))
-    assert [ast.unparse(node) for node in found] == []
