@@ -43,6 +43,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// `"default"`, `"option"`, or the name of the environment variable.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Default => "default",
+            Source::Option => "option",
+            Source::Variable(name) => name,
+        }
+    }
+
     /// Returns the name of the environment variable, if it is one.
     pub fn variable(self) -> Option<&'static str> {
         match self {

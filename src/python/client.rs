@@ -1,5 +1,6 @@
 //! The client, and the calls of an event loop.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -202,10 +203,17 @@ impl Client {
         Ok((self.client.url(), preview.headers, preview.body))
     }
 
-    /// Returns the address of the call, and the proxy with what names it. For `skypostal doctor`.
-    fn _way(&self) -> (&str, Option<(&str, &str)>) {
-        let named_by = self.client.sources().proxy.variable().unwrap_or("proxy");
-        (self.client.url(), self.client.proxy().map(|proxy| (proxy, named_by)))
+    /// Returns the address of the call, the proxy, and where each option came from: `"default"`,
+    /// `"option"` or the name of a variable. For `skypostal doctor`.
+    fn _route(&self) -> (&str, Option<&str>, HashMap<&str, &str>) {
+        let sources = self.client.sources();
+        let sources = HashMap::from([
+            ("environment", sources.environment.as_str()),
+            ("base_url", sources.base_url.as_str()),
+            ("proxy", sources.proxy.as_str()),
+            ("ca_file", sources.ca_file.as_str()),
+        ]);
+        (self.client.url(), self.client.proxy(), sources)
     }
 
     /// Starts a call for an event loop: its events go into the event queue, and its outcome to

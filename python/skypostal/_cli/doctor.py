@@ -48,17 +48,22 @@ class Route(NamedTuple):
 
     url: str
     host: str
-    proxy: str = ""
-    """The host and the port."""
-    named_by: str = ""
-    """The option or the variable that names the proxy."""
+    proxy: str
+    """The host and the port; empty without a proxy."""
+    sources: dict[str, str]
+    """Where each option came from: "default", "option" or the name of a variable."""
 
     @staticmethod
     def of(client: skypostal.Client) -> Route:
         from urllib.parse import urlsplit
 
-        url, proxy = client._way()
-        return Route(url, urlsplit(url).hostname or "", *(proxy or ()))
+        url, proxy, sources = client._route()
+        return Route(url, urlsplit(url).hostname or "", proxy or "", sources)
+
+    def source(self, option: str) -> str:
+        """Returns what a person typed: the option of the command or the variable."""
+        source = self.sources[option]
+        return f"--{option.replace('_', '-')}" if source == "option" else source
 
 
 def add_command(commands: Commands) -> None:
@@ -129,7 +134,7 @@ def _checks(args: argparse.Namespace) -> Iterator[Check]:
         look_up = _look_up(route, options["connect_timeout"])
         yield look_up
         if look_up.state != "problem":
-            yield from _response(client, route, _ca_file(args))
+            yield from _response(client, route, _ca_file(args, route))
 
 
 def _version() -> Check:
@@ -180,15 +185,12 @@ def _is_documented(key: str) -> bool:
 
 
 def _address(args: argparse.Namespace, route: Route) -> Check:
-    environment = os.environ.get("SKYPOSTAL_ENVIRONMENT")
-    if args.base_url:
-        source = "from --base-url"
-    elif args.environment:
-        source = f"environment {args.environment}, from --environment"
-    elif os.environ.get("SKYPOSTAL_BASE_URL"):
-        source = "from SKYPOSTAL_BASE_URL"
-    elif environment:
-        source = f"environment {environment}, from SKYPOSTAL_ENVIRONMENT"
+    base_url, environment = route.source("base_url"), route.source("environment")
+    if base_url != "default":
+        source = f"from {base_url}"
+    elif environment != "default":
+        name = args.environment or os.environ[environment]
+        source = f"environment {name}, from {environment}"
     else:
         source = "environment test, the default"
     text = f"{route.url.partition('/wcf-services/')[0]} ({source})"
@@ -200,8 +202,7 @@ def _address(args: argparse.Namespace, route: Route) -> Check:
 
 def _proxy(args: argparse.Namespace, route: Route) -> Check:
     if route.proxy:
-        source = "--proxy" if route.named_by == "proxy" else route.named_by
-        return Check("proxy", "ok", f"{route.proxy} (from {source})")
+        return Check("proxy", "ok", f"{route.proxy} (from {route.source('proxy')})")
     named = [n for n in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy",
                          "ALL_PROXY") if os.environ.get(n)]  # fmt: skip
     if not named:
@@ -287,9 +288,8 @@ def _cause_of(error: skypostal.ConnectError) -> str | None:
     return cause
 
 
-def _ca_file(args: argparse.Namespace) -> str:
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE", "") if args.trust_env else ""
-    return args.ca_file or bundle
+def _ca_file(args: argparse.Namespace, route: Route) -> str:
+    return args.ca_file or os.environ.get(route.sources["ca_file"], "")
 
 
 def _trusted(ca_file: str) -> str:

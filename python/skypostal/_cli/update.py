@@ -108,7 +108,7 @@ def _run(args: argparse.Namespace) -> int:
                 fields["customer_key"] = _ask()
             if args.dry_run:
                 return _show_request(args, *client._preview(**fields))
-            url, _ = client._way()
+            url, *_ = client._route()
             sending = True
             info = client.update_personal_info(**fields)
     except (skypostal.SkyPostalError, KeyboardInterrupt) as error:

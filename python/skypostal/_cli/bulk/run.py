@@ -204,7 +204,7 @@ class _Run:
             "table": self.check.digest,
             "columns": columns,
             "form": form,
-            "service": self.client._way()[0],
+            "service": self.client._route()[0],
         }
 
     def _difference(self, journal: Journal, settings: dict[str, Any]) -> str:
