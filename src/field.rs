@@ -268,8 +268,9 @@ impl FieldValue {
 /// Returns the candidate that `word` most probably stands for, if one is near.
 ///
 /// Case, punctuation and a leading `customer` are ignored. Near means one edit, or one in four
-/// characters. A candidate that ends the word is near too, as in `customers.customer_key`; and so is
-/// one that the word begins, if it is more than half of it, as in `customer_box`.
+/// characters, and one more if `customer` is misspelt. A candidate that ends the word is near too,
+/// as in `customers.customer_key`; and so is one that the word begins, if it is more than half of
+/// it, as in `customer_box`.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -283,7 +284,10 @@ pub(crate) fn nearest<'a>(
         let edits = strsim::damerau_levenshtein(one, other);
         let is_end = candidate.len() >= MIN_COMPARED_CHARS && word.ends_with(&candidate);
         let is_start = one.len() * 2 > other.len() && other.starts_with(one);
-        (edits <= allowed || is_end || is_start).then_some(edits)
+        // `customer` itself may be misspelt.
+        let whole = strsim::damerau_levenshtein(&word, &candidate);
+        let is_whole = one == word && other != candidate && whole <= other.chars().count() / 4 + 1;
+        (edits <= allowed || is_end || is_start || is_whole).then_some(edits.min(whole))
     };
     let near = candidates.into_iter().filter_map(|name| Some((distance(name)?, name)));
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
