@@ -12,6 +12,9 @@ from project import environment_of
 
 from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
+# PyInstaller needs Python's shared library, which Debian has in a package of its own.
+pytestmark = pytest.mark.toolchains
+
 # It imports nothing but the package and what its arguments are made of.
 PROGRAM = f"""
 import asyncio

@@ -31,7 +31,7 @@ class CLibrary:
         self.folder = prefix / "lib"
         if debug:
             # The build that `cargo test` links, which `make test` has made already.
-            build = ["cargo", "test", "--no-run", "--test", "client"]
+            build = ["cargo", "test", "--no-run", "--test", "rust"]
             subprocess.run([*build, "--locked", "--features", "capi"], cwd=ROOT, check=True)
             for name in ["libskypostal.so", "libskypostal.a"]:
                 shutil.copy(ROOT / "target" / "debug" / "deps" / name, self.folder)
