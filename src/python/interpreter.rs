@@ -6,6 +6,7 @@ use std::thread;
 use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 /// Calls a function that may be written in Python.
@@ -45,9 +46,11 @@ pub(super) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     Ok(call("current_thread")?.is(&call("main_thread")?))
 }
 
-/// Imports every module that a call needs.
+/// Imports every module that a call needs, once.
 pub(super) fn preload(py: Python<'_>) -> PyResult<()> {
-    py.import(intern!(py, "skypostal._preload")).map(drop)
+    static PRELOADED: PyOnceLock<()> = PyOnceLock::new();
+    let import = || py.import(intern!(py, "skypostal._preload")).map(drop);
+    PRELOADED.get_or_try_init(py, import).copied()
 }
 
 /// Calls a function of `skypostal._arrow`.
