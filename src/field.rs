@@ -303,4 +303,4 @@ fn stem(squeezed: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -440,4 +440,4 @@ pub(crate) fn check_time(name: &'static str, value: Duration) -> Result<Duration
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

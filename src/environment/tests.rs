@@ -2,27 +2,8 @@ use std::env;
 use std::process::Command;
 
 use super::*;
-use crate::error::Kind;
-use crate::{Client, Options, Update};
-
-fn with_base_url(url: &str) -> Options {
-    Options::new().base_url(url).trust_env(false)
-}
-
-/// The error of a configuration, naming the option.
-fn assert_refused<T>(outcome: Result<T, Error>, option: &str) -> Error {
-    let error = outcome.err().unwrap_or_else(|| panic!("{option} took a bad value"));
-    assert_eq!((error.kind(), error.field()), (Kind::Configuration, Some(option)), "{error}");
-    assert_eq!((error.delivery().as_str(), error.attempts()), ("not_sent", 0));
-    error
-}
-
-/// The body that a client with these options would send.
-fn body(options: &Options) -> Result<String, Error> {
-    let update = Update::new().customer_box_id(1).customer_key("k");
-    let request = update.request(&options.credentials())?;
-    Ok(String::from_utf8_lossy(&request.body).into_owned())
-}
+use crate::options::tests::{assert_refused, body, with_base_url};
+use crate::{Client, Options};
 
 /// The variables of a process, and the checks that it makes.
 type Case = (&'static [(&'static str, &'static str)], fn());

@@ -7,19 +7,19 @@ use super::*;
 use crate::error::{Delivery, Kind};
 use crate::update::Update;
 
-const TEXTS: [Field; 3] = [CustomerFirstName, CustomerLastName, CustomerIdentityNumber];
+pub(crate) const TEXTS: [Field; 3] = [CustomerFirstName, CustomerLastName, CustomerIdentityNumber];
 
-fn update() -> Update {
+pub(crate) fn update() -> Update {
     Update::new().user_code(396).app_key("app").customer_box_id(811111).customer_key("key")
 }
 
-fn body(update: &Update) -> Result<String, Error> {
+pub(crate) fn body(update: &Update) -> Result<String, Error> {
     let request = update.request(&Update::new())?;
     Ok(String::from_utf8(request.body.to_vec()).expect("UTF-8"))
 }
 
 /// The JSON of one member of the request, as it is written.
-fn sent<'a>(field: Field, value: impl Into<Value<'a>>) -> Result<String, Error> {
+pub(crate) fn sent<'a>(field: Field, value: impl Into<Value<'a>>) -> Result<String, Error> {
     let mut update = update();
     update.set(field, value)?;
     let body = body(&update)?;
@@ -29,7 +29,7 @@ fn sent<'a>(field: Field, value: impl Into<Value<'a>>) -> Result<String, Error> 
 }
 
 /// The value is refused before anything is sent, the field is named, the value is not.
-fn assert_refused<'a>(field: Field, value: impl Into<Value<'a>>) -> Error {
+pub(crate) fn assert_refused<'a>(field: Field, value: impl Into<Value<'a>>) -> Error {
     let value = value.into();
     let mut update = update();
     let Err(error) = update.set(field, value) else {

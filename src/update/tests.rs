@@ -1,46 +1,8 @@
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::error::{Delivery, Kind};
-
-const TEXTS: [Field; 3] = [CustomerFirstName, CustomerLastName, CustomerIdentityNumber];
-
-fn update() -> Update {
-    Update::new().user_code(396).app_key("app").customer_box_id(811111).customer_key("key")
-}
-
-fn body(update: &Update) -> Result<String, Error> {
-    let request = update.request(&Update::new())?;
-    Ok(String::from_utf8(request.body.to_vec()).expect("UTF-8"))
-}
-
-/// The JSON of one member of the request, as it is written.
-fn sent<'a>(field: Field, value: impl Into<Value<'a>>) -> Result<String, Error> {
-    let mut update = update();
-    update.set(field, value)?;
-    let body = body(&update)?;
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(&body).expect("JSON");
-    assert_eq!(members.len(), if field as usize > 3 { 5 } else { 4 }, "{body}");
-    Ok(members[field.name()].get().to_owned())
-}
-
-/// The value is refused before anything is sent, the field is named, the value is not.
-fn assert_refused<'a>(field: Field, value: impl Into<Value<'a>>) -> Error {
-    let value = value.into();
-    let mut update = update();
-    let Err(error) = update.set(field, value) else {
-        panic!("{} took a bad value", field.name());
-    };
-    assert_eq!(error.kind(), Kind::InvalidField);
-    assert_eq!(error.delivery(), Delivery::NotSent);
-    assert_eq!(error.attempts(), 0);
-    assert_eq!(error.field(), Some(field.name()));
-    assert!(error.to_string().starts_with(field.name()), "{error}");
-    assert_eq!(body(&update).as_ref(), Err(&error), "it is remembered");
-    error
-}
+use crate::field::tests::{TEXTS, assert_refused, body, sent, update};
 
 #[test]
 fn validate_gives_every_problem_and_agrees_with_the_request() {
