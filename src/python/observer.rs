@@ -181,8 +181,9 @@ fn is_from_signal_handler(py: Python<'_>, error: &PyErr) -> bool {
     let look = || -> PyResult<bool> {
         let signal = py.import("signal")?;
         let mut handlers = Vec::new();
-        for number in signal.call_method0("valid_signals")?.try_iter()? {
-            let handler = signal.call_method1("getsignal", (number?,))?;
+        let (valid, handler_of) = (signal.getattr("valid_signals")?, signal.getattr("getsignal")?);
+        for number in call_python(&valid, (), None)?.try_iter()? {
+            let handler = call_python(&handler_of, (number?,), None)?;
             handlers.extend(handler.getattr_opt("__code__")?);
         }
         let mut traceback = error.traceback(py).map(Bound::into_any);
