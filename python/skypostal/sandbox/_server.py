@@ -214,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     request_queue_size = 128
-    timeout = 1.0  # after which the end is noticed even where `wake` wakes nobody
+    timeout = 1.0  # after which the end is noticed even where `wake` has no effect
 
     def __init__(
         self, address: tuple[str, int], sandbox: Sandbox, context: ssl.SSLContext | None
