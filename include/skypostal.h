@@ -394,8 +394,8 @@ SKYPOSTAL_API int skypostal_options_set_proxy(skypostal_options *options, const 
 /**
  * The path of a PEM file of certificates to trust beside the operating system's, which the
  * variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with raised
- * privileges. In the encoding of the file system. It is read by `skypostal_client_new`, which
- * tells what is wrong with it. NULL, the default: none.
+ * privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
+ * `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
  */
 SKYPOSTAL_API int skypostal_options_set_ca_file(skypostal_options *options, const char *value);
 

@@ -1,7 +1,6 @@
 //! The setters of options.
 
-use std::ffi::{OsStr, c_char, c_int};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, c_char, c_int};
 use std::path::Path;
 use std::time::Duration;
 
@@ -145,8 +144,8 @@ pub unsafe extern "C" fn skypostal_options_set_proxy(
 
 /// The path of a PEM file of certificates to trust beside the operating system's, which the
 /// variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with raised
-/// privileges. In the encoding of the file system. It is read by `skypostal_client_new`, which
-/// tells what is wrong with it. NULL, the default: none.
+/// privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
+/// `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_ca_file(
     options: *mut skypostal_options,
@@ -154,10 +153,24 @@ pub unsafe extern "C" fn skypostal_options_set_ca_file(
 ) -> c_int {
     let set = || {
         let options = get_mut(options)?;
-        let path = c_str(value).map(|path| Path::new(OsStr::from_bytes(path.to_bytes())));
-        Ok(options.set_ca_file(path)?)
+        match c_str(value).map(path_of).transpose() {
+            Ok(path) => Ok(options.set_ca_file(path)?),
+            Err(problem) => Err(options.refuse("ca_file", problem))?,
+        }
     };
     guard(NO_ERROR, set)
+}
+
+#[cfg(unix)]
+fn path_of(text: &CStr) -> Result<&Path, &'static str> {
+    use std::os::unix::ffi::OsStrExt;
+    Ok(Path::new(std::ffi::OsStr::from_bytes(text.to_bytes())))
+}
+
+/// On Windows a path has no bytes of its own that C could give.
+#[cfg(not(unix))]
+fn path_of(text: &CStr) -> Result<&Path, &'static str> {
+    text.to_str().map(Path::new).map_err(|_| "is not valid UTF-8")
 }
 
 /// Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, by

@@ -18,6 +18,7 @@ use rustls::{CertificateError, ClientConfig, InvalidMessage, NamedGroup, RootCer
 use rustls_native_certs::CertificateResult;
 
 use crate::error::{ConnectCause, Error};
+#[cfg(unix)]
 use crate::sys::privileges;
 
 /// TLS sessions kept for resumption; all are with one server, or with it and a proxy.
