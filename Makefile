@@ -21,6 +21,7 @@
 # make instructions  counts the instructions of a call anew, for the test that compares with them
 # make instructions-parts  what part of a call from C takes how many
 # make header write include/skypostal.h anew from src/capi
+# make release    what users install, for every platform, into build/release; then tries it
 # make c-library  the C library, into build
 # make install    the C library and all that belongs to it, below PREFIX; staged below DESTDIR
 # make uninstall  remove what make install put there
@@ -36,6 +37,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
+DOCDIR ?= $(DATADIR)/doc/skypostal
 # Loopback is where the sandbox listens; a proxy has no business there.
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
@@ -46,7 +48,7 @@ SOURCES := $(RUST_SOURCES) README.md $(shell find python -name '*.py' -o -name '
 # The wheel, installed, and what its tests need.
 TESTED := $(VENV)/installed $(VENV)/requirements
 # Lists that people write stand in *.in, with reasons; `make lock` writes the .txt beside each.
-LOCKS := tests/requirements tests/engines-requirements benches/requirements
+LOCKS := tests/requirements tests/engines-requirements benches/requirements release/requirements
 PYTHONS := 3.9 3.10 3.11 3.12 3.13 3.14 3.15
 UV := uv==0.13.9
 # Each lock names all that its packages depend on, so that pip has nothing to choose.
@@ -72,13 +74,13 @@ test: test-tools lint test-rust $(TESTED)
 	$(VENV)/bin/python -m pytest
 	$(VENV)/bin/python -m pytest -m "wheel and not pythons" tests/packaging
 
-PYTHON_CODE := python tests examples benches docs/site.py
+PYTHON_CODE := python tests examples benches release docs/site.py
 lint: lint-tools $(VENV)/requirements
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features capi,python -- $$($(CLIPPY_FAILS))
 	$(VENV)/bin/ruff format --check $(PYTHON_CODE)
 	$(VENV)/bin/ruff check $(PYTHON_CODE)
-	$(VENV)/bin/mypy python examples tests
+	$(VENV)/bin/mypy python examples tests release
 
 # The inner loop. A file or folder of tests in ARGS stands in place of the folders here.
 ARGS ?=
@@ -210,20 +212,27 @@ clean:
 # The library that a C program links. Without a Rust library beside the two, cargo optimises across all
 # crates. In the static one, names of Rust's own are made local, so that a program may link another;
 # as older compilers write them, too. Those of compiler_builtins' objects are for one another.
-c-library: build/$(SO).$(VERSION)
+# `make release` sets these for other platforms: where the library is put, the command that builds it,
+# where that leaves it, and the tools that read it.
+C_LIBRARY := build
+CARGO_RUSTC = $(CARGO) rustc
+BUILT := target/release
+OBJCOPY := objcopy
+STRIP := strip
+c-library: $(C_LIBRARY)/$(SO).$(VERSION)
 # The names that tests/c/valgrind.supp needs to recognise what Rust keeps of the main thread.
 VALGRIND_KNOWS := -K '*6thread*6Thread3new*' -K '*7current12init_current*'
-build/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
+$(C_LIBRARY)/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
 	@$(CARGO_IS_NEW)
-	$(CARGO) rustc --locked --release --target-dir target --lib --features capi \
+	$(CARGO_RUSTC) --locked --release --target-dir target --lib --features capi \
 		--crate-type cdylib,staticlib
-	@mkdir -p build
-	@objcopy --strip-debug --wildcard --localize-symbol='rust_*' --localize-symbol='_R*' \
+	@mkdir -p $(C_LIBRARY)
+	@$(OBJCOPY) --strip-debug --wildcard --localize-symbol='rust_*' --localize-symbol='_R*' \
 		--localize-symbol='_ZN*' --localize-symbol='!_ZN17compiler_builtins*' \
-		target/release/libskypostal.a build/libskypostal.a
-	@ln -sf $(SO).$(VERSION) build/$(SONAME)
-	@ln -sf $(SO).$(VERSION) build/$(SO)
-	@strip --wildcard $(VALGRIND_KNOWS) -o $@ target/release/$(SO)
+		$(BUILT)/libskypostal.a $(C_LIBRARY)/libskypostal.a
+	@ln -sf $(SO).$(VERSION) $(C_LIBRARY)/$(SONAME)
+	@ln -sf $(SO).$(VERSION) $(C_LIBRARY)/$(SO)
+	@$(STRIP) --wildcard $(VALGRIND_KNOWS) -o $@ $(BUILT)/$(SO)
 
 build/calls: tests/c/calls.c include/skypostal.h build/$(SO).$(VERSION)
 	$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -Iinclude $< -o $@ -Lbuild -lskypostal -lpthread \
@@ -240,16 +249,16 @@ INCLUDE_TO := $(DESTDIR)$(INCLUDEDIR)
 LIB_TO := $(DESTDIR)$(LIBDIR)
 CMAKE_DIR := $(DATADIR)/cmake/skypostal
 CMAKE_TO := $(DESTDIR)$(CMAKE_DIR)
-DOC_TO := $(DESTDIR)$(DATADIR)/doc/skypostal
+DOC_TO := $(DESTDIR)$(DOCDIR)
 seen_from = $$(realpath -ms --relative-to="$(1)" "$(2)" | sed 's/ /\\\\ /g')
 
 install: c-library
 	$(INSTALL) -d "$(INCLUDE_TO)" "$(LIB_TO)/pkgconfig" "$(CMAKE_TO)" "$(DOC_TO)"
 	$(INSTALL) -m 644 $(HEADERS) "$(INCLUDE_TO)"
-	$(INSTALL) -m 755 build/$(SO).$(VERSION) "$(LIB_TO)"
+	$(INSTALL) -m 755 $(C_LIBRARY)/$(SO).$(VERSION) "$(LIB_TO)"
 	ln -sf $(SO).$(VERSION) "$(LIB_TO)/$(SONAME)"
 	ln -sf $(SO).$(VERSION) "$(LIB_TO)/$(SO)"
-	$(INSTALL) -m 644 build/libskypostal.a "$(LIB_TO)"
+	$(INSTALL) -m 644 $(C_LIBRARY)/libskypostal.a "$(LIB_TO)"
 	@sed -e 's|@VERSION@|$(VERSION)|' \
 		-e "s|@PREFIX@|$(call seen_from,$(LIBDIR)/pkgconfig,$(PREFIX))|" \
 		-e "s|@LIBDIR@|$(call seen_from,$(PREFIX),$(LIBDIR))|" \
@@ -325,3 +334,5 @@ test-tools: lint-tools
 lint-tools: tools
 	@$(CARGO) fmt --version >/dev/null 2>&1 || $(call missing,rustfmt,$(FOR_RUSTFMT))
 	@$(CARGO) clippy --version >/dev/null 2>&1 || $(call missing,clippy,$(FOR_CLIPPY))
+
+include release/release.mk

@@ -1,0 +1,1 @@
+"""Builds what users install, for each platform, into build/release: `make release`."""
