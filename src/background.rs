@@ -19,7 +19,7 @@ use crate::call::SharedCallState;
 use crate::error::{Delivery, Error};
 use crate::http::lookup::MAX_LOOKUP_THREADS;
 use crate::per_process::{OfProcess, PerProcess};
-use crate::sys::signals;
+use crate::sys::{module, signals};
 
 static BACKGROUND_THREAD: OnceBox<PerProcess<OnceBox<BackgroundThread>>> = OnceBox::new();
 
@@ -47,6 +47,7 @@ impl BackgroundThread {
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         };
+        module::keep_loaded();
         let thread = thread::Builder::new().name("skypostal".to_owned());
         signals::without_signals(|| thread.spawn(drive))?;
         Ok(BackgroundThread { runtime_handle, _running: running })

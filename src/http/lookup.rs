@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::task::JoinSet;
 
-use crate::sys::signals;
+use crate::sys::{module, signals};
 
 /// The threads of one event loop that a name look-up may block at once.
 pub(crate) const MAX_LOOKUP_THREADS: usize = 4;
@@ -21,6 +21,7 @@ impl Resolve for Lookup {
     fn resolve(&self, name: Name) -> Resolving {
         // A look-up that has not started is dropped with its call.
         let mut lookup = JoinSet::new();
+        module::keep_loaded();
         signals::without_signals(|| lookup.spawn_blocking(move || addresses(&name)));
         Box::pin(async move {
             let found = lookup.join_next().await.expect("it was spawned");

@@ -3,5 +3,6 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod fork;
+pub(crate) mod module;
 pub(crate) mod privileges;
 pub(crate) mod signals;

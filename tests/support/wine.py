@@ -1,0 +1,113 @@
+"""Windows programs under Wine, in a prefix that is the test run's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path, PureWindowsPath
+from types import TracebackType
+
+import pytest
+from project import TESTS
+
+# The compiler for each processor, and the folder of a 64-bit prefix where its system DLLs are.
+COMPILERS = {"x86_64": "x86_64-w64-mingw32-gcc", "x86": "i686-w64-mingw32-gcc"}
+PRIVATE = {
+    "WINEDEBUG": "-all",
+    # Neither .NET nor a browser is installed into the prefix.
+    "WINEDLLOVERRIDES": "mscoree,mshtml=",
+    "DISPLAY": "",
+}
+
+
+class Wine:
+    """A Wine with its own prefix. Leaving the context ends each of its processes.
+
+    `launcher` is what stands before `wine`, such as a chroot that has another one.
+    """
+
+    def __init__(self, prefix: Path, *, processor: str = "x86_64", launcher: tuple[str, ...] = ()):
+        self.prefix = prefix
+        self.processor = processor
+        self._launcher = launcher
+
+    def __enter__(self) -> Wine:
+        if not self._launcher and shutil.which("wine") is None:
+            pytest.fail("a tool is missing: apt-get install wine")
+        self.prefix.mkdir(parents=True)
+        # Wine's own processes outlive a program: they must not hold the pipes of the first one.
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 300}
+        self._start(["wineserver", "--persistent"], **quiet)
+        self._start(["wine", "wineboot", "--init"], **quiet)
+        self._start(["wine", "winecfg", "-v", "win10"], **quiet)
+        self._add_random_numbers()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._start(["wineserver", "--kill"], check=False, timeout=60)
+        self._start(["wineserver", "--wait"], check=False, timeout=60)
+
+    def run(
+        self,
+        *command: str | Path,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a program with its arguments, paths as Windows names them, and returns how it ended."""
+        words = [self.path(word) if isinstance(word, Path) else word for word in command]
+        return self._start(
+            ["wine", *words],
+            check=False,
+            timeout=timeout,
+            env=env,
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def path(self, path: Path) -> str:
+        """Returns the name of a file of this machine in Windows."""
+        return "Z:" + str(PureWindowsPath(path.resolve()))
+
+    @property
+    def system_folder(self) -> Path:
+        """Where the prefix has the system's DLLs for programs of its processor."""
+        windows = self.prefix / "drive_c" / "windows"
+        both = (windows / "syswow64").exists()
+        return windows / ("syswow64" if both and self.processor == "x86" else "system32")
+
+    def _start(
+        self,
+        command: list[str],
+        *,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        **options: object,
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {**(os.environ if env is None else env), **PRIVATE}
+        environment["WINEPREFIX"] = str(self.prefix)
+        launcher = [*self._launcher, "env", "-C", str(cwd or self.prefix.parent)]
+        return subprocess.run(
+            [*launcher, *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            check=check,
+            **options,  # type: ignore[call-overload,no-any-return]
+        )
+
+    def _add_random_numbers(self) -> None:
+        library = self.system_folder / "bcryptprimitives.dll"
+        if not library.exists():
+            command = [COMPILERS[self.processor], "-shared", TESTS / "support" / "process_prng.c"]
+            subprocess.run([*command, "-o", library, "-ladvapi32"], check=True)
