@@ -1,10 +1,8 @@
-/* Bulks: their outcomes, how they stop, and who may end them; with the argument "fork" how they
- * behave after a fork, where a child leaves behind what valgrind would call lost. */
+/* Bulks: their outcomes, how they stop, and who may end them. */
 #include "support.h"
 
 #include <limits.h>
 #include <math.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #define ROWS 40
@@ -383,48 +381,6 @@ static void freed_in_flight(void)
     skypostal_client_free(client);
 }
 
-/* The child cannot use its parent's bulk, and another one works. */
-static void *forked(void *nothing)
-{
-    char url[64];
-    int listener = listen_here(url, "http"), connection, status = -1;
-    skypostal_client *client = new_client(url), *good = new_client(NULL);
-    skypostal_update *update = new_update();
-    skypostal_bulk *bulk = new_bulk(client, 1, 0);
-    pid_t child;
-
-    check_about = "fork";
-    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
-    connection = accept_request(listener);
-    child = fork();
-    if (child == 0) {
-        skypostal_bulk *own;
-        int failures = check_failures;
-        alarm(20);
-        CHECK_INT(skypostal_bulk_capacity(bulk), 0);
-        CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_CONFIGURATION);
-        check_end(bulk, SKYPOSTAL_CONFIGURATION);
-        skypostal_bulk_free(bulk);
-        own = new_bulk(good, 2, 0);
-        CHECK_INT(skypostal_bulk_submit(own, update), SKYPOSTAL_OK);
-        CHECK_INT(take_good(own), 0);
-        check_end(own, SKYPOSTAL_OK);
-        skypostal_bulk_free(own);
-        _exit(check_failures != failures);
-    }
-    CHECK_INT(waitpid(child, &status, 0), child);
-    CHECK_INT(status, 0);
-    respond(connection, response);
-    CHECK_INT(take_good(bulk), 0);
-    check_end(bulk, SKYPOSTAL_OK);
-    skypostal_bulk_free(bulk);
-    close(listener);
-    skypostal_update_free(update);
-    skypostal_client_free(client);
-    skypostal_client_free(good);
-    return nothing;
-}
-
 static void *run(void *nothing)
 {
     outcomes();
@@ -439,7 +395,7 @@ static void *run(void *nothing)
     return nothing;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    return run_on_a_thread(argc == 2 && strcmp(argv[1], "fork") == 0 ? forked : run);
+    return run_on_a_thread(run);
 }

@@ -1,16 +1,7 @@
 /* What a host may do, and what it notices. The argument says which. */
-#define _GNU_SOURCE /* for unshare */
 #include "support.h"
 
 #include <locale.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
-
-extern char **environ;
 
 static skypostal_client *client;
 
@@ -97,134 +88,6 @@ static void surroundings(void)
     CHECK(environ == environment);
 }
 
-static volatile int stop, failed;
-
-static void *keep_calling(void *nothing)
-{
-    while (!stop)
-        if (call("Parent") != SKYPOSTAL_OK)
-            failed = 1;
-    return nothing;
-}
-
-/* The forks come while other threads call. */
-static void fork_busy(void)
-{
-    pthread_t threads[2];
-    size_t at;
-
-    client = new_client(NULL);
-    for (at = 0; at < COUNT(threads); at++)
-        CHECK_INT(pthread_create(&threads[at], NULL, keep_calling, NULL), 0);
-    for (at = 0; at < 20; at++) {
-        int status = -1;
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(20);
-            status = call("Child");
-            skypostal_client_free(client);
-            _exit(status);
-        }
-        CHECK_INT(waitpid(child, &status, 0), child);
-        CHECK_INT(status, 0);
-    }
-    stop = 1;
-    for (at = 0; at < COUNT(threads); at++)
-        CHECK_INT(pthread_join(threads[at], NULL), 0);
-    CHECK_INT(failed, 0);
-    skypostal_client_free(client);
-}
-
-static int takes_any_advice;
-
-/* What the library sees of the kernel: also one that takes any advice and follows none. */
-int madvise(void *start, size_t length, int advice)
-{
-    return takes_any_advice ? 0 : (int)syscall(SYS_madvise, start, length, advice);
-}
-
-/* The next child is number 1 of a PID namespace. */
-static void new_namespace(void)
-{
-    if (unshare(CLONE_NEWPID) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0) {
-        perror("this machine permits no PID namespace: run the test as root");
-        exit(77);
-    }
-}
-
-/* A new process in a namespace, without the handlers that fork calls. */
-static pid_t raw_clone(void)
-{
-    return (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
-}
-
-static pid_t fork_in_namespace(void)
-{
-    new_namespace();
-    return fork();
-}
-
-/* No other signal than SIGKILL ends number 1 of a namespace that hangs. */
-static void wait_for(pid_t child)
-{
-    static const struct timespec a_moment = {0, 10000000};
-    int status = -1, moments;
-
-    for (moments = 0; waitpid(child, &status, WNOHANG) == 0; moments++) {
-        if (moments == 1500)
-            kill(child, SIGKILL);
-        nanosleep(&a_moment, NULL);
-    }
-    CHECK_INT(status, 0);
-}
-
-/* Number 1 of a namespace makes a client, and so is its child, which uses the same one. */
-static void same_number(pid_t (*fork_again)(void))
-{
-    pid_t child;
-
-    CHECK_INT(getpid(), 1);
-    client = new_client(NULL);
-    CHECK_INT(call("Parent"), SKYPOSTAL_OK);
-    run("Parent");
-    child = fork_again();
-    CHECK(child >= 0);
-    if (child == 0) {
-        CHECK_INT(syscall(SYS_getpid), 1);
-        CHECK_INT(call("Child"), SKYPOSTAL_OK);
-        run("Child");
-        skypostal_client_free(client);
-        _exit(check_failures);
-    }
-    wait_for(child);
-    CHECK_INT(call("Parent"), SKYPOSTAL_OK);
-    run("Parent");
-    skypostal_client_free(client);
-}
-
-static void in_namespace(pid_t (*fork_again)(void))
-{
-    pid_t child;
-
-    new_namespace();
-    child = fork();
-    if (child == 0) {
-        same_number(fork_again);
-        _exit(check_failures);
-    }
-    wait_for(child);
-}
-
-static void fork_namespace(void) { in_namespace(fork_in_namespace); }
-
-static void fork_by_handler(void)
-{
-    takes_any_advice = 1;
-    in_namespace(fork_in_namespace);
-}
-
-static void clone_namespace(void) { in_namespace(raw_clone); }
-
 /* A setter's fault is remembered until the same setter gets a good value. */
 static void faults(void)
 {
@@ -246,11 +109,9 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } rows[] = {{"constants", constants},       {"small_stack", small_stack},
-                {"surroundings", surroundings}, {"fork_busy", fork_busy},
-                {"fork_namespace", fork_namespace},
-                {"fork_by_handler", fork_by_handler},
-                {"clone_namespace", clone_namespace},
+    } rows[] = {{"constants", constants},
+                {"small_stack", small_stack},
+                {"surroundings", surroundings},
                 {"faults", faults}};
     size_t row;
 

@@ -125,6 +125,13 @@ static void numbers(void)
     make(options, SKYPOSTAL_OK, NULL);
     CHECK_INT(skypostal_options_set_ca_file(options, ""), SKYPOSTAL_CONFIGURATION);
     make(options, SKYPOSTAL_CONFIGURATION, "ca_file");
+    /* A path that is no UTF-8. */
+#ifdef _WIN32
+    CHECK_INT(skypostal_options_set_ca_file(options, "caf\xE9"), SKYPOSTAL_CONFIGURATION);
+#else
+    CHECK_INT(skypostal_options_set_ca_file(options, "caf\xE9"), SKYPOSTAL_OK);
+#endif
+    make(options, SKYPOSTAL_CONFIGURATION, "ca_file");
     CHECK_INT(skypostal_options_set_ca_file(options, NULL), SKYPOSTAL_OK);
     make(options, SKYPOSTAL_OK, NULL);
     skypostal_options_free(options);

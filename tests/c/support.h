@@ -4,14 +4,10 @@
 
 #include <skypostal.h>
 
-#include <netinet/in.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "check.h"
+#include "posix.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -32,7 +28,7 @@ static inline skypostal_client *new_client(const char *base_url)
 static inline skypostal_update *new_update(void)
 {
     skypostal_update *update = skypostal_update_new();
-    long box_id = strtol(getenv("SKYPOSTAL_CUSTOMER_BOX_ID"), NULL, 10);
+    int64_t box_id = strtoll(getenv("SKYPOSTAL_CUSTOMER_BOX_ID"), NULL, 10);
     CHECK_INT(skypostal_update_set_customer_box_id(update, box_id), SKYPOSTAL_OK);
     CHECK_INT(skypostal_update_set_customer_key(update, getenv("SKYPOSTAL_CUSTOMER_KEY")),
               SKYPOSTAL_OK);

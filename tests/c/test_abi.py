@@ -127,7 +127,7 @@ def load(c_library: CLibrary) -> Path:
 
 @pytest.mark.usefixtures("for_programs")
 @pytest.mark.parametrize("copies", [1, 2])
-@pytest.mark.parametrize("mode", ["unused", "used"])
+@pytest.mark.parametrize("mode", ["unused", "called", "looked_up", "bulk"])
 def test_loaded_and_closed_many_times(
     mode: str, copies: int, load: Path, shared: Path, tmp_path: Path
 ) -> None:

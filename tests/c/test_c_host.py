@@ -16,8 +16,8 @@ from skypostal.sandbox import Sandbox
 pytestmark = pytest.mark.usefixtures("for_programs")
 
 
-def run(library: CLibrary, mode: str) -> None:
-    program = library.compile(TESTS / "c" / "host.c", *FLAGS)
+def run(library: CLibrary, name: str, mode: str) -> None:
+    program = library.compile(TESTS / "c" / f"{name}.c", *FLAGS)
     done = subprocess.run([program, mode], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
@@ -27,11 +27,11 @@ def run(library: CLibrary, mode: str) -> None:
     ["constants", "small_stack", "surroundings", "faults"],
 )
 def test_the_host(c_library: CLibrary, mode: str) -> None:
-    run(c_library, mode)
+    run(c_library, "host", mode)
 
 
 def test_forks_while_other_threads_call(c_library: CLibrary, sandbox: Sandbox) -> None:
-    run(c_library, "fork_busy")
+    run(c_library, "forks", "busy")
     used: dict[str, set[int]] = {"Parent": set(), "Child": set()}
     for request in sandbox.requests:
         used[json.loads(request.body)["customer_first_name"]].add(request.connection)
@@ -41,7 +41,7 @@ def test_forks_while_other_threads_call(c_library: CLibrary, sandbox: Sandbox) -
 
 @pytest.mark.parametrize("mode", ["fork_namespace", "fork_by_handler", "clone_namespace"])
 def test_a_child_with_its_parents_number(mode: str, c_library: CLibrary, sandbox: Sandbox) -> None:
-    run(c_library, mode)
+    run(c_library, "forks", mode)
     names = [json.loads(request.body)["customer_first_name"] for request in sandbox.requests]
     assert names == ["Parent", "Parent", "Child", "Child", "Parent", "Parent"]
     # A call and a run have a connection each, in either process.

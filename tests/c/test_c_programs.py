@@ -132,7 +132,7 @@ def test_a_thousand_calls_use_one_connection(run: Run, patient: Sandbox) -> None
 
 
 def test_a_client_works_on_both_sides_of_a_fork(run: Run, patient: Sandbox) -> None:
-    run("threads", "after_a_fork")
+    run("forks", "after_a_fork")
     assert [request.connection for request in patient.requests] == [1, 2, 1]
 
 
@@ -145,7 +145,7 @@ def test_a_bulk_gives_each_row_its_outcome_and_stops_as_it_should(run: Run) -> N
 
 
 def test_a_forked_child_cannot_use_its_parents_bulk_and_may_make_another(run: Run) -> None:
-    run("bulk", "fork")
+    run("forks", "with_a_bulk")
 
 
 def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:

@@ -1,8 +1,7 @@
-/* One client and many threads: calls side by side, cancelled, one after another, and after a fork.
- * The argument says which. */
+/* One client and many threads: calls side by side, cancelled, and one after another. The
+ * argument says which. */
 #include "support.h"
 
-#include <sys/wait.h>
 #include <time.h>
 
 #define THREADS 8
@@ -122,28 +121,6 @@ static void in_a_row(void)
     skypostal_client_free(client);
 }
 
-/* The child leaves the parent's connection alone, and the parent goes on using it. */
-static void after_a_fork(void)
-{
-    skypostal_client *client = new_client(NULL);
-    skypostal_update *update = new_update();
-    int status = -1;
-    pid_t child;
-
-    CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL), SKYPOSTAL_OK);
-    child = fork();
-    if (child == 0) {
-        status = skypostal_client_update_personal_info(client, update, NULL, NULL);
-        skypostal_client_free(client);
-        _exit(status);
-    }
-    CHECK_INT(waitpid(child, &status, 0), child);
-    CHECK_INT(status, 0);
-    CHECK_INT(skypostal_client_update_personal_info(client, update, NULL, NULL), SKYPOSTAL_OK);
-    skypostal_update_free(update);
-    skypostal_client_free(client);
-}
-
 int main(int argc, char **argv)
 {
     const char *what = argc == 2 ? argv[1] : "";
@@ -153,7 +130,5 @@ int main(int argc, char **argv)
         together();
     else if (strcmp(what, "in_a_row") == 0)
         in_a_row();
-    else if (strcmp(what, "after_a_fork") == 0)
-        after_a_fork();
     return check_result();
 }
