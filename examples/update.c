@@ -19,11 +19,27 @@ static const char *const advice_by_delivery[] = {
 /* NULL leaves a field as it is. */
 static const char *given(const char *argument) { return argument[0] == '\0' ? NULL : argument; }
 
-/* 0, which no box has, for what is not a number. */
-static long number(const char *text)
+/* 0, which no box has, for what is not a number. On Windows a long is too short for one. */
+static int64_t number(const char *text)
 {
-    size_t digits = text == NULL ? 0 : strspn(text, "0123456789");
-    return digits < 1 || digits > 18 || text[digits] != '\0' ? 0 : strtol(text, NULL, 10);
+    size_t digits = text == NULL ? 0 : strspn(text, "0123456789"), at;
+    int64_t value = 0;
+    if (digits > 18 || (text != NULL && text[digits] != '\0'))
+        return 0;
+    for (at = 0; at < digits; at++)
+        value = value * 10 + (text[at] - '0');
+    return value;
+}
+
+/* The digits of a number, at the end of a text with room for them. */
+static const char *digits_of(int64_t value, char text[24])
+{
+    char *at = text + 23;
+    *at = '\0';
+    do
+        *--at = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    return at;
 }
 
 static void print(const char *name, const char *value)
@@ -39,6 +55,7 @@ int main(int argc, char **argv)
     skypostal_personal_info *info = NULL;
     skypostal_error *error = NULL;
     char cust_id[24];
+    int64_t id;
     int result = argc == 5 ? 1 : 2;
 
     if (argc != 5) {
@@ -60,8 +77,8 @@ int main(int argc, char **argv)
                 advice_by_delivery[skypostal_error_delivery(error)]);
         goto done;
     }
-    sprintf(cust_id, "%ld", (long)skypostal_personal_info_cust_id(info));
-    print("cust_id", skypostal_personal_info_cust_id(info) == 0 ? NULL : cust_id);
+    id = skypostal_personal_info_cust_id(info);
+    print("cust_id", id == 0 ? NULL : digits_of(id, cust_id));
     print("customer_first_name", skypostal_personal_info_customer_first_name(info));
     print("customer_last_name", skypostal_personal_info_customer_last_name(info));
     print("customer_identity_number", skypostal_personal_info_customer_identity_number(info));

@@ -47,13 +47,16 @@ static const char *given(const std::string &argument)
     return argument.empty() ? NULL : argument.c_str();
 }
 
-// 0, which no box has, for what is not a number.
-static long number(const char *text)
+// 0, which no box has, for what is not a number. On Windows a long is too short for one.
+static int64_t number(const char *text)
 {
     const std::string digits(text == NULL ? "" : text);
     const bool good = !digits.empty() && digits.size() <= 18
         && digits.find_first_not_of("0123456789") == std::string::npos;
-    return good ? std::strtol(text, NULL, 10) : 0;
+    int64_t value = 0;
+    if (good)
+        std::istringstream(digits) >> value;
+    return value;
 }
 
 static std::string shown(const char *value)

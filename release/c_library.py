@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from release import windows
 from release.archive import pack
 from release.compiler import Compiler
 from release.platforms import Platform
@@ -14,6 +15,9 @@ from release.source import ROOT
 
 def build_c_library(run: Run, platform: Platform, compiler: Compiler) -> None:
     """Builds the library into the platform's folder, from where `install` takes it."""
+    if platform.is_windows:
+        windows.build_c_library(run, platform, compiler)
+        return
     run.command("make", "c-library", *_settings(platform), **run.variables(platform, compiler))
 
 
@@ -21,8 +25,11 @@ def build_c_archive(run: Run, platform: Platform) -> None:
     name = f"skypostal-{run.source.version}-{platform.name}"
     stage = WORK / platform.name / "archive"
     shutil.rmtree(stage, ignore_errors=True)
-    install(run, platform, stage, PREFIX=f"/{name}", DOCDIR=f"/{name}")
     folder = stage / name
+    if platform.is_windows:
+        windows.install(run, platform, folder)
+    else:
+        install(run, platform, stage, PREFIX=f"/{name}", DOCDIR=f"/{name}")
     shutil.copytree(ROOT / "examples", folder / "examples")
     shutil.copy(ROOT / "docs" / "c.md", folder / "GUIDE.txt")
     run.keep(pack(folder, run.source.time, as_zip=platform.is_windows))

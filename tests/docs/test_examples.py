@@ -26,7 +26,7 @@ CHANGED = ("Zoë 😀", "O'Neill", "1969-12-31", "F")
 EXAMPLES = ROOT / "examples"
 # The program of each language, with the oldest standard that it is to compile under.
 COMPILED = {"update.c": "c89", "update.cpp": "c++98", "modern.cpp": "c++11"}
-TOOLCHAINS = ("java", "php", "cobol")
+TOOLCHAINS = ("java", "php", "cobol", "dotnet")
 LANGUAGES: list[Any] = ["update.py", *COMPILED]
 LANGUAGES += [pytest.param(name, marks=pytest.mark.toolchains) for name in TOOLCHAINS]
 JNA = "/usr/share/java/jna.jar"
@@ -65,6 +65,17 @@ def cobol(c_library: CLibrary) -> list[str]:
     command += ["-Q", f"-Wl,-rpath,{c_library.folder}", "-o", program]
     subprocess.run(command, check=True)
     return [program]
+
+
+@pytest.fixture(scope="module")
+def dotnet(c_library: CLibrary, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    needs("mono-mcs", shutil.which("mcs"))
+    needs("mono-runtime", shutil.which("mono"))
+    program = str(tmp_path_factory.mktemp("dotnet") / "Update.exe")
+    compile = ["mcs", "-warnaserror", f"-out:{program}", str(EXAMPLES / "Update.cs")]
+    subprocess.run(compile, check=True)
+    # Arguments reach Mono in the encoding of the locale.
+    return ["env", "LC_ALL=C.UTF-8", f"LD_LIBRARY_PATH={c_library.folder}", "mono", program]
 
 
 def command(language: str, request: pytest.FixtureRequest) -> list[str]:
