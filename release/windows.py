@@ -55,6 +55,7 @@ def install(run: Run, platform: Platform, folder: Path) -> None:
         shutil.copy(file, cmake)
     for file in ROOT.glob("LICENSE-*"):
         shutil.copy(file, folder)
+    shutil.copy(ROOT / "docs" / "c-windows.md", folder / "WINDOWS.txt")
     (lib / "pkgconfig" / "skypostal.pc").write_text(_pkg_config(run.source.version))
 
 
