@@ -20,7 +20,7 @@ from skypostal.sandbox import APP_KEY, CUSTOMER_KEY, USER_CODE, Sandbox
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial.md"
 # Their blocks belong together in another way, and are run by the tests of what they tell about.
-ELSEWHERE = {"tutorial.md", "testing.md", "cli.md", "c.md", "engines.md"}
+ELSEWHERE = {"tutorial.md", "testing.md", "cli.md", "c.md", "c-windows.md", "engines.md"}
 PAGES = [page.name for page in sorted(DOCS.glob("*.md")) if page.name not in ELSEWHERE]
 
 

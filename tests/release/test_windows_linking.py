@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from code_blocks import code_blocks
+from project import ROOT
 from windows_library import COMMON, WindowsLibrary
 
 from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
@@ -56,16 +58,16 @@ def test_pkg_config(static: bool, windows: WindowsLibrary, sandbox: Sandbox) -> 
 CMAKE = """
 cmake_minimum_required(VERSION 3.16)
 project(of_a_user C)
-find_package(skypostal 0.1 REQUIRED)
-add_executable(cmake-shared "${EXAMPLE}")
-target_link_libraries(cmake-shared skypostal::skypostal)
+add_executable(my_program "${EXAMPLE}")
+@LINES_OF_THE_GUIDE@
 add_executable(cmake-static "${EXAMPLE}")
 target_link_libraries(cmake-static skypostal::static)
 """
 
 
 def test_cmake(windows: WindowsLibrary, sandbox: Sandbox, tmp_path: Path) -> None:
-    (tmp_path / "CMakeLists.txt").write_text(CMAKE)
+    (block,) = code_blocks(ROOT / "docs" / "c-windows.md", "cmake")
+    (tmp_path / "CMakeLists.txt").write_text(CMAKE.replace("@LINES_OF_THE_GUIDE@", block.code))
     (tmp_path / "toolchain.cmake").write_text(
         f"set(CMAKE_SYSTEM_NAME Windows)\nset(CMAKE_C_COMPILER {windows.tool('gcc')})\n"
     )
@@ -75,9 +77,9 @@ def test_cmake(windows: WindowsLibrary, sandbox: Sandbox, tmp_path: Path) -> Non
     for command in [["cmake", "-S", ".", "-B", "build", *flags], ["cmake", "--build", "build"]]:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-    for name in ["cmake-shared", "cmake-static"]:
+    for name in ["my_program", "cmake-static"]:
         program = windows.beside_dll(tmp_path / "build" / f"{name}.exe")
-        assert imports_skypostal(windows, program) is (name == "cmake-shared")
+        assert imports_skypostal(windows, program) is (name == "my_program")
         updates(windows, program, sandbox)
 
 

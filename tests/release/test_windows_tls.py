@@ -43,7 +43,12 @@ def test_a_ca_file_and_a_root_of_windows_are_trusted(
     url: str,
     sandbox: Sandbox,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # They would take the place of Windows' store.
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"]:
+        monkeypatch.delenv(name, raising=False)
+
     def outcome(*arguments: Path) -> str:
         return windows.run(update, *arguments, sandbox=sandbox, SKYPOSTAL_BASE_URL=url).stdout
 

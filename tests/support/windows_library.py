@@ -54,3 +54,6 @@ class WindowsLibrary:
         self, *command: str | Path, sandbox: Sandbox, **changes: str
     ) -> subprocess.CompletedProcess[str]:
         return self.wine.run(*command, env={**environment_of(sandbox), **changes}, cwd=self.bin)
+
+    def start(self, program: Path, *, sandbox: Sandbox) -> subprocess.Popen[str]:
+        return self.wine.start(program, env=environment_of(sandbox), cwd=self.bin)

@@ -36,11 +36,9 @@ class Wine:
         if not self._launcher and shutil.which("wine") is None:
             pytest.fail("a tool is missing: apt-get install wine")
         self.prefix.mkdir(parents=True)
-        # Wine's own processes outlive a program: they must not hold the pipes of the first one.
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 300}
-        self._start(["wineserver", "--persistent"], **quiet)
-        self._start(["wine", "wineboot", "--init"], **quiet)
-        self._start(["wine", "winecfg", "-v", "win10"], **quiet)
+        self._prepare("wineserver", "--persistent")
+        self._prepare("wine", "wineboot", "--init")
+        self._prepare("wine", "winecfg", "-v", "win10")
         self._add_random_numbers()
         return self
 
@@ -50,8 +48,8 @@ class Wine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._start(["wineserver", "--kill"], check=False, timeout=60)
-        self._start(["wineserver", "--wait"], check=False, timeout=60)
+        self._prepare("wineserver", "--kill", check=False)
+        self._prepare("wineserver", "--wait", check=False)
 
     def run(
         self,
@@ -61,16 +59,26 @@ class Wine:
         timeout: float = 120,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program with its arguments, paths as Windows names them, and returns how it ended."""
-        words = [self.path(word) if isinstance(word, Path) else word for word in command]
-        return self._start(
-            ["wine", *words],
-            check=False,
+        return subprocess.run(
+            self._command(*command, cwd=cwd),
+            env=self._environment(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout,
-            env=env,
-            cwd=cwd,
+        )
+
+    def start(
+        self, *command: str | Path, env: dict[str, str], cwd: Path
+    ) -> subprocess.Popen[str]:
+        """Starts a program. A SIGINT reaches it as Ctrl-C."""
+        return subprocess.Popen(
+            self._command(*command, cwd=cwd),
+            env=self._environment(env),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             encoding="utf-8",
             errors="replace",
         )
@@ -86,24 +94,23 @@ class Wine:
         both = (windows / "syswow64").exists()
         return windows / ("syswow64" if both and self.processor == "x86" else "system32")
 
-    def _start(
-        self,
-        command: list[str],
-        *,
-        check: bool = True,
-        env: dict[str, str] | None = None,
-        cwd: Path | None = None,
-        **options: object,
-    ) -> subprocess.CompletedProcess[str]:
-        environment = {**(os.environ if env is None else env), **PRIVATE}
-        environment["WINEPREFIX"] = str(self.prefix)
-        launcher = [*self._launcher, "env", "-C", str(cwd or self.prefix.parent)]
-        return subprocess.run(
-            [*launcher, *command],
-            env=environment,
+    def _command(self, *command: str | Path, cwd: Path | None = None) -> list[str]:
+        words = [self.path(word) if isinstance(word, Path) else word for word in command]
+        return [*self._launcher, "env", "-C", str(cwd or self.prefix.parent), "wine", *words]
+
+    def _environment(self, given: dict[str, str] | None = None) -> dict[str, str]:
+        return {**(os.environ if given is None else given), **PRIVATE, "WINEPREFIX": str(self.prefix)}
+
+    def _prepare(self, *command: str, check: bool = True) -> None:
+        """Runs a program of Wine. What it starts outlives it, and must not hold a pipe of ours."""
+        subprocess.run(
+            [*self._launcher, *command],
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             check=check,
-            **options,  # type: ignore[call-overload,no-any-return]
+            timeout=300,
         )
 
     def _add_random_numbers(self) -> None:
