@@ -63,13 +63,11 @@ def _folder(platform: Platform) -> Path:
     return WORK / platform.name / "lib"
 
 
-def _build_startup_objects(
-    run: Run, platform: Platform, compiler: Compiler, folder: Path
-) -> None:
+def _build_startup_objects(run: Run, platform: Platform, compiler: Compiler, folder: Path) -> None:
     """Builds what rustup's toolchains have for this target: the ends of its table for unwinding."""
     source = Path(compiler.source_folders()[0], "library", "rtstartup")
     for name in ["rsbegin", "rsend"]:
-        options = ["--target", platform.target, "--emit=obj", "-O", source / f"{name}.rs"]
+        options = ["--target", platform.target, "--emit=obj", "-O", str(source / f"{name}.rs")]
         run.command(compiler.rustc, *options, "-o", folder / f"{name}.o", RUSTC_BOOTSTRAP="1")
 
 
@@ -94,7 +92,8 @@ def _build_version_resource(run: Run, platform: Platform, folder: Path) -> Path:
         # The language is English, the code page that of Unicode.
         'BEGIN\n BLOCK "StringFileInfo"\n BEGIN\n  BLOCK "040904b0"\n  BEGIN\n'
         + "".join(f'   VALUE "{name}", "{text}"\n' for name, text in texts.items())
-        + '  END\n END\n BLOCK "VarFileInfo"\n BEGIN\n  VALUE "Translation", 0x409, 1200\n END\nEND\n'
+        + '  END\n END\n BLOCK "VarFileInfo"\n BEGIN\n'
+        + '  VALUE "Translation", 0x409, 1200\n END\nEND\n'
     )
     run.command(f"{platform.binutils}windres", source, resource)
     return resource
@@ -111,7 +110,7 @@ def _build_msvc_import_library(run: Run, platform: Platform, folder: Path) -> No
 
 def exports(platform: Platform, dll: Path) -> list[str]:
     """Returns the names that a DLL exports."""
-    command = [f"{platform.binutils}objdump", "-p", dll]
+    command = [f"{platform.binutils}objdump", "-p", str(dll)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     table = shown.partition("[Ordinal/Name Pointer] Table")[2].partition("\n\n")[0]
     return re.findall(r"^\s*\[ *\d+\](?: \+base\[ *\d+\]\s+[0-9a-f]+)? (\w+)$", table, re.MULTILINE)

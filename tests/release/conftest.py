@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import wine32
-from release.platforms import PLATFORMS
 from released import c_archives
 from windows_library import WindowsLibrary
 from wine import Wine
 
+from release.platforms import PLATFORMS
 from skypostal.sandbox import Sandbox
 
 WINDOWS = [name for name in c_archives() if PLATFORMS[name].is_windows]

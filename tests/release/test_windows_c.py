@@ -71,7 +71,9 @@ def test_the_dll_exports_the_functions_and_imports_the_system_alone(
     windows: WindowsLibrary,
 ) -> None:
     table = shown(windows, "-p", windows.dll)
-    exported = re.findall(r"^\s*\[ *\d+\][^\n]*?(\w+)$", table.split("[Ordinal/Name Pointer]")[1], re.M)
+    exported = re.findall(
+        r"^\s*\[ *\d+\][^\n]*?(\w+)$", table.split("[Ordinal/Name Pointer]")[1], re.M
+    )
     assert set(exported) == promised()
     imported = {name.lower() for name in re.findall(r"DLL Name: (\S+)\.dll", table)}
     assert imported and {n for n in imported if not n.startswith("api-ms-win-")} <= SYSTEM_DLLS
@@ -80,7 +82,9 @@ def test_the_dll_exports_the_functions_and_imports_the_system_alone(
 
 
 def test_windows_shows_the_version_of_the_dll(windows: WindowsLibrary) -> None:
-    (version,) = re.findall(r'SKYPOSTAL_VERSION "(.*)"', (windows.include / "skypostal.h").read_text())
+    (version,) = re.findall(
+        r'SKYPOSTAL_VERSION "(.*)"', (windows.include / "skypostal.h").read_text()
+    )
     texts = windows.dll.read_bytes().decode("utf-16-le", errors="ignore")
     assert f"ProductVersion\0{version}\0" in texts or f"ProductVersion\0\0{version}\0" in texts
 
@@ -146,7 +150,13 @@ def test_a_dll_that_cannot_be_loaded(
 @pytest.mark.parametrize("standard", ["c89", "c99", "c++98", "c++11"])
 def test_the_headers_compile_without_a_warning(standard: str, windows: WindowsLibrary) -> None:
     strict = [f"-std={standard}", "-pedantic-errors", "-Wall", "-Wextra", "-Werror"]
-    strict += ["-fsyntax-only", f"-I{windows.include}", "-x", "c++" if "++" in standard else "c", "-"]
+    strict += [
+        "-fsyntax-only",
+        f"-I{windows.include}",
+        "-x",
+        "c++" if "++" in standard else "c",
+        "-",
+    ]
     header = "skypostal.hpp" if standard == "c++11" else "skypostal.h"
     code = f"#include <{header}>\nint main(void) {{ return skypostal_version_number() < 0; }}\n"
     target = f"--target={windows.platform.processor}-pc-windows-msvc"

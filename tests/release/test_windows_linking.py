@@ -28,7 +28,7 @@ def updates(windows: WindowsLibrary, program: Path, sandbox: Sandbox) -> None:
 
 
 def imports_skypostal(windows: WindowsLibrary, program: Path) -> bool:
-    command = [windows.tool("objdump"), "-p", program]
+    command = [windows.tool("objdump"), "-p", str(program)]
     return "DLL Name: skypostal.dll" in subprocess.check_output(command, text=True)
 
 

@@ -1,4 +1,4 @@
-"""The C library for Windows as its users get it: an unpacked archive, compilers for it, and Wine."""
+"""The C library for Windows as its users get it: an unpacked archive, compilers, and Wine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 from project import environment_of
-from release.platforms import Platform
 from wine import Wine
 
+from release.platforms import Platform
 from skypostal.sandbox import Sandbox
 
 COMMON = ("-Wall", "-Wextra", "-Werror", "-static-libgcc")

@@ -58,7 +58,7 @@ class Wine:
         cwd: Path | None = None,
         timeout: float = 120,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program with its arguments, paths as Windows names them, and returns how it ended."""
+        """Runs a program and returns how it ended. A `Path` is given as Windows names it."""
         return subprocess.run(
             self._command(*command, cwd=cwd),
             env=self._environment(env),
@@ -69,9 +69,7 @@ class Wine:
             timeout=timeout,
         )
 
-    def start(
-        self, *command: str | Path, env: dict[str, str], cwd: Path
-    ) -> subprocess.Popen[str]:
+    def start(self, *command: str | Path, env: dict[str, str], cwd: Path) -> subprocess.Popen[str]:
         """Starts a program. A SIGINT reaches it as Ctrl-C."""
         return subprocess.Popen(
             self._command(*command, cwd=cwd),
@@ -99,7 +97,11 @@ class Wine:
         return [*self._launcher, "env", "-C", str(cwd or self.prefix.parent), "wine", *words]
 
     def _environment(self, given: dict[str, str] | None = None) -> dict[str, str]:
-        return {**(os.environ if given is None else given), **PRIVATE, "WINEPREFIX": str(self.prefix)}
+        return {
+            **(os.environ if given is None else given),
+            **PRIVATE,
+            "WINEPREFIX": str(self.prefix),
+        }
 
     def _prepare(self, *command: str, check: bool = True) -> None:
         """Runs a program of Wine. What it starts outlives it, and must not hold a pipe of ours."""
@@ -116,5 +118,6 @@ class Wine:
     def _add_random_numbers(self) -> None:
         library = self.system_folder / "bcryptprimitives.dll"
         if not library.exists():
-            command = [COMPILERS[self.processor], "-shared", TESTS / "support" / "process_prng.c"]
-            subprocess.run([*command, "-o", library, "-ladvapi32"], check=True)
+            command = [COMPILERS[self.processor], "-shared"]
+            command += [str(TESTS / "support" / "process_prng.c"), "-o", str(library)]
+            subprocess.run([*command, "-ladvapi32"], check=True)

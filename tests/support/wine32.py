@@ -33,7 +33,7 @@ def launcher() -> tuple[str, ...]:
 
 def _install() -> None:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        pytest.fail("32-bit programs need: apt-get install wine32:i386; or run this as root, with debootstrap")
+        pytest.fail("32-bit programs need: apt-get install wine32:i386; or root, and debootstrap")
     shutil.rmtree(FOLDER, ignore_errors=True)
     script = ROOT / "tests" / "support" / "wine32.sh"
     log = FOLDER.with_suffix(".log")
