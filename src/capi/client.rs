@@ -96,8 +96,8 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
     guard(error, work)
 }
 
-/// Checks an update as the call that sends it does, and sends nothing: with this client's
-/// credentials, does each field that is required and each value that was set hold?
+/// Checks an update as the call that sends it does, and sends nothing: each value that was set, and
+/// that no required field is missing, the client's credentials included.
 ///
 /// Gives `*error`, yours to free with `skypostal_error_free`, for the first problem; `error` may be
 /// NULL. Any number of threads may check at once, each an update of its own.

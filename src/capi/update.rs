@@ -47,8 +47,8 @@ pub unsafe extern "C" fn skypostal_update_free(update: *mut skypostal_update) {
     free(update)
 }
 
-/// Unsets every field and the timeout, and forgets every bad value: the update is as new. Nothing of the last
-/// customer is left for the next one. Texts that it held are wiped. NULL is ignored.
+/// Unsets every field and the timeout, and forgets every bad value: the update is as new. Nothing of
+/// the last customer is left for the next one. Texts that it held are wiped. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_clear(update: *mut skypostal_update) {
     let work = || {
