@@ -300,6 +300,11 @@ typedef struct skypostal_personal_info skypostal_personal_info;
 typedef struct skypostal_update skypostal_update;
 
 /**
+ * Receives a line of the log. See `skypostal_options_set_log`.
+ */
+typedef void (*skypostal_log_callback)(void *user_data, const char *line);
+
+/**
  * The version of the library that is loaded, such as `"0.1.0"`. Static, never NULL. Any thread.
  */
 SKYPOSTAL_API const char *skypostal_version(void);
@@ -413,6 +418,25 @@ SKYPOSTAL_API int skypostal_options_set_trust_env(skypostal_options *options, in
 SKYPOSTAL_API int skypostal_options_set_allow_http(skypostal_options *options, int value);
 
 /**
+ * The function that receives one line for each attempt of a call or a row when it has ended: what
+ * came of it, how long it took, why it failed, whether a retry follows. The line holds no key and
+ * no personal data. It is borrowed, without a line break, and ends with the callback. NULL, the
+ * default: no log. `user_data` is passed on, and must live until the clients and their bulks are
+ * freed.
+ *
+ * The callback runs on the thread that waits for the call, or that takes the outcome of a row by
+ * `skypostal_bulk_next`: so perhaps on several threads at once. It must return: no longjmp, no
+ * exception. The call waits for it, its deadline does not. It may make a call of its own, which is
+ * not logged. It must not free the client, nor use the bulk whose outcome is being taken.
+ *
+ * Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
+ */
+SKYPOSTAL_API
+int skypostal_options_set_log(skypostal_options *options,
+                              skypostal_log_callback callback,
+                              void *user_data);
+
+/**
  * A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.
  */
 SKYPOSTAL_API skypostal_update *skypostal_update_new(void);
@@ -423,8 +447,8 @@ SKYPOSTAL_API skypostal_update *skypostal_update_new(void);
 SKYPOSTAL_API void skypostal_update_free(skypostal_update *update);
 
 /**
- * Unsets every field and forgets every bad value, so that the update is as new: nothing of the last
- * customer is left for the next one. Texts that it held are wiped. NULL is ignored.
+ * Unsets every field and the timeout, and forgets every bad value: the update is as new. Nothing of
+ * the last customer is left for the next one. Texts that it held are wiped. NULL is ignored.
  */
 SKYPOSTAL_API void skypostal_update_clear(skypostal_update *update);
 
@@ -435,6 +459,13 @@ SKYPOSTAL_API void skypostal_update_clear(skypostal_update *update);
  * `SKYPOSTAL_MISUSE`.
  */
 SKYPOSTAL_API int skypostal_update_unset(skypostal_update *update, const char *field);
+
+/**
+ * How long the call or the bulk row that sends this update may take, retries and waits included, in
+ * milliseconds; in place of the client's. 0, the default: the client's. Kept from call to call;
+ * `skypostal_update_clear` sets it back. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
+ */
+SKYPOSTAL_API int skypostal_update_set_timeout_ms(skypostal_update *update, uint32_t value);
 
 /**
  * The user code given by SkyPostal for one environment (documented), in place of the client's:
@@ -539,6 +570,21 @@ int skypostal_client_update_personal_info(const skypostal_client *client,
                                           const skypostal_update *update,
                                           skypostal_personal_info **out,
                                           skypostal_error **error);
+
+/**
+ * Checks an update as the call that sends it does, and sends nothing: each value that was set, and
+ * that no required field is missing, the client's credentials included.
+ *
+ * Gives `*error`, yours to free with `skypostal_error_free`, for the first problem; `error` may be
+ * NULL. Any number of threads may check at once, each an update of its own.
+ *
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD`, or `SKYPOSTAL_CONFIGURATION` where credentials
+ * are missing; `SKYPOSTAL_MISUSE`.
+ */
+SKYPOSTAL_API
+int skypostal_client_check(const skypostal_client *client,
+                           const skypostal_update *update,
+                           skypostal_error **error);
 
 /**
  * Ends the calls of this client that are in flight in this process, and the bulks with rows in
@@ -651,6 +697,12 @@ SKYPOSTAL_API const skypostal_error *skypostal_outcome_error(const skypostal_out
 SKYPOSTAL_API void skypostal_personal_info_free(skypostal_personal_info *info);
 
 /**
+ * How many attempts were begun until the service accepted the update: 1 or more. 0 for NULL or a
+ * foreign handle.
+ */
+SKYPOSTAL_API int skypostal_personal_info_attempts(const skypostal_personal_info *info);
+
+/**
  * The service's own number of the customer; 0 if the service did not tell.
  */
 SKYPOSTAL_API int64_t skypostal_personal_info_cust_id(const skypostal_personal_info *info);
@@ -705,6 +757,11 @@ SKYPOSTAL_API const char *skypostal_personal_info_raw(const skypostal_personal_i
  */
 SKYPOSTAL_API
 const char *skypostal_strerror(int result);
+
+/**
+ * What a delivery means, in a few words of English. Static, never NULL, for any number. Any thread.
+ */
+SKYPOSTAL_API const char *skypostal_delivery_text(int delivery);
 
 /**
  * Frees an error, and the texts that were borrowed from it. NULL is ignored, and so is an error that

@@ -29,7 +29,7 @@
  *     }
  *
  * - Header only: link the C library. Each class owns one C handle and each member calls the C
- *   function of its name; nothing else is added.
+ *   function of its name. A client and its bulks also own the function that they log to.
  * - options, client, update, bulk, outcome and personal_info can be moved, not copied. One that
  *   was moved from holds nothing: it may be destroyed and assigned to; any other use is an error
  *   of kind::misuse, or gives what is absent.
@@ -50,6 +50,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -89,6 +90,12 @@ enum class delivery : int {
 inline const char *strerror(kind kind) noexcept
 {
     return skypostal_strerror(static_cast<int>(kind));
+}
+
+/** What a delivery means, in a few words. */
+inline const char *delivery_text(delivery delivery) noexcept
+{
+    return skypostal_delivery_text(static_cast<int>(delivery));
 }
 
 /** The version of the library that is loaded, such as "0.1.0". */
@@ -289,6 +296,18 @@ inline std::uint32_t milliseconds(std::chrono::milliseconds time) noexcept
     return fits ? static_cast<std::uint32_t>(time.count()) : 0;
 }
 
+// The function that a client logs to; the client and its bulks share it.
+using log = std::shared_ptr<const std::function<void(const std::string &)>>;
+
+extern "C" inline void skypostal_detail_write_log(void *user_data, const char *line) noexcept
+{
+    try {
+        (*static_cast<const std::function<void(const std::string &)> *>(user_data))(line);
+    } catch (...) {
+        // An exception must not cross the library.
+    }
+}
+
 } // namespace detail
 
 /** How a client is set up: the test environment, 30 s, 10 s and 2 retries unless set. */
@@ -366,6 +385,25 @@ public:
         return set(skypostal_options_set_allow_http(get(), value ? 1 : 0));
     }
 
+    /**
+     * The function that receives one line for each attempt of a call or a row when it has ended. The
+     * line holds no key and no personal data. An empty function, the default: no log.
+     *
+     * The function runs on the thread that waits for the call, or that takes the outcome of a row: so
+     * perhaps on several threads at once. An exception of it ends there, unseen. It may make a call
+     * of its own, which is not logged. The client and its bulks keep it alive.
+     */
+    options &log(std::function<void(const std::string &)> function)
+    {
+        const bool logs = static_cast<bool>(function);
+        log_ = logs ? std::make_shared<const std::function<void(const std::string &)>>(
+                          std::move(function))
+                    : nullptr;
+        void *user_data = const_cast<std::function<void(const std::string &)> *>(log_.get());
+        return set(skypostal_options_set_log(
+            get(), logs ? detail::skypostal_detail_write_log : nullptr, user_data));
+    }
+
     /** The C handle, still owned by this object; NULL once it was moved from. */
     skypostal_options *get() const noexcept { return handle_.get(); }
 
@@ -376,7 +414,10 @@ private:
         return *this;
     }
 
+    friend class client;
+
     detail::owned<skypostal_options> handle_;
+    detail::log log_;
 };
 
 /**
@@ -390,7 +431,7 @@ class update {
 public:
     update() : handle_(skypostal_update_new()) {}
 
-    /** Unsets every field and forgets every bad value, so that the update is as new. */
+    /** Unsets every field and the timeout, and forgets every bad value: the update is as new. */
     update &clear() noexcept
     {
         skypostal_update_clear(get());
@@ -401,6 +442,17 @@ public:
     update &unset(const text &field)
     {
         return set(skypostal_update_unset(get(), field.c_str()));
+    }
+
+    /** How long the call or the row that sends this update may take, in place of the client's
+     * timeout. 0, the default: the client's. A time that is over, below 0, counts as 1 ms. */
+    update &timeout(std::chrono::milliseconds value)
+    {
+        const bool is_long = value.count() > static_cast<std::int64_t>(UINT32_MAX);
+        const std::uint32_t bounded = is_long ? UINT32_MAX
+            : value.count() < 0               ? 1
+                                              : static_cast<std::uint32_t>(value.count());
+        return set(skypostal_update_set_timeout_ms(get(), bounded));
     }
 
     /** The user code given by SkyPostal, in place of the client's: positive. */
@@ -484,6 +536,9 @@ public:
 
     personal_info(personal_info &&) noexcept = default;
     personal_info &operator=(personal_info &&) noexcept = default;
+
+    /** How many attempts were begun until the service accepted the update. */
+    int attempts() const noexcept { return skypostal_personal_info_attempts(get()); }
 
     /** The service's own number of the customer. */
     optional<std::int64_t> cust_id() const noexcept
@@ -594,7 +649,7 @@ private:
 class client {
 public:
     /** The options are copied. Throws an error that names the first option that is unusable. */
-    explicit client(const options &options)
+    explicit client(const options &options) : log_(options.log_)
     {
         skypostal_client *handle = nullptr;
         skypostal_error *error = nullptr;
@@ -616,6 +671,15 @@ public:
         return personal_info(info);
     }
 
+    /** Checks an update as the call that sends it does, and sends nothing. Throws an error that names
+     * the first problem. */
+    void check(const update &update) const
+    {
+        skypostal_error *error = nullptr;
+        if (skypostal_client_check(get(), update.get(), &error) != SKYPOSTAL_OK)
+            throw skypostal::error(error);
+    }
+
     /** Ends the calls and bulks in flight, from any thread: each call, and the next() of each bulk in
      * the end, throws an error of kind::cancelled. False if this was moved from. */
     bool cancel() const noexcept { return skypostal_client_cancel(get()) == SKYPOSTAL_OK; }
@@ -624,6 +688,10 @@ public:
     const skypostal_client *get() const noexcept { return handle_.get(); }
 
 private:
+    friend class bulk;
+
+    // It outlives the handle, whose calls write to it.
+    detail::log log_;
     detail::owned<skypostal_client> handle_;
 };
 
@@ -642,7 +710,7 @@ public:
     /** A bulk without rows. At most so many rows are in flight at once, 1 to 100, or 0 for 8; and so
      * many attempts begin a second, or 0 for as many as the service takes. Throws an error that
      * names a number out of range. */
-    explicit bulk(const client &client, int concurrency = 0, double rate = 0)
+    explicit bulk(const client &client, int concurrency = 0, double rate = 0) : log_(client.log_)
     {
         skypostal_bulk *handle = nullptr;
         skypostal_error *error = nullptr;
@@ -680,6 +748,7 @@ public:
     skypostal_bulk *get() const noexcept { return handle_.get(); }
 
 private:
+    detail::log log_;
     detail::owned<skypostal_bulk> handle_;
 };
 

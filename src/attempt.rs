@@ -75,6 +75,19 @@ impl Attempt {
         )
     }
 
+    /// All of the attempt in one line, for a log that has one line for each: its log line, the reason
+    /// of its error, and the delay before a retry.
+    pub fn summary(&self) -> String {
+        let mut line = self.log_line();
+        if let Some(reason) = &self.reason {
+            line += &format!(": {reason}");
+        }
+        if let Some(retry_in) = self.retry_in {
+            line += &format!("; retry in {:.2} s", retry_in.as_secs_f64());
+        }
+        line
+    }
+
     /// The log line of the retry that follows, if one does.
     pub fn retry_log_line(&self) -> Option<String> {
         let retry_in = self.retry_in?.as_secs_f64();

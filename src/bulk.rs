@@ -44,7 +44,8 @@ pub struct BulkOptions {
     /// The highest number of attempts a second, retries included: 0.001 to 1,000,000. Without it,
     /// as many as the service takes.
     pub rate: Option<f64>,
-    /// The timeout of each row, in place of the client's. Counts from its first attempt.
+    /// The timeout of each row, in place of the client's; that of a row's update wins. Counts from
+    /// its first attempt.
     pub timeout: Option<Duration>,
     /// The bulk stops after so many rows in a row that found no connection: 1 or more; 10 unless
     /// set.
@@ -349,7 +350,8 @@ impl Shared {
             if self.observe {
                 self.client.record_attempts(&mut state, &on_attempt, &request);
             }
-            let (timeout, limiter) = (self.timeout, &self.limiter);
+            let timeout = request.timeout.unwrap_or(self.timeout);
+            let limiter = &self.limiter;
             let call =
                 self.client.call_in_bulk(&request, timeout, limiter, &mut state, &mut cancelled);
             let outcome = background::without_panic(call).await;

@@ -50,7 +50,7 @@ pub struct Client {
 /// The options of one call.
 #[derive(Clone, Copy, Default)]
 pub struct CallOptions<'a> {
-    /// The timeout of this call, in place of the client's.
+    /// The timeout of this call, in place of the update's and the client's.
     pub timeout: Option<Duration>,
     /// Called every 50 ms while the call waits, on the calling thread; `true` ends the call.
     pub interrupted: Option<&'a (dyn Fn() -> bool + Sync)>,
@@ -147,10 +147,10 @@ impl Client {
         };
         let has_hook = options.on_attempt.is_some() || options.interrupted.is_some();
         let hook = has_hook.then_some(CallerHook { is_due: &is_due, run: &run });
-        let outcome =
-            self.drive(options.timeout, hook, &mut state, async |http, deadline, state| {
-                self.call(http, &request, deadline, None, state).await
-            });
+        let timeout = options.timeout.or(request.timeout);
+        let outcome = self.drive(timeout, hook, &mut state, async |http, deadline, state| {
+            self.call(http, &request, deadline, None, state).await
+        });
         if let Some(attempts) = options.attempts {
             attempts.store(state.attempts(), Ordering::Relaxed);
         }
@@ -176,7 +176,7 @@ impl Client {
         done: impl FnOnce(Result<PersonalInfo, Error>) + Send + 'static,
     ) -> Result<PendingCall, Error> {
         let request = update.request(&self.credentials)?;
-        let timeout = self.timeout_of_call(timeout)?;
+        let timeout = self.timeout_of_call(timeout.or(request.timeout))?;
         let deadline = Instant::now() + timeout;
         let all_cancelled = self.cancelled();
         let shared = Arc::<SharedCallState>::default();

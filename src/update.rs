@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::ser::{SerializeMap, Serializer};
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::error::{DeferredErrors, Error};
 use crate::field::Field::{self, *};
 use crate::field::{FieldValue, Value};
+use crate::options::check_time;
 use crate::secret::Secret;
 
 /// A request longer than this is refused by the service (observed), in bytes.
@@ -35,6 +37,7 @@ const MAX_REQUEST_BYTES: usize = 65_536;
 #[derive(Clone, Default)]
 pub struct Update {
     values: [Option<FieldValue>; 10],
+    timeout: Option<Duration>,
     deferred_errors: DeferredErrors,
 }
 
@@ -56,6 +59,17 @@ impl Update {
         Ok(())
     }
 
+    /// Sets the timeout of the call or bulk row that sends the update, in place of the client's or
+    /// the bulk's, or unsets it with `None`. The timeout of [`CallOptions`](crate::CallOptions) wins.
+    ///
+    /// # Errors
+    /// [`Kind::Configuration`](crate::Kind::Configuration) for zero or more than 49 days.
+    pub fn set_timeout(&mut self, value: Option<Duration>) -> Result<(), Error> {
+        let checked = value.map(|value| check_time("timeout", value)).transpose();
+        self.timeout = self.deferred_errors.record("timeout", checked)?;
+        Ok(())
+    }
+
     /// Unsets the field of this name.
     ///
     /// # Errors
@@ -68,7 +82,7 @@ impl Update {
         }
     }
 
-    /// Unsets every field and forgets every bad value, as in a new update.
+    /// Unsets every field and the timeout, and forgets every bad value, as in a new update.
     pub fn clear(&mut self) {
         *self = Update::new();
     }
@@ -206,7 +220,11 @@ impl Update {
             Some(FieldValue::Text(key)) => key.clone(),
             _ => Secret::new(""),
         };
-        Ok(Request { body: Bytes::from_owner(body), keys: [key(AppKey), key(CustomerKey)] })
+        Ok(Request {
+            body: Bytes::from_owner(body),
+            keys: [key(AppKey), key(CustomerKey)],
+            timeout: self.timeout,
+        })
     }
 
     /// Returns the body with `***` in place of the keys, to be shown.
@@ -239,6 +257,8 @@ pub(crate) struct Request {
     /// The JSON object; wiped when the last owner drops it.
     pub(crate) body: Bytes,
     keys: [Secret; 2],
+    /// The timeout that the update asks for.
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Request {

@@ -5,12 +5,13 @@ use std::ffi::c_int;
 use std::ptr;
 use std::time::Duration;
 
-use super::client::skypostal_client;
+use super::client::{ClientAndLog, skypostal_client};
 use super::error::{NO_ERROR, SKYPOSTAL_MISUSE, SKYPOSTAL_OK, guard, result_of, skypostal_error};
 use super::handle::{BorrowedHandle, Handle, Out, free, get};
-use super::personal_info::skypostal_personal_info;
+use super::log::{Log, log_of_call};
+use super::personal_info::{InfoTexts, skypostal_personal_info};
 use super::update::skypostal_update;
-use crate::{Bulk, BulkOptions, Outcome};
+use crate::{Attempt, Bulk, BulkOptions, Outcome};
 
 /// Many updates in one go, several of which are in flight at once. Made by `skypostal_bulk_new`,
 /// freed by `skypostal_bulk_free`. To be used by one thread at a time, from its first row to its
@@ -47,9 +48,15 @@ pub struct skypostal_bulk {
 }
 
 impl Handle for skypostal_bulk {
-    type Content = Bulk;
+    type Content = BulkAndLog;
     const TAG: u64 = 0x736b_7970_6f73_0006;
     const NAME: &'static str = "bulk";
+}
+
+/// The bulk of the core, and the log, which is C's own.
+pub struct BulkAndLog {
+    bulk: Bulk,
+    log: Option<Log>,
 }
 
 /// How one row of a bulk ended. Given by `skypostal_bulk_next`, freed by `skypostal_outcome_free`;
@@ -80,7 +87,10 @@ pub struct OutcomeParts {
 impl From<Outcome> for OutcomeParts {
     fn from(outcome: Outcome) -> Self {
         let (result, info, error) = match outcome.result {
-            Ok(info) => (SKYPOSTAL_OK, Some(BorrowedHandle::new(info.into())), None),
+            Ok(info) => {
+                let info = InfoTexts::new(info, outcome.attempts);
+                (SKYPOSTAL_OK, Some(BorrowedHandle::new(info)), None)
+            }
             Err(error) => (result_of(error.kind()), None, Some(BorrowedHandle::new(error.into()))),
         };
         OutcomeParts {
@@ -113,13 +123,14 @@ pub unsafe extern "C" fn skypostal_bulk_new(
 ) -> c_int {
     let work = || {
         let out = Out::required(out)?;
-        let client = get(client)?;
+        let ClientAndLog { client, log } = get(client)?;
         let mut options = BulkOptions::default();
         if concurrency != 0 {
             options.concurrency = concurrency.try_into().unwrap_or(0);
         }
         options.rate = (rate != 0.0).then_some(rate);
-        out.give(client.start_bulk(&options, false, None)?);
+        let bulk = client.start_bulk(&options, log.is_some(), None)?;
+        out.give(BulkAndLog { bulk, log: *log });
         Ok(())
     };
     guard(error, work)
@@ -137,7 +148,7 @@ pub unsafe extern "C" fn skypostal_bulk_free(bulk: *mut skypostal_bulk) {
 /// Never waits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_bulk_capacity(bulk: *const skypostal_bulk) -> c_int {
-    get(bulk).map_or(0, |bulk| bulk.capacity().try_into().unwrap_or(c_int::MAX))
+    get(bulk).map_or(0, |bulk| bulk.bulk.capacity().try_into().unwrap_or(c_int::MAX))
 }
 
 /// Submits a row, the next number from 0 on, even if there is no capacity, and never waits. The
@@ -152,7 +163,7 @@ pub unsafe extern "C" fn skypostal_bulk_submit(
     update: *const skypostal_update,
 ) -> c_int {
     let work = || {
-        get(bulk.cast_const())?.submit(get(update)?)?;
+        get(bulk.cast_const())?.bulk.submit(get(update)?)?;
         Ok(())
     };
     guard(NO_ERROR, work)
@@ -179,12 +190,17 @@ pub unsafe extern "C" fn skypostal_bulk_next(
 ) -> c_int {
     let work = || {
         let out = Out::required(out)?;
-        let bulk = get(bulk.cast_const())?;
+        let BulkAndLog { bulk, log } = get(bulk.cast_const())?;
+        let log = log_of_call(*log);
+        let write = |_, attempt: &Attempt| {
+            log.iter().for_each(|log| log.write(attempt));
+            Ok(())
+        };
         let wait = || {
             bulk.wait_for_event(Duration::MAX);
             Ok(())
         };
-        let Ok(outcome) = bulk.next_outcome::<Infallible>(|| Ok(()), |_, _| Ok(()), wait);
+        let Ok(outcome) = bulk.next_outcome::<Infallible>(|| Ok(()), write, wait);
         match outcome {
             Some(outcome) => out.give(outcome),
             None => bulk.stop_reason().map_or(Ok(()), Err)?,

@@ -2,13 +2,15 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::error::{NO_ERROR, guard, skypostal_error};
 use super::handle::{Handle, Out, free, get};
+use super::log::{Log, log_of_call};
 use super::options::skypostal_options;
-use super::personal_info::skypostal_personal_info;
+use super::personal_info::{InfoTexts, skypostal_personal_info};
 use super::update::skypostal_update;
-use crate::Client;
+use crate::{Attempt, CallOptions, Client};
 
 /// A client with its connections. Made by `skypostal_client_new`, freed by `skypostal_client_free`.
 /// Made once, used for every call, by any number of threads at once, each on a connection of its
@@ -18,10 +20,16 @@ pub struct skypostal_client {
 }
 
 impl Handle for skypostal_client {
-    /// A call in flight owns a share: a caller that frees the client too early does no harm.
-    type Content = Arc<Client>;
+    type Content = ClientAndLog;
     const TAG: u64 = 0x736b_7970_6f73_0002;
     const NAME: &'static str = "client";
+}
+
+/// The client of the core, and the log, which is C's own.
+pub struct ClientAndLog {
+    /// A call in flight owns a share: a caller that frees the client too early does no harm.
+    pub client: Arc<Client>,
+    pub log: Option<Log>,
 }
 
 /// Makes a client. The options are copied. Reads certificates, connects to nothing.
@@ -39,7 +47,9 @@ pub unsafe extern "C" fn skypostal_client_new(
 ) -> c_int {
     let work = || {
         let out = Out::required(out)?;
-        out.give(Client::new(get(options)?)?);
+        let options = get(options)?;
+        let client = Arc::new(Client::new(&options.options)?);
+        out.give(ClientAndLog { client, log: options.log });
         Ok(())
     };
     guard(error, work)
@@ -71,10 +81,38 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
 ) -> c_int {
     let work = || {
         let out = Out::new(out);
-        let client = Arc::clone(get(client)?);
-        let update = get(update)?;
-        out.give(client.update_personal_info(update)?);
+        let (client, log) = (Arc::clone(&get(client)?.client), log_of_call(get(client)?.log));
+        let write = |attempt: &Attempt| log.iter().for_each(|log| log.write(attempt));
+        let attempts = AtomicU32::new(0);
+        let options = CallOptions {
+            on_attempt: if log.is_some() { Some(&write) } else { None },
+            attempts: Some(&attempts),
+            ..CallOptions::default()
+        };
+        let info = client.update_personal_info_with(get(update)?, options)?;
+        out.give(InfoTexts::new(info, attempts.load(Ordering::Relaxed)));
         Ok(())
+    };
+    guard(error, work)
+}
+
+/// Checks an update as the call that sends it does, and sends nothing: each value that was set, and
+/// that no required field is missing, the client's credentials included.
+///
+/// Gives `*error`, yours to free with `skypostal_error_free`, for the first problem; `error` may be
+/// NULL. Any number of threads may check at once, each an update of its own.
+///
+/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD`, or `SKYPOSTAL_CONFIGURATION` where credentials
+/// are missing; `SKYPOSTAL_MISUSE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_client_check(
+    client: *const skypostal_client,
+    update: *const skypostal_update,
+    error: *mut *mut skypostal_error,
+) -> c_int {
+    let work = || {
+        let problems = get(client)?.client.validate(get(update)?);
+        Ok(problems.into_iter().next().map_or(Ok(()), Err)?)
     };
     guard(error, work)
 }
@@ -86,7 +124,7 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_cancel(client: *const skypostal_client) -> c_int {
     let work = || {
-        get(client)?.cancel();
+        get(client)?.client.cancel();
         Ok(())
     };
     guard(NO_ERROR, work)

@@ -203,6 +203,18 @@ pub extern "C" fn skypostal_strerror(result: c_int) -> *const c_char {
     text.as_ptr()
 }
 
+/// What a delivery means, in a few words of English. Static, never NULL, for any number. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn skypostal_delivery_text(delivery: c_int) -> *const c_char {
+    let text = match delivery {
+        SKYPOSTAL_DELIVERY_NOT_SENT => c"not sent: the customer is as before",
+        SKYPOSTAL_DELIVERY_REJECTED => c"rejected by the service: the customer is as before",
+        SKYPOSTAL_DELIVERY_UNKNOWN => c"unknown: the customer may have been changed",
+        _ => c"not a delivery of this library",
+    };
+    text.as_ptr()
+}
+
 /// Frees an error, and the texts that were borrowed from it. NULL is ignored, and so is an error that
 /// an outcome owns.
 #[unsafe(no_mangle)]

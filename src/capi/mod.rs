@@ -9,6 +9,8 @@
 
 mod handle;
 
+mod log;
+
 // The header has the functions in this order. The empty lines keep rustfmt from sorting it.
 mod options;
 

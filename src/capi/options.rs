@@ -1,11 +1,12 @@
 //! The setters of options.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::Path;
 use std::time::Duration;
 
 use super::error::{NO_ERROR, guard};
 use super::handle::{Handle, free, get_mut, into_handle};
+use super::log::{Log, skypostal_log_callback};
 use super::{c_str, text_value};
 use crate::{Error, Options, Value};
 
@@ -22,16 +23,22 @@ pub struct skypostal_options {
 }
 
 impl Handle for skypostal_options {
-    type Content = Options;
+    type Content = OptionsAndLog;
     const TAG: u64 = 0x736b_7970_6f73_0001;
     const NAME: &'static str = "options";
+}
+
+/// The options of the core, and the log, which is C's own.
+pub struct OptionsAndLog {
+    pub options: Options,
+    pub log: Option<Log>,
 }
 
 /// New options with the defaults: the test environment, 30 s for a call, 10 s for a connection, 2
 /// retries. Never NULL. Yours: free them with `skypostal_options_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_options_new() -> *mut skypostal_options {
-    into_handle(Options::new())
+    into_handle(OptionsAndLog { options: Options::new(), log: None })
 }
 
 /// Frees options; a client made of them is not affected. NULL is ignored.
@@ -54,7 +61,7 @@ pub unsafe extern "C" fn skypostal_options_free(options: *mut skypostal_options)
 pub unsafe extern "C" fn skypostal_options_read_environment(
     options: *mut skypostal_options,
 ) -> c_int {
-    guard(NO_ERROR, || Ok(get_mut(options)?.read_environment()?))
+    guard(NO_ERROR, || Ok(get_mut(options)?.options.read_environment()?))
 }
 
 /// The user code given by SkyPostal for one environment (documented): positive. An update may bring
@@ -64,7 +71,7 @@ pub unsafe extern "C" fn skypostal_options_set_user_code(
     options: *mut skypostal_options,
     value: i64,
 ) -> c_int {
-    guard(NO_ERROR, || Ok(get_mut(options)?.set_user_code(value)?))
+    guard(NO_ERROR, || Ok(get_mut(options)?.options.set_user_code(value)?))
 }
 
 /// The application key given by SkyPostal for one environment (documented): a text as the fields of
@@ -74,7 +81,7 @@ pub unsafe extern "C" fn skypostal_options_set_app_key(
     options: *mut skypostal_options,
     value: *const c_char,
 ) -> c_int {
-    guard(NO_ERROR, || Ok(get_mut(options)?.set_app_key(text_value(value))?))
+    guard(NO_ERROR, || Ok(get_mut(options)?.options.set_app_key(text_value(value))?))
 }
 
 /// `"test"` (the default) or `"production"`. Each has credentials of its own (documented). Test's
@@ -106,7 +113,7 @@ pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
     value: u32,
 ) -> c_int {
     let value = Some(Duration::from_millis(value.into()));
-    guard(NO_ERROR, || Ok(get_mut(options)?.set_timeout(value)?))
+    guard(NO_ERROR, || Ok(get_mut(options)?.options.set_timeout(value)?))
 }
 
 /// How long one connection may take, from the look-up of the name to TLS, in milliseconds: from 1
@@ -117,7 +124,7 @@ pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
     value: u32,
 ) -> c_int {
     let value = Some(Duration::from_millis(value.into()));
-    guard(NO_ERROR, || Ok(get_mut(options)?.set_connect_timeout(value)?))
+    guard(NO_ERROR, || Ok(get_mut(options)?.options.set_connect_timeout(value)?))
 }
 
 /// How often a call may be tried again, after a failed or lost connection or a status 408, 429,
@@ -128,7 +135,7 @@ pub unsafe extern "C" fn skypostal_options_set_max_retries(
     options: *mut skypostal_options,
     value: c_int,
 ) -> c_int {
-    guard(NO_ERROR, || Ok(get_mut(options)?.set_max_retries(value.into())?))
+    guard(NO_ERROR, || Ok(get_mut(options)?.options.set_max_retries(value.into())?))
 }
 
 /// The proxy to use, `"http://[user:password@]host:port"` or `"https://..."`; wins over the
@@ -152,7 +159,7 @@ pub unsafe extern "C" fn skypostal_options_set_ca_file(
     value: *const c_char,
 ) -> c_int {
     let set = || {
-        let options = get_mut(options)?;
+        let options = &mut get_mut(options)?.options;
         match c_str(value).map(path_of).transpose() {
             Ok(path) => Ok(options.set_ca_file(path)?),
             Err(problem) => Err(options.refuse("ca_file", problem))?,
@@ -194,6 +201,31 @@ pub unsafe extern "C" fn skypostal_options_set_allow_http(
     set_flag(options, "allow_http", value, Options::set_allow_http)
 }
 
+/// The function that receives one line for each attempt of a call or a row when it has ended: what
+/// came of it, how long it took, why it failed, whether a retry follows. The line holds no key and
+/// no personal data. It is borrowed, without a line break, and ends with the callback. NULL, the
+/// default: no log. `user_data` is passed on, and must live until the clients and their bulks are
+/// freed.
+///
+/// The callback runs on the thread that waits for the call, or that takes the outcome of a row by
+/// `skypostal_bulk_next`: so perhaps on several threads at once. It must return: no longjmp, no
+/// exception. The call waits for it, its deadline does not. It may make a call of its own, which is
+/// not logged. It must not free the client, nor use the bulk whose outcome is being taken.
+///
+/// Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_log(
+    options: *mut skypostal_options,
+    callback: skypostal_log_callback,
+    user_data: *mut c_void,
+) -> c_int {
+    let work = || {
+        get_mut(options)?.log = Log::new(callback, user_data);
+        Ok(())
+    };
+    guard(NO_ERROR, work)
+}
+
 unsafe fn set_flag(
     options: *mut skypostal_options,
     name: &'static str,
@@ -201,7 +233,7 @@ unsafe fn set_flag(
     set: impl FnOnce(&mut Options, bool),
 ) -> c_int {
     let work = || {
-        let options = get_mut(options)?;
+        let options = &mut get_mut(options)?.options;
         match value {
             0 | 1 => set(options, value == 1),
             _ => Err(options.refuse(name, "must be 0 or 1"))?,
@@ -218,7 +250,7 @@ unsafe fn set_option(
     set: impl FnOnce(&mut Options, Option<&str>) -> Result<(), Error>,
 ) -> c_int {
     let work = || {
-        let options = get_mut(options)?;
+        let options = &mut get_mut(options)?.options;
         match text_value(value) {
             Value::Invalid(problem) => Err(options.refuse(name, problem))?,
             Value::Text(text) => set(options, Some(text))?,

@@ -1,6 +1,6 @@
 //! The getters of a customer's personal information.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 
 use super::handle::{Handle, free, get};
@@ -27,6 +27,7 @@ impl Handle for skypostal_personal_info {
 
 /// The texts of a response, ended by NUL as C wants them.
 pub struct InfoTexts {
+    attempts: c_int,
     cust_id: i64,
     first_name: Option<CString>,
     last_name: Option<CString>,
@@ -37,9 +38,11 @@ pub struct InfoTexts {
     raw: Option<CString>,
 }
 
-impl From<PersonalInfo> for InfoTexts {
-    fn from(info: PersonalInfo) -> Self {
+impl InfoTexts {
+    /// The texts of the response to the last of so many attempts.
+    pub fn new(info: PersonalInfo, attempts: u32) -> Self {
         InfoTexts {
+            attempts: c_int::try_from(attempts).unwrap_or(c_int::MAX),
             cust_id: info.cust_id.unwrap_or(0),
             first_name: c_text(info.customer_first_name),
             last_name: c_text(info.customer_last_name),
@@ -57,6 +60,15 @@ impl From<PersonalInfo> for InfoTexts {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_free(info: *mut skypostal_personal_info) {
     free(info)
+}
+
+/// How many attempts were begun until the service accepted the update: 1 or more. 0 for NULL or a
+/// foreign handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_personal_info_attempts(
+    info: *const skypostal_personal_info,
+) -> c_int {
+    get(info).map_or(0, |info| info.attempts)
 }
 
 /// The service's own number of the customer; 0 if the service did not tell.

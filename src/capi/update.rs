@@ -1,6 +1,7 @@
 //! The setters of an update.
 
 use std::ffi::{c_char, c_int};
+use std::time::Duration;
 
 use super::error::{Failure, NO_ERROR, guard};
 use super::handle::{Handle, free, get_mut, into_handle};
@@ -46,8 +47,8 @@ pub unsafe extern "C" fn skypostal_update_free(update: *mut skypostal_update) {
     free(update)
 }
 
-/// Unsets every field and forgets every bad value, so that the update is as new: nothing of the last
-/// customer is left for the next one. Texts that it held are wiped. NULL is ignored.
+/// Unsets every field and the timeout, and forgets every bad value: the update is as new. Nothing of
+/// the last customer is left for the next one. Texts that it held are wiped. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_clear(update: *mut skypostal_update) {
     let work = || {
@@ -74,6 +75,18 @@ pub unsafe extern "C" fn skypostal_update_unset(
         Ok(update.unset(&name.to_string_lossy())?)
     };
     guard(NO_ERROR, work)
+}
+
+/// How long the call or the bulk row that sends this update may take, retries and waits included, in
+/// milliseconds; in place of the client's. 0, the default: the client's. Kept from call to call;
+/// `skypostal_update_clear` sets it back. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_update_set_timeout_ms(
+    update: *mut skypostal_update,
+    value: u32,
+) -> c_int {
+    let value = (value != 0).then(|| Duration::from_millis(value.into()));
+    guard(NO_ERROR, || Ok(get_mut(update)?.set_timeout(value)?))
 }
 
 /// The user code given by SkyPostal for one environment (documented), in place of the client's:

@@ -7,6 +7,16 @@ typedef int (*set_integer)(skypostal_update *, int64_t);
 static skypostal_client *client;
 static int arrived;
 
+/* A check finds what the call would, and sends nothing. */
+static void check_says(const skypostal_update *update, int result, const char *message)
+{
+    skypostal_error *error = (void *)&check_count;
+    CHECK_INT(skypostal_client_check(client, update, &error), result);
+    CHECK_TEXT(skypostal_error_message(error), message);
+    CHECK_INT(skypostal_client_check(client, update, NULL), result);
+    skypostal_error_free(error);
+}
+
 /* Sends the update, which must be stopped before it leaves, because of this field. */
 static void refuse(const skypostal_update *update, const char *field, const char *value)
 {
@@ -20,6 +30,7 @@ static void refuse(const skypostal_update *update, const char *field, const char
     CHECK_HOLDS(skypostal_error_message(error), field);
     CHECK_INT(skypostal_error_delivery(error), SKYPOSTAL_DELIVERY_NOT_SENT);
     CHECK_INT(skypostal_error_attempts(error), 0);
+    check_says(update, SKYPOSTAL_INVALID_FIELD, skypostal_error_message(error));
     if (value && strlen(value) > 4)
         CHECK(strstr(skypostal_error_message(error), value) == NULL);
     skypostal_error_free(error);
@@ -29,6 +40,7 @@ static void arrive(const skypostal_update *update)
 {
     skypostal_error *error = NULL;
     int result = skypostal_client_update_personal_info(client, update, NULL, &error);
+    check_says(update, SKYPOSTAL_OK, NULL);
     check(result == SKYPOSTAL_OK, __FILE__, __LINE__, "not sent: %s",
           error ? skypostal_error_message(error) : "");
     skypostal_error_free(error);
@@ -189,6 +201,7 @@ static void cleared(void)
     CHECK_INT(skypostal_update_set_customer_tax_number(update, "1"), SKYPOSTAL_OK);
     CHECK_INT(skypostal_update_set_customer_birth_date(update, "yesterday"),
               SKYPOSTAL_INVALID_FIELD);
+    CHECK_INT(skypostal_update_set_timeout_ms(update, 1), SKYPOSTAL_OK);
     skypostal_update_clear(update);
     refuse(update, "customer_box_id", NULL);
     CHECK_INT(skypostal_update_set_customer_box_id(update, 811111), SKYPOSTAL_OK);

@@ -46,6 +46,7 @@ static void bad_options(void *bad)
         CHECK_INT(option_times[at](bad, 1), SKYPOSTAL_MISUSE);
     CHECK_INT(skypostal_options_set_user_code(bad, 1), SKYPOSTAL_MISUSE);
     CHECK_INT(skypostal_options_read_environment(bad), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_options_set_log(bad, NULL, NULL), SKYPOSTAL_MISUSE);
     skypostal_options_free(bad);
     CHECK_INT(skypostal_client_new(bad, NULL, NULL), SKYPOSTAL_MISUSE);
     CHECK_INT(skypostal_client_new(bad, &client, NULL), SKYPOSTAL_MISUSE);
@@ -72,6 +73,7 @@ static void bad_update(void *bad, const skypostal_client *client, skypostal_bulk
     }
     for (at = 0; at < COUNT(update_integers); at++)
         CHECK_INT(update_integers[at](bad, 1), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_update_set_timeout_ms(bad, 1), SKYPOSTAL_MISUSE);
     CHECK_INT(skypostal_update_unset(bad, "user_code"), SKYPOSTAL_MISUSE);
     CHECK_INT(skypostal_update_unset(bad, NULL), SKYPOSTAL_MISUSE);
     skypostal_update_clear(bad);
@@ -82,6 +84,7 @@ static void bad_update(void *bad, const skypostal_client *client, skypostal_bulk
     CHECK_INT(skypostal_error_kind(error), SKYPOSTAL_MISUSE);
     CHECK_HOLDS(skypostal_error_message(error), "update");
     skypostal_error_free(error);
+    CHECK_INT(skypostal_client_check(client, bad, NULL), SKYPOSTAL_MISUSE);
     CHECK_INT(skypostal_bulk_submit(bulk, bad), SKYPOSTAL_MISUSE);
 }
 
@@ -92,6 +95,7 @@ static void bad_client(void *bad, const skypostal_update *update)
     skypostal_error *error = GARBAGE;
 
     CHECK_INT(skypostal_client_cancel(bad), SKYPOSTAL_MISUSE);
+    CHECK_INT(skypostal_client_check(bad, update, NULL), SKYPOSTAL_MISUSE);
     skypostal_client_free(bad);
     CHECK_INT(skypostal_client_update_personal_info(bad, update, NULL, NULL), SKYPOSTAL_MISUSE);
     CHECK_INT(skypostal_client_update_personal_info(bad, update, &info, &error), SKYPOSTAL_MISUSE);
@@ -132,6 +136,7 @@ static void bad_info(void *bad)
     for (at = 0; at < COUNT(info_texts); at++)
         CHECK_TEXT(info_texts[at](bad), NULL);
     CHECK_INT(skypostal_personal_info_cust_id(bad), 0);
+    CHECK_INT(skypostal_personal_info_attempts(bad), 0);
     skypostal_personal_info_free(bad);
 }
 

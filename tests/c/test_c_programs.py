@@ -88,6 +88,10 @@ def test_options_are_checked_and_the_environment_is_read_on_request(run: Run) ->
     run("options")
 
 
+def test_a_log_has_a_line_for_each_attempt_and_an_update_its_own_timeout(run: Run) -> None:
+    run("log")
+
+
 def test_an_error_says_what_went_wrong_and_whether_the_customer_was_changed(run: Run) -> None:
     run("errors")
 
@@ -112,7 +116,7 @@ def test_a_debug_build_tells_misuse_on_the_standard_error(
 
 def test_every_function_that_takes_a_handle_is_misused() -> None:
     used = set(re.findall(r"skypostal_\w+", (TESTS / "c" / "misuse.c").read_text()))
-    without_handle = {"version", "version_number", "strerror", "options_new", "update_new"}
+    without_handle = {"version", "version_number", "strerror", "delivery_text", "options_new", "update_new"}
     assert {name.removeprefix("skypostal_") for name in DECLARED - used} <= without_handle
 
 
@@ -153,7 +157,7 @@ def test_the_header_and_the_library_are_of_one_version(run: Run) -> None:
 
 
 # Each with its argument, if it takes one.
-MEMCHECKED = ["golden", "errors", "fields", "options", "version", "misuse live", "bulk"]
+MEMCHECKED = ["golden", "errors", "log", "fields", "options", "version", "misuse live", "bulk"]
 
 
 @pytest.mark.memcheck

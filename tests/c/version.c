@@ -1,4 +1,5 @@
-/* The header and the library that is loaded belong together; every result code has a text. */
+/* The header and the library that is loaded belong together; every result code and delivery has a
+ * text. */
 #include "support.h"
 
 #include <limits.h>
@@ -17,5 +18,12 @@ int main(void)
     }
     CHECK_TEXT(skypostal_strerror(INT_MIN), skypostal_strerror(-1));
     CHECK_TEXT(skypostal_strerror(INT_MAX), skypostal_strerror(-1));
+    for (result = 0; result <= 4; result++) {
+        const char *text = skypostal_delivery_text(result);
+        CHECK(text != NULL && *text != '\0');
+        for (other = SKYPOSTAL_DELIVERY_NOT_SENT; other <= SKYPOSTAL_DELIVERY_UNKNOWN; other++)
+            CHECK(other == result || strcmp(skypostal_delivery_text(other), text) != 0);
+    }
+    CHECK_TEXT(skypostal_delivery_text(INT_MIN), skypostal_delivery_text(INT_MAX));
     return check_result();
 }

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <thread>
 #include <type_traits>
@@ -33,7 +34,6 @@ static_assert(moves_alone<skypostal::outcome>::value, "an outcome owns a handle"
 static_assert(std::is_nothrow_copy_constructible<skypostal::error>::value, "exceptions are copied");
 static_assert(std::is_base_of<std::runtime_error, skypostal::error>::value, "an error is standard");
 static_assert(noexcept(std::declval<const skypostal::client &>().cancel()), "cancel throws nothing");
-static_assert(sizeof(skypostal::client) == sizeof(void *), "a client is its handle");
 static_assert(!std::is_convertible<std::chrono::microseconds, std::chrono::milliseconds>::value,
               "a time that is cut must be cut by the caller");
 
@@ -85,6 +85,8 @@ static void the_version_and_the_texts()
     CHECK(skypostal::version_is_sufficient());
     CHECK_TEXT(skypostal::strerror(skypostal::kind::refused),
                "the service refused the update, or reported an error");
+    CHECK_TEXT(skypostal::delivery_text(skypostal::delivery::unknown),
+               skypostal_delivery_text(SKYPOSTAL_DELIVERY_UNKNOWN));
     CHECK_INT(static_cast<int>(skypostal::kind::misuse), SKYPOSTAL_MISUSE);
     CHECK_INT(static_cast<int>(skypostal::delivery::unknown), SKYPOSTAL_DELIVERY_UNKNOWN);
 }
@@ -127,6 +129,7 @@ static void an_update(const char *url)
         .customer_gender("F");
     const skypostal::personal_info info = client.update_personal_info(update);
     CHECK_INT(info.cust_id().value(), 51736835);
+    CHECK_INT(info.attempts(), 1);
     CHECK_STRING(info.customer_first_name(), "Zo\xC3\xAB");
     CHECK_STRING(info.customer_last_name(), "O'Neill");
     CHECK_STRING(info.customer_identity_number(), "123-4");
@@ -150,6 +153,55 @@ static void an_update(const char *url)
     CHECK_STRING(send(client, update.clear()).field(), "customer_box_id");
     update.customer_box_id(811111).customer_key(sandbox_key);
     CHECK_STRING(client.update_personal_info(update).customer_gender(), "M");
+}
+
+// A check throws what the call would. A time that is over is over at once, and not the client's.
+static void a_check_and_a_timeout(const char *url)
+{
+    const skypostal::client client(options_for(url));
+    skypostal::update update = customer();
+
+    check_about = "check and timeout";
+    client.check(update);
+    for (const std::chrono::milliseconds over :
+         {std::chrono::milliseconds(-1), std::chrono::milliseconds::min()}) {
+        const skypostal::error error = send(client, update.timeout(over));
+        CHECK(error.kind() == skypostal::kind::timeout || error.kind() == skypostal::kind::ok);
+        CHECK(error.kind() == skypostal::kind::ok || std::strstr(error.what(), "0.001 s"));
+    }
+    update.timeout(std::chrono::milliseconds(0)).timeout(std::chrono::milliseconds::max());
+    client.update_personal_info(update);
+    const skypostal::error error = thrown([&] { client.check(update.customer_gender("X")); });
+    check_error(error, skypostal::kind::invalid_field, skypostal::delivery::not_sent, 0);
+    CHECK_STRING(error.field(), "customer_gender");
+}
+
+// The client and its bulks keep the function, which may be the last owner of what it holds.
+static void a_log(const char *url)
+{
+    auto lines = std::make_shared<std::vector<std::string>>();
+    skypostal::options options = options_for(url);
+    options.log([lines](const std::string &line) {
+        lines->push_back(line);
+        throw std::runtime_error("ends in the log");
+    });
+    skypostal::client client(options);
+
+    check_about = "log";
+    options = skypostal::options();
+    client.update_personal_info(customer());
+    CHECK_INT(static_cast<int>(lines->size()), 1);
+    CHECK_HOLDS(lines->at(0).c_str(), ": 200 in ");
+    skypostal::bulk bulk(client);
+    client = skypostal::client(options_for(url).log(nullptr));
+    client.update_personal_info(customer());
+    skypostal::outcome row;
+    CHECK(bulk.submit(customer()) && bulk.next(row) && row);
+    CHECK_INT(row.info().attempts(), 1);
+    CHECK_INT(static_cast<int>(lines->size()), 2);
+    CHECK(lines.use_count() == 2);
+    bulk = skypostal::bulk(client);
+    CHECK(lines.use_count() == 1);
 }
 
 // What a setter finds wrong is thrown by the call, until the setter gets a good value.
@@ -401,6 +453,8 @@ int main(int argc, char **argv)
         the_version_and_the_texts();
         optionals();
         an_update(argv[1]);
+        a_check_and_a_timeout(argv[1]);
+        a_log(argv[1]);
         bad_fields(argv[1]);
         every_option();
         refusals(argv[1]);

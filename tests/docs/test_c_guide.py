@@ -57,7 +57,7 @@ def test_a_program_prints_what_the_page_says(
     assert printed
     (tmp_path / name).write_text(code)
     program = c_library.compile(tmp_path / name, "-std=c89", "-Wstrict-prototypes")
-    done = subprocess.run([program], env=given, capture_output=True, text=True)
+    done = subprocess.run([program], cwd=tmp_path, env=given, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
 
 
