@@ -90,7 +90,7 @@ static void *open_and_close(void *data)
                 *failed += update(library, NULL) != SKYPOSTAL_OK;
             /* Looked up on a thread of the library's own. Nobody listens there. */
             if (strcmp(use, "looked_up") == 0)
-                *failed += update(library, "https://localhost:1") != SKYPOSTAL_CONNECT;
+                *failed += update(library, "http://localhost:1") != SKYPOSTAL_CONNECT;
             if (strcmp(use, "bulk") == 0)
                 *failed += update_in_a_bulk(library) != SKYPOSTAL_OK;
             *failed += dlclose(library) != 0;
