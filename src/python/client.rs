@@ -251,12 +251,14 @@ impl Client {
     #[pyo3(signature = (*, timeout=None))]
     fn _probe<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
         let attempts = AtomicU32::new(0);
-        let mut cause = None;
+        let mut found = (None, false);
         let ask = |options: CallOptions<'_>| {
-            self.client.probe(options).inspect_err(|error| cause = error.connect_cause())
+            let outcome = self.client.probe(options);
+            outcome.inspect_err(|error| found = (error.connect_cause(), error.is_at_proxy()))
         };
         let probe = self.drive(py, timeout, None, &attempts, ask).or_else(|raised| {
-            raised.value(py).setattr("_cause", cause.map(ConnectCause::as_str))?;
+            raised.value(py).setattr("_cause", found.0.map(ConnectCause::as_str))?;
+            raised.value(py).setattr("_at_proxy", found.1)?;
             Err(raised)
         })?;
         let dict = PyDict::new(py);
