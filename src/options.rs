@@ -428,6 +428,12 @@ fn parse_base_url(text: &str) -> Result<Url, Error> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Error::configuration(name, "must end with the host or a path"));
     }
+    let service = PATH.split('/').nth(1).unwrap_or_default();
+    if url.path().split('/').any(|segment| segment.eq_ignore_ascii_case(service)) {
+        let problem =
+            format!("holds the path of the call, which is added to it; end it before /{service}");
+        return Err(Error::configuration(name, problem));
+    }
     Ok(url)
 }
 

@@ -195,3 +195,33 @@ fn other_content(bytes: &[u8]) -> String {
     };
     problem.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_certificates_says_what_it_holds() {
+        let utf16: Vec<u8> = "-----BEGIN".bytes().flat_map(|byte| [byte, 0]).collect();
+        for (bytes, words) in [
+            (&b""[..], "is empty"),
+            (b" \r\n", "is empty"),
+            (b"\xFF\xFE-\0-\0", "UTF-16"),
+            (b"\xFE\xFF\0-\0-", "UTF-16"),
+            (&utf16, "UTF-16"),
+            (b"\x30\x82\x01\x02\x02", "is binary, such as PKCS #7"),
+            (b"\x30\x80\x06\x09", "is binary, such as PKCS #7"),
+            (b"  -----BEGIN CERTIFICATE-----\n", "BEGIN line does not start its line"),
+            (b"-----BEGIN TRUSTED CERTIFICATE-----\n", "openssl x509 -in"),
+            (b"-----BEGIN PRIVATE KEY-----\nMII", "holds a PRIVATE KEY"),
+            (b"-----BEGIN PKCS7-----\n", "holds a PKCS7"),
+            (b"MIIDdzCCAl+gAwIBAgIEAgAAuTANBg", "without its lines"),
+            (b"<!DOCTYPE html>", "HTML"),
+            (b"the company's certificate", "is a text that holds no certificate"),
+            (b"\x80\x81\x82", "holds no certificate"),
+        ] {
+            let shown = other_content(bytes);
+            assert!(shown.contains(words), "{bytes:?}: {shown}");
+        }
+    }
+}

@@ -39,7 +39,7 @@ impl Endpoint {
         let head = Head::new(&response);
         state.record_status(head.status);
         if head.status == 407 {
-            return Err(self.login_wanted(&response));
+            return Err(self.login_wanted(response.headers()));
         }
         if head.is_success() && response.content_length() > Some(MAX_RESPONSE_BYTES as u64) {
             return Err(too_long());
@@ -60,8 +60,10 @@ impl Endpoint {
     ) -> Result<Response, Error> {
         match request.send().await {
             Ok(response) => Ok(response),
-            Err(error) if tunnel::is_refused(&error) => Err(self.refused_tunnel(http).await),
-            Err(error) => Err(self.transport_error(&error, state)),
+            Err(error) => Err(match tunnel::refusal(&error) {
+                Some(refusal) => self.refused_tunnel(refusal, http).await,
+                None => self.transport_error(&error, state),
+            }),
         }
     }
 
@@ -92,7 +94,7 @@ impl Endpoint {
     ) -> Result<(u16, Option<SystemTime>), Error> {
         let response = self.send(http, http.get(self.url.clone()), state).await?;
         if response.status() == 407 {
-            return Err(self.login_wanted(&response));
+            return Err(self.login_wanted(response.headers()));
         }
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| httpdate::parse_http_date(date).ok());

@@ -1,7 +1,7 @@
 //! The reason why a proxy refused a tunnel to the service.
 
+use reqwest::Method;
 use reqwest::header::{HeaderMap, PROXY_AUTHENTICATE};
-use reqwest::{Method, Response};
 use tokio::time::timeout;
 
 use super::proxy::UsedProxy;
@@ -9,27 +9,41 @@ use super::transport_error::causes;
 use super::{Endpoint, HttpClient, Url};
 use crate::error::{Delivery, Error, Kind};
 
-/// The texts of hyper-util's `TunnelError`, which it does not export, for a proxy that responded to
-/// CONNECT with anything but 200. They do not tell the status.
-const REFUSALS: [&str; 2] =
-    ["tunnel error: unsuccessful", "tunnel error: proxy authorization required"];
+/// A proxy's refusal, as hyper-util tells it: by the texts of `TunnelError`, which it does not export.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Status 407.
+    LoginWanted,
+    /// Another status than 200, or what is not HTTP.
+    Other,
+}
 
-/// Returns whether the proxy refused the tunnel.
-pub(super) fn is_refused(error: &reqwest::Error) -> bool {
-    causes(error).any(|cause| REFUSALS.contains(&cause.to_string().as_str()))
+/// Returns the proxy's refusal, if the error is one.
+pub(super) fn refusal(error: &reqwest::Error) -> Option<Refusal> {
+    causes(error).find_map(|cause| match cause.to_string().as_str() {
+        "tunnel error: proxy authorization required" => Some(Refusal::LoginWanted),
+        "tunnel error: unsuccessful" => Some(Refusal::Other),
+        _ => None,
+    })
 }
 
 impl Endpoint {
-    /// Asks the proxy once more for the tunnel that it refused, to learn the status. Nothing of a call
-    /// is in this request.
-    pub(super) async fn refused_tunnel(&self, http: &HttpClient) -> Error {
+    /// Returns the error of a refused tunnel. Asks the proxy for it once more, to learn the status;
+    /// nothing of a call is in this request. A login that failed is not sent again: a few more would
+    /// lock the account.
+    pub(super) async fn refused_tunnel(&self, refusal: Refusal, http: &HttpClient) -> Error {
         let Some(used) = &self.proxy else { return Error::internal("a tunnel without a proxy") };
+        if refusal == Refusal::LoginWanted && used.has_login {
+            return self.login_wanted(&HeaderMap::new());
+        }
         let host = self.url.host_str().unwrap_or_default();
         let port = self.url.port_or_known_default().unwrap_or_default();
         let target = Url::parse(&format!("http://{host}:{port}/")).expect("the host of a URL");
         let asking = http.request(Method::CONNECT, target).send();
         let problem = match timeout(self.connect_timeout, asking).await {
-            Ok(Ok(response)) if response.status() == 407 => return self.login_wanted(&response),
+            Ok(Ok(response)) if response.status() == 407 => {
+                return self.login_wanted(response.headers());
+            }
             Ok(Ok(response)) if !response.status().is_success() => {
                 let status = response.status().as_u16();
                 let advice = match status {
@@ -53,10 +67,10 @@ impl Endpoint {
     }
 
     /// Returns the error of a response with status 407.
-    pub(super) fn login_wanted(&self, response: &Response) -> Error {
+    pub(super) fn login_wanted(&self, headers: &HeaderMap) -> Error {
         let name = self.proxy.as_ref().map_or_else(|| "the proxy".to_owned(), UsedProxy::name);
         let has_login = self.proxy.as_ref().is_some_and(|used| used.has_login);
-        let schemes = schemes(response.headers());
+        let schemes = schemes(headers);
         let problem = if !schemes.is_empty() && !schemes.iter().any(|it| it == "basic") {
             format!(
                 "asks for a login by {} (HTTP 407), and only Basic is supported; use a proxy on \
@@ -64,7 +78,7 @@ impl Endpoint {
                 schemes.join(" or ")
             )
         } else if has_login {
-            "does not accept this user name and password (HTTP 407)".to_owned()
+            "does not accept this user name and password, or not by Basic (HTTP 407)".to_owned()
         } else {
             "asks for a user name and a password (HTTP 407); give http://user:password@host:port"
                 .to_owned()
