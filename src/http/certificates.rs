@@ -57,32 +57,32 @@ fn of_system() -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(found.certs)
 }
 
-/// Returns every certificate that can be read; an error only if none can.
+/// Returns every certificate that can be read: at least one of the file, and at least one of all.
 fn of_variables(
     file: Option<OsString>,
     folders: Option<OsString>,
 ) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let folders = folders.unwrap_or_default();
-    let folders = env::split_paths(&folders).filter(|path| !path.as_os_str().is_empty());
-    let files = file.iter().map(|file| (SSL_CERT_FILE, file.into()));
     let mut certificates = Vec::new();
-    let mut first_error = None;
-    for (variable, path) in files.chain(folders.map(|path| (SSL_CERT_DIR, path))) {
-        let lenient = if path.is_dir() { (None, Some(&*path)) } else { (Some(&*path), None) };
-        let found = load_certs_from_paths(lenient.0, lenient.1).certs;
+    if let Some(file) = file {
+        // A bundle may hold some that are damaged.
+        let found = load_certs_from_paths(Some(Path::new(&file)), None).certs;
         certificates.extend(found.into_iter().filter(is_usable));
         if certificates.is_empty() {
-            match read(&path) {
-                Ok(found) => certificates = found,
-                Err(problem) => {
-                    first_error.get_or_insert((variable, problem));
-                }
-            }
+            let unusable = |problem| Error::unusable_variable(SSL_CERT_FILE, "ca_file", problem);
+            certificates = read(Path::new(&file)).map_err(unusable)?;
         }
     }
-    match first_error {
-        Some((variable, problem)) if certificates.is_empty() => {
-            Err(Error::unusable_variable(variable, "ca_file", problem))
+    let mut first_problem = None;
+    let folders = folders.iter().flat_map(env::split_paths);
+    for folder in folders.filter(|folder| !folder.as_os_str().is_empty()) {
+        match read(&folder) {
+            Ok(found) => certificates.extend(found),
+            Err(problem) => first_problem = first_problem.or(Some(problem)),
+        }
+    }
+    match first_problem {
+        Some(problem) if certificates.is_empty() => {
+            Err(Error::unusable_variable(SSL_CERT_DIR, "ca_file", problem))
         }
         _ => Ok(certificates),
     }

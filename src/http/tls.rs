@@ -71,6 +71,8 @@ pub(crate) fn bad_certificate(
 ) -> Option<(ConnectCause, String, String)> {
     use CertificateError::*;
     let rustls::Error::InvalidCertificate(problem) = error else { return None };
+    // Some have their fields in braces, such as every algorithm that rustls knows.
+    let shown = problem.to_string().split(" {").next().unwrap_or_default().to_owned();
     let (cause, advice) = match problem {
         UnknownIssuer => (
             ConnectCause::UnknownIssuer,
@@ -78,7 +80,7 @@ pub(crate) fn bad_certificate(
         ),
         NotValidForName | NotValidForNameContext { .. } => {
             let advice = format!("it belongs to another host: check {address}");
-            return Some((ConnectCause::OtherHost, advice, problem.to_string()));
+            return Some((ConnectCause::OtherHost, advice, shown));
         }
         Expired | ExpiredContext { .. } => (
             ConnectCause::OutsideValidity,
@@ -93,7 +95,7 @@ pub(crate) fn bad_certificate(
             "it is not acceptable: the server needs another one",
         ),
     };
-    Some((cause, advice.to_owned(), problem.to_string()))
+    Some((cause, advice.to_owned(), shown))
 }
 
 /// Returns whether the server responded with something other than TLS.
