@@ -134,14 +134,14 @@ impl Options {
         self.with(|options| options.set_proxy(Some(value)))
     }
 
-    /// Sets a PEM file of certificates to trust beside the operating system's. `Client::new` reads
-    /// it.
+    /// Sets a PEM file of certificates, or a folder of them, to trust beside the operating system's.
+    /// `Client::new` reads it.
     pub fn ca_file(self, value: impl AsRef<Path>) -> Self {
         self.with(|options| options.set_ca_file(Some(value.as_ref())))
     }
 
-    /// Sets whether `HTTPS_PROXY`, `NO_PROXY` and the other proxy variables are read; true unless
-    /// set. In a program with raised privileges they never are.
+    /// Sets whether `HTTPS_PROXY`, `NO_PROXY` and the other proxy variables are read, and the proxy of
+    /// the system's settings; true unless set. In a program with raised privileges they never are.
     pub fn trust_env(mut self, value: bool) -> Self {
         self.set_trust_env(value);
         self
