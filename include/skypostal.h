@@ -397,17 +397,19 @@ SKYPOSTAL_API int skypostal_options_set_max_retries(skypostal_options *options, 
 SKYPOSTAL_API int skypostal_options_set_proxy(skypostal_options *options, const char *value);
 
 /**
- * The path of a PEM file of certificates to trust beside the operating system's, which the
- * variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with raised
- * privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
+ * The path of a PEM file of certificates, or of a folder of them, to trust beside the operating
+ * system's, which the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with
+ * raised privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
  * `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
  */
-SKYPOSTAL_API int skypostal_options_set_ca_file(skypostal_options *options, const char *value);
+SKYPOSTAL_API
+int skypostal_options_set_ca_file(skypostal_options *options,
+                                  const char *value);
 
 /**
- * Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, by
- * `skypostal_client_new`: 0, or 1 (the default). In a program with raised privileges they never
- * are.
+ * Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, and on Windows and
+ * macOS the proxy of the system's settings, by `skypostal_client_new`: 0, or 1 (the default). In a
+ * program with raised privileges they never are.
  */
 SKYPOSTAL_API int skypostal_options_set_trust_env(skypostal_options *options, int value);
 

@@ -1,7 +1,7 @@
 //! The state of one call over all its attempts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::attempt::{AttemptCallback, AttemptRecorder};
@@ -65,8 +65,8 @@ pub(crate) struct CallState<'a> {
     /// The delivery that the attempts so far leave: the greatest of theirs.
     worst_delivery: Delivery,
     pub(crate) shared: Arc<SharedCallState>,
-    /// Set when the current attempt started a TLS handshake.
-    handshaking: Option<Arc<AtomicBool>>,
+    /// Counts the TLS handshakes that the current attempt starts.
+    handshakes: Option<Arc<AtomicU8>>,
     /// True if the current attempt may use the connection of an earlier call.
     pub(crate) reused_connection: bool,
     /// True once the current attempt got a whole response.
@@ -85,7 +85,7 @@ impl<'a> CallState<'a> {
             attempts: 0,
             worst_delivery: Delivery::NotSent,
             shared,
-            handshaking: None,
+            handshakes: None,
             reused_connection: false,
             response_complete: false,
             recorder: None,
@@ -103,7 +103,7 @@ impl<'a> CallState<'a> {
     }
 
     pub(crate) fn use_connection(&mut self, connection: &Connection) {
-        self.handshaking = Some(connection.handshaking.clone());
+        self.handshakes = Some(connection.handshakes.clone());
         self.reused_connection = connection.reused;
     }
 
@@ -111,7 +111,7 @@ impl<'a> CallState<'a> {
         self.attempts += 1;
         self.shared.attempts.store(self.attempts, Ordering::Relaxed);
         self.response_complete = false;
-        self.handshaking.iter().for_each(|flag| flag.store(false, Ordering::Relaxed));
+        self.handshakes.iter().for_each(|count| count.store(0, Ordering::Relaxed));
         if let Some(recorder) = &mut self.recorder {
             recorder.start(self.attempts);
         }
@@ -121,8 +121,9 @@ impl<'a> CallState<'a> {
         self.attempts
     }
 
-    pub(crate) fn is_handshaking(&self) -> bool {
-        self.handshaking.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    /// The TLS handshakes that the current attempt started, with the proxy and with the service.
+    pub(crate) fn handshakes(&self) -> u8 {
+        self.handshakes.as_ref().map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     pub(crate) fn record_status(&mut self, status: u16) {

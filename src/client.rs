@@ -84,22 +84,17 @@ impl Client {
     pub fn new(options: &Options) -> Result<Self, Error> {
         options.check()?;
         let url = options.url()?;
-        let is_https = url.scheme() == "https";
         let proxy = options.find_proxy(&url)?;
+        let secured = url.scheme() == "https" || proxy.as_ref().is_some_and(|used| used.is_https);
         let (ca_file, ca_source) = options.find_ca_file();
-        let tls = Tls::new(ca_file.as_deref(), is_https);
+        let tls = Tls::new((ca_file.as_deref(), ca_source), secured)?;
         Ok(Client {
             credentials: options.credentials(),
             timeout: options.timeout,
             max_retries: options.max_retries,
             sources: options.sources(proxy.as_ref()),
             url: url.as_str().into(),
-            endpoint: Endpoint {
-                connect_timeout: options.connect_timeout,
-                proxy,
-                tls: tls.map_err(|error| error.read_from(ca_source))?,
-                url,
-            },
+            endpoint: Endpoint { connect_timeout: options.connect_timeout, proxy, tls, url },
             budget: RetryBudget::new(),
             pool: PerProcess::default(),
             closed: AtomicBool::new(false),

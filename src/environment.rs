@@ -40,15 +40,18 @@ pub enum Source {
     Option,
     /// The environment variable of this name.
     Variable(&'static str),
+    /// The operating system's settings, which may name a proxy on Windows and macOS.
+    System,
 }
 
 impl Source {
-    /// `"default"`, `"option"`, or the name of the environment variable.
+    /// `"default"`, `"option"`, `"system"`, or the name of the environment variable.
     pub fn as_str(self) -> &'static str {
         match self {
             Source::Default => "default",
             Source::Option => "option",
             Source::Variable(name) => name,
+            Source::System => "system",
         }
     }
 
@@ -56,7 +59,7 @@ impl Source {
     pub fn variable(self) -> Option<&'static str> {
         match self {
             Source::Variable(name) => Some(name),
-            Source::Default | Source::Option => None,
+            Source::Default | Source::Option | Source::System => None,
         }
     }
 }
@@ -87,13 +90,23 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// Returns the name and the value of the variable that names a proxy for this scheme.
 pub(crate) fn proxy_variable(scheme: &str) -> Option<(&'static str, String)> {
-    let names: &[&str] = match scheme {
-        "https" => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
-        // In a CGI program the client's header `Proxy` sets HTTP_PROXY.
-        _ if variable("REQUEST_METHOD").is_some() => &["http_proxy", "all_proxy", "ALL_PROXY"],
-        _ => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
-    };
+    let is_cgi = variable("REQUEST_METHOD").is_some();
+    let names = proxy_variables(scheme, is_cgi, cfg!(windows));
     names.iter().find_map(|name| Some((*name, variable(name)?)))
+}
+
+/// Returns the variables that may name a proxy for this scheme, the first first. In a CGI program the
+/// client's header `Proxy` sets `HTTP_PROXY` ("httpoxy"), which is `http_proxy` as well if the system
+/// `ignores_case`.
+fn proxy_variables(scheme: &str, is_cgi: bool, ignores_case: bool) -> &'static [&'static str] {
+    match (scheme, ignores_case) {
+        ("https", false) => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        ("https", true) => &["HTTPS_PROXY", "ALL_PROXY"],
+        (_, false) if is_cgi => &["http_proxy", "all_proxy", "ALL_PROXY"],
+        (_, true) if is_cgi => &["ALL_PROXY"],
+        (_, false) => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
+        (_, true) => &["HTTP_PROXY", "ALL_PROXY"],
+    }
 }
 
 /// Returns the hosts that no proxy is used for.

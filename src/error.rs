@@ -130,6 +130,8 @@ struct Detail {
     location: Option<String>,
     system_error: bool,
     connect_cause: Option<ConnectCause>,
+    /// True if the connection failed at the proxy.
+    at_proxy: bool,
 }
 
 impl Error {
@@ -150,6 +152,7 @@ impl Error {
             location: None,
             system_error: false,
             connect_cause: None,
+            at_proxy: false,
         }))
     }
 
@@ -280,8 +283,11 @@ impl Error {
         self
     }
 
-    /// Names the variable that the value came from, if it came from one.
+    /// Names the variable that the value came from, or the system's settings.
     pub(crate) fn read_from(mut self, source: Source) -> Self {
+        if source == Source::System {
+            self.0.message = format!("{} (read from the system's settings)", self.0.message);
+        }
         if let Some(variable) = source.variable() {
             self.0.message = format!("{} (read from {variable})", self.0.message);
             self.0.variable = Some(variable);
@@ -291,6 +297,12 @@ impl Error {
 
     pub(crate) fn with_connect_cause(mut self, cause: Option<ConnectCause>) -> Self {
         self.0.connect_cause = cause;
+        self
+    }
+
+    /// Says that the connection failed at the proxy, not at the service.
+    pub(crate) fn at_proxy(mut self) -> Self {
+        self.0.at_proxy = true;
         self
     }
 
@@ -310,6 +322,11 @@ impl Error {
     #[cfg(feature = "python")]
     pub(crate) fn connect_cause(&self) -> Option<ConnectCause> {
         self.0.connect_cause
+    }
+
+    #[cfg(feature = "python")]
+    pub(crate) fn is_at_proxy(&self) -> bool {
+        self.0.at_proxy
     }
 
     /// Returns whether the check of the server's certificate failed, which it would again.

@@ -201,8 +201,10 @@ impl Field {
             4 | 7 => byte == b'-',
             _ => byte.is_ascii_digit(),
         });
-        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-        let Some(day) = day.filter(|_| form && text.len() == 10) else {
+        if !form || text.len() != 10 {
+            return Err(self.invalid("is not in the form YYYY-MM-DD"));
+        }
+        let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") else {
             return Err(self.invalid("is not a day of the calendar"));
         };
         // SQL Server's first datetime; and somewhere on Earth it is already tomorrow.

@@ -45,6 +45,7 @@ mod redact;
 mod retry;
 mod secret;
 mod sys;
+mod unexpected_body;
 mod update;
 mod wcf_date;
 

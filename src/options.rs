@@ -134,14 +134,14 @@ impl Options {
         self.with(|options| options.set_proxy(Some(value)))
     }
 
-    /// Sets a PEM file of certificates to trust beside the operating system's. `Client::new` reads
-    /// it.
+    /// Sets a PEM file of certificates, or a folder of them, to trust beside the operating system's.
+    /// `Client::new` reads it.
     pub fn ca_file(self, value: impl AsRef<Path>) -> Self {
         self.with(|options| options.set_ca_file(Some(value.as_ref())))
     }
 
-    /// Sets whether `HTTPS_PROXY`, `NO_PROXY` and the other proxy variables are read; true unless
-    /// set. In a program with raised privileges they never are.
+    /// Sets whether `HTTPS_PROXY`, `NO_PROXY` and the other proxy variables are read, and the proxy of
+    /// the system's settings; true unless set. In a program with raised privileges they never are.
     pub fn trust_env(mut self, value: bool) -> Self {
         self.set_trust_env(value);
         self
@@ -427,6 +427,12 @@ fn parse_base_url(text: &str) -> Result<Url, Error> {
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Error::configuration(name, "must end with the host or a path"));
+    }
+    let service = PATH.split('/').nth(1).unwrap_or_default();
+    if url.path().split('/').any(|segment| segment.eq_ignore_ascii_case(service)) {
+        let problem =
+            format!("holds the path of the call, which is added to it; end it before /{service}");
+        return Err(Error::configuration(name, problem));
     }
     Ok(url)
 }

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::Error;
-use crate::wcf_date;
+use crate::{unexpected_body, wcf_date};
 
 /// The customer's personal information after an update, as the service reports it.
 ///
@@ -57,9 +57,7 @@ impl PersonalInfo {
         let text = lossy(body);
         let items: Vec<&RawValue> = serde_json::from_str(&text)
             // The error's own words repeat what was sent.
-            .map_err(|e| {
-                malformed(if e.is_data() { "it is not a JSON array" } else { "it is not JSON" })
-            })?;
+            .map_err(|_| malformed(unexpected_body::describe(body)))?;
         let item = items.first().ok_or_else(|| malformed("the array is empty"))?;
         PersonalInfo::from_item(item.get())
     }

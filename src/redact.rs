@@ -4,15 +4,20 @@
 const MAX_INPUT_BYTES: usize = 8 * 1024;
 /// The bytes of an excerpt, give or take one character.
 const MAX_EXCERPT_BYTES: usize = 1024;
+/// A shorter key stands in ordinary words too: removing it would leave no text to read.
+const MIN_KEY_CHARS: usize = 4;
 
-/// Returns the beginning of a response, fit to be shown: with `***` in place of the `keys`, plain
-/// or escaped, and without control characters other than line breaks and tabs.
+/// Returns the beginning of a response, fit to be shown: with `***` in place of the `keys` of four
+/// characters or more, plain or escaped, and without control characters other than line breaks and
+/// tabs.
 ///
 /// If the response is not `whole`, its end may cut a key: the key's beginning is redacted too.
 pub(crate) fn redacted_excerpt(bytes: &[u8], whole: bool, keys: &[&str]) -> String {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_INPUT_BYTES)]);
     let cut = !whole || bytes.len() > MAX_INPUT_BYTES;
+    let is_long = |key: &&&str| key.chars().count() >= MIN_KEY_CHARS;
+    let keys: Vec<_> = keys.iter().filter(is_long).collect();
     let mut shown = String::new();
     let mut rest = &*text;
     while let Some(first) = rest.chars().next() {
@@ -111,6 +116,18 @@ mod tests {
         for other in ["Ypb/N+z is another", "not Y"] {
             assert_eq!(redacted_excerpt(other.as_bytes(), true, &[KEY]), other);
         }
+    }
+
+    #[test]
+    fn a_text_is_left_alone_where_the_key_is_too_short_to_be_one() {
+        let body = "the key 123 is not known";
+        for key in ["", "k", "is", "123", "ñáé"] {
+            assert_eq!(redacted_line(body, &[key]), body, "{key:?}");
+            assert_eq!(redacted_excerpt(body.as_bytes(), false, &[key]), body, "{key:?}");
+        }
+        assert_eq!(redacted_line("the key 1234 is", &["k", "1234"]), "the key *** is");
+        assert_eq!(redacted_line("the key ñáéí is", &["ñáéí"]), "the key *** is");
+        assert_eq!(redacted_excerpt(b"the key 12", false, &["1234"]), "the key ***");
     }
 
     #[test]

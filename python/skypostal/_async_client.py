@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Literal
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Never, Self, Unpack
 
     from ._native import Attempt, BulkUpdate, Outcome, PersonalInfo
     from ._types import Fields
@@ -50,6 +50,7 @@ class AsyncClient:
         trust_env: bool = True,
         allow_http: bool = False,
         on_attempt: Callable[[Attempt], object] | None = None,
+        **unknown: Never,
     ) -> None:
         """As ``Client``: reads certificates, connects to nothing, starts nothing.
 
@@ -72,6 +73,7 @@ class AsyncClient:
             trust_env=trust_env,
             allow_http=allow_http,
             on_attempt=on_attempt,
+            **unknown,  # it suggests the nearest name
         )
 
     async def update_personal_info(

@@ -156,11 +156,12 @@ class Client:
             status 408, 429, 502, 503 or 504: the same update sent twice leaves the same record
             (documented: it sets fields to values). With 0 an update is sent at most once.
         proxy: ``http://[user:password@]host:port`` or ``https://…``; wins over the environment's.
-        ca_file: a PEM file of certificates to trust beside the operating system's, which
-            ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace; else ``REQUESTS_CA_BUNDLE``, if
-            trust_env.
-        trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, and
-            ``REQUESTS_CA_BUNDLE``, are read; never in a program with raised privileges.
+        ca_file: a PEM file of certificates, or a folder of them, to trust beside the operating
+            system's, which ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace; else
+            ``REQUESTS_CA_BUNDLE``, if trust_env.
+        trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, the proxy of the system's
+            settings, and ``REQUESTS_CA_BUNDLE`` are read; never in a program with raised
+            privileges.
         allow_http: whether plain ``http://`` may leave this machine.
         on_attempt: called with each attempt of a call when it is over, before the wait that may
             follow, on the thread that calls; it may make a call of its own. The deadline runs on

@@ -149,9 +149,9 @@ pub unsafe extern "C" fn skypostal_options_set_proxy(
     set_option(options, "proxy", value, Options::set_proxy)
 }
 
-/// The path of a PEM file of certificates to trust beside the operating system's, which the
-/// variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with raised
-/// privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
+/// The path of a PEM file of certificates, or of a folder of them, to trust beside the operating
+/// system's, which the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with
+/// raised privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
 /// `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_ca_file(
@@ -180,9 +180,9 @@ fn path_of(text: &CStr) -> Result<&Path, &'static str> {
     text.to_str().map(Path::new).map_err(|_| "is not valid UTF-8")
 }
 
-/// Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, by
-/// `skypostal_client_new`: 0, or 1 (the default). In a program with raised privileges they never
-/// are.
+/// Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, and on Windows and
+/// macOS the proxy of the system's settings, by `skypostal_client_new`: 0, or 1 (the default). In a
+/// program with raised privileges they never are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_trust_env(
     options: *mut skypostal_options,

@@ -202,6 +202,22 @@ const CASES: &[Case] = &[
     }),
 ];
 
+#[test]
+fn no_header_of_a_request_names_the_proxy_of_a_cgi_program() {
+    for (scheme, is_cgi, ignores_case, read) in [
+        ("http", false, false, "http_proxy HTTP_PROXY all_proxy ALL_PROXY"),
+        ("http", true, false, "http_proxy all_proxy ALL_PROXY"),
+        ("http", false, true, "HTTP_PROXY ALL_PROXY"),
+        // Either spelling reads what the header `Proxy` sets.
+        ("http", true, true, "ALL_PROXY"),
+        ("https", true, false, "https_proxy HTTPS_PROXY all_proxy ALL_PROXY"),
+        ("https", true, true, "HTTPS_PROXY ALL_PROXY"),
+    ] {
+        let names = proxy_variables(scheme, is_cgi, ignores_case).join(" ");
+        assert_eq!(names, read, "{scheme} {is_cgi} {ignores_case}");
+    }
+}
+
 /// Variables cannot be changed safely in a process with threads: each case gets its own.
 #[test]
 fn what_is_not_set_is_read_from_the_environment() {

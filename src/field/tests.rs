@@ -211,6 +211,24 @@ fn a_birth_date_is_a_day_of_the_calendar_from_1753_to_today() {
     ] {
         assert_refused(CustomerBirthDate, bad);
     }
+    let form = "customer_birth_date: is not in the form YYYY-MM-DD";
+    let day = "customer_birth_date: is not a day of the calendar";
+    let range = "customer_birth_date: is out of range";
+    for (bad, problem) in [
+        ("1980-8-19", form),
+        ("19-08-1980", form),
+        ("1980/08/19", form),
+        ("1980-08-19T00:00:00", form),
+        ("yesterday", form),
+        ("1980-02-30", day),
+        ("1980-13-01", day),
+        ("0000-00-00", day),
+        ("1752-12-31", range),
+    ] {
+        let error = CustomerBirthDate.check(Value::Text(bad)).err().expect(bad);
+        assert!(error.message().starts_with(problem), "{bad}: {error}");
+        assert!(error.message().ends_with("as YYYY-MM-DD, from 1753-01-01 to today"), "{error}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::Url;
 /// Parses an `http://` or `https://` address. The problem does not repeat it: it may hold a
 /// password.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
+    refuse_quotation_marks(text)?;
     // The parser would drop line breaks and trim spaces in silence.
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err("must not hold white space or control characters".to_owned());
@@ -17,6 +18,14 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
         return Err("must be https://host[:port] or http://host[:port]".to_owned());
     }
     Ok(url)
+}
+
+/// Refuses an address in quotation marks, as `set NAME="…"` of Windows' shell leaves them.
+pub(crate) fn refuse_quotation_marks(text: &str) -> Result<(), String> {
+    if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+        return Err("begins or ends with a quotation mark; remove it".to_owned());
+    }
+    Ok(())
 }
 
 /// Returns whether the host is this machine.

@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU8;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub(crate) struct Connection {
     idle_since: Instant,
     /// True once it has served a call.
     pub(crate) reused: bool,
-    /// Set when a TLS handshake starts.
-    pub(crate) handshaking: Arc<AtomicBool>,
+    /// Counts the TLS handshakes that start.
+    pub(crate) handshakes: Arc<AtomicU8>,
 }
 
 /// The event loop of a connection, with the timer of its calls.
@@ -81,14 +81,14 @@ impl Connection {
             Driver::Caller => Some(EventLoop::new().map_err(could_not_prepare)?),
             Driver::BackgroundThread => None,
         };
-        let handshaking = Arc::<AtomicBool>::default();
-        let http = http_client(endpoint, sessions, &handshaking).map_err(could_not_prepare)?;
+        let handshakes = Arc::<AtomicU8>::default();
+        let http = http_client(endpoint, sessions, &handshakes).map_err(could_not_prepare)?;
         Ok(Connection {
             parts: Some((http, event_loop)),
             generation: generation(),
             idle_since: Instant::now(),
             reused: false,
-            handshaking,
+            handshakes,
         })
     }
 
@@ -152,7 +152,7 @@ impl Connection {
 fn http_client(
     endpoint: &Endpoint,
     sessions: &Sessions,
-    handshaking: &Arc<AtomicBool>,
+    handshakes: &Arc<AtomicU8>,
 ) -> Result<HttpClient, reqwest::Error> {
     let mut http = HttpClient::builder()
         .default_headers(exchange::headers())
@@ -170,7 +170,7 @@ fn http_client(
         .connect_timeout(endpoint.connect_timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(1);
-    http = endpoint.tls.set_up(http, sessions, handshaking.clone());
+    http = endpoint.tls.set_up(http, sessions, handshakes.clone());
     if let Some(used) = &endpoint.proxy {
         http = http.proxy(used.proxy.clone());
     }

@@ -8,16 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use reqwest::Response;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
     RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
 };
+use reqwest::{RequestBuilder, Response};
 
 use crate::call::{CallState, SharedCallState};
 use crate::error::{Delivery, Error};
-use crate::http::transport_error::proxy_authentication_required;
-use crate::http::{Endpoint, HttpClient};
+use crate::http::{Endpoint, HttpClient, tunnel};
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::redact::{redacted_excerpt, redacted_line};
 use crate::retry;
@@ -35,10 +34,13 @@ impl Endpoint {
         state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
         let body = Body { bytes: Some(request.body.clone()), call: state.shared.clone() };
-        let sending = http.post(self.url.clone()).body(reqwest::Body::wrap(body)).send();
-        let mut response = sending.await.map_err(|e| self.transport_error(&e, state))?;
+        let post = http.post(self.url.clone()).body(reqwest::Body::wrap(body));
+        let mut response = self.send(http, post, state).await?;
         let head = Head::new(&response);
         state.record_status(head.status);
+        if head.status == 407 {
+            return Err(self.login_wanted(response.headers()));
+        }
         if head.is_success() && response.content_length() > Some(MAX_RESPONSE_BYTES as u64) {
             return Err(too_long());
         }
@@ -47,6 +49,22 @@ impl Endpoint {
         state.response_complete = end.is_ok();
         state.record_bytes(body.len());
         head.into_outcome(&body, end, &request.keys())
+    }
+
+    /// Sends a request. Returns the head of the response.
+    async fn send(
+        &self,
+        http: &HttpClient,
+        request: RequestBuilder,
+        state: &CallState<'_>,
+    ) -> Result<Response, Error> {
+        match request.send().await {
+            Ok(response) => Ok(response),
+            Err(error) => Err(match tunnel::refusal(&error) {
+                Some(refusal) => self.refused_tunnel(refusal, http).await,
+                None => self.transport_error(&error, state),
+            }),
+        }
     }
 
     /// Reads the rest of the body into `body`, which keeps what came before an error.
@@ -74,10 +92,9 @@ impl Endpoint {
         http: &HttpClient,
         state: &CallState<'_>,
     ) -> Result<(u16, Option<SystemTime>), Error> {
-        let response = http.get(self.url.clone()).send().await;
-        let response = response.map_err(|e| self.transport_error(&e, state))?;
+        let response = self.send(http, http.get(self.url.clone()), state).await?;
         if response.status() == 407 {
-            return Err(proxy_authentication_required());
+            return Err(self.login_wanted(response.headers()));
         }
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
@@ -121,9 +138,6 @@ impl Head {
             Some(coding) => format!("({} bytes, compressed with {coding})", body.len()),
             None => redacted_excerpt(body, whole, keys),
         };
-        if self.status == 407 {
-            return Err(proxy_authentication_required());
-        }
         if !self.is_success() {
             let delivery = delivery(self.status);
             return Err(Error::status(self.status, delivery, self.retry_after, excerpt()));

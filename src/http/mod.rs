@@ -1,13 +1,17 @@
 //! HTTP by reqwest. No module outside of this folder names reqwest.
 
 pub(crate) mod address;
+mod certificates;
 pub(crate) mod connection;
 mod exchange;
 pub(crate) mod lookup;
+mod no_proxy;
 pub(crate) mod pool;
 pub(crate) mod proxy;
+mod system_proxy;
 pub(crate) mod tls;
 pub(crate) mod transport_error;
+mod tunnel;
 
 use std::time::Duration;
 

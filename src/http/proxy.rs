@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Proxy;
 
-use super::Url;
-use super::address;
+use super::{Url, address, no_proxy, system_proxy};
 use crate::environment::{self, Source};
 use crate::error::Error;
 
@@ -20,14 +18,44 @@ pub(crate) struct UsedProxy {
     /// Its host and port, which may be shown.
     pub(crate) shown: String,
     pub(crate) source: Source,
+    /// True if the connection to the proxy itself is secured by TLS.
+    pub(crate) is_https: bool,
+    pub(crate) has_login: bool,
 }
 
 impl ProxyUrl {
     /// Parses `http://[user:password@]host:port` or `https://…`; without a scheme it is `http://`.
     pub(crate) fn parse(text: &str, source: Source) -> Result<Self, Error> {
-        let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        address::parse(&text).map(ProxyUrl).map_err(|problem| unusable(source, problem))
+        parse(text).map(ProxyUrl).map_err(|problem| unusable(source, problem))
     }
+}
+
+/// Parses a proxy's address. The problem does not repeat it.
+fn parse(text: &str) -> Result<Url, String> {
+    address::refuse_quotation_marks(text)?;
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            (scheme, rest)
+        }
+        _ => ("http", text),
+    };
+    // The parser would take what stands before such a character for the host, and look it up.
+    let login = rest.rsplit_once('@').map_or("", |(login, _)| login);
+    if login.contains(|c: char| matches!(c, '/' | '#' | '?' | '\\') || c.is_whitespace()) {
+        return Err("the user name or the password holds a character that must be \
+                    percent-encoded: write / as %2F, # as %23, ? as %3F, \\ as %5C, a space as %20"
+            .to_owned());
+    }
+    if scheme.to_ascii_lowercase().starts_with("socks") {
+        return Err("SOCKS is not supported; give an HTTP proxy, http://host:port".to_owned());
+    }
+    let url = address::parse(&format!("{scheme}://{rest}"))?;
+    if url.path().ends_with(".pac") || url.path().ends_with("/wpad.dat") {
+        return Err("is the address of a PAC file, which is not read; give the proxy that it \
+                    names, http://host:port"
+            .to_owned());
+    }
+    Ok(url)
 }
 
 impl fmt::Debug for ProxyUrl {
@@ -37,7 +65,8 @@ impl fmt::Debug for ProxyUrl {
 }
 
 impl UsedProxy {
-    /// Returns the proxy for calls to `url`: the one that is set, else the one of a variable.
+    /// Returns the proxy for calls to `url`: the one that is set, else the one of a
+    /// variable, else the one of the system's settings.
     pub(crate) fn find(
         url: &Url,
         set: Option<&ProxyUrl>,
@@ -47,11 +76,8 @@ impl UsedProxy {
         let (ProxyUrl(proxy), source) = match set {
             Some(proxy) => (proxy.clone(), Source::Option),
             None if !trust_env || !environment::is_trusted() => return Ok(None),
-            None => match variable_for(url) {
-                Some((name, text)) => {
-                    let source = Source::Variable(name);
-                    (ProxyUrl::parse(&text, source)?, source)
-                }
+            None => match named_for(url) {
+                Some((text, source)) => (ProxyUrl::parse(&text, source)?, source),
                 None => return Ok(None),
             },
         };
@@ -62,28 +88,41 @@ impl UsedProxy {
         }
         let port = proxy.port_or_known_default().unwrap_or_default();
         let shown = format!("{}:{port}", proxy.host_str().unwrap_or_default());
+        let (is_https, has_login) = (proxy.scheme() == "https", !proxy.username().is_empty());
         let proxy = Proxy::all(proxy).map_err(|_| unusable(source, "is not usable as a proxy"))?;
-        Ok(Some(UsedProxy { proxy, shown, source }))
+        Ok(Some(UsedProxy { proxy, shown, source, is_https, has_login }))
     }
 
     /// Returns the option or the variable that names the proxy.
     pub(crate) fn named_by(&self) -> &'static str {
-        self.source.variable().unwrap_or("proxy")
+        match self.source {
+            Source::Variable(name) => name,
+            Source::System => "the system's settings",
+            Source::Default | Source::Option => "proxy",
+        }
+    }
+
+    /// Returns the name of the proxy in messages.
+    pub(crate) fn name(&self) -> String {
+        format!("the proxy {} ({})", self.shown, self.named_by())
     }
 }
 
-/// Returns the variable that names the proxy for `url`, unless `NO_PROXY` exempts its host.
-fn variable_for(url: &Url) -> Option<(&'static str, String)> {
-    let found = environment::proxy_variable(url.scheme())?;
-    let any = Matcher::builder().all("http://localhost").no(environment::no_proxy()).build();
-    any.intercept(&url.as_str().parse().ok()?)?;
-    Some(found)
+/// Returns the proxy for `url` that a variable or the system names, unless `NO_PROXY` exempts the host.
+fn named_for(url: &Url) -> Option<(String, Source)> {
+    if no_proxy::exempts(&environment::no_proxy(), url) {
+        return None;
+    }
+    match environment::proxy_variable(url.scheme()) {
+        Some((name, text)) => Some((text, Source::Variable(name))),
+        None => system_proxy::find(url).map(|text| (text, Source::System)),
+    }
 }
 
 fn unusable(source: Source, problem: impl fmt::Display) -> Error {
     match source {
         Source::Variable(name) => Error::unusable_variable(name, "proxy", problem),
-        Source::Default | Source::Option => Error::configuration("proxy", problem),
+        _ => Error::configuration("proxy", problem).read_from(source),
     }
 }
 

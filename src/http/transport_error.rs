@@ -7,6 +7,7 @@ use std::iter;
 
 use crate::call::CallState;
 use crate::error::{ConnectCause, Delivery, Error, Kind};
+use crate::http::proxy::UsedProxy;
 use crate::http::{Endpoint, tls};
 use crate::redact::redacted_line;
 
@@ -17,6 +18,9 @@ impl Endpoint {
             return self.connect_error(error, state);
         }
         let causes = chain(error);
+        let host = self.url.authority();
+        // An alert, or bytes that do not decrypt, come as an InvalidData too.
+        let tls_error = find::<rustls::Error>(error);
         // On a connection that served an earlier call it may be a late part of that response.
         let unsolicited = !state.reused_connection && is_unexpected_message(error);
         let breaks_http = unsolicited
@@ -24,39 +28,67 @@ impl Endpoint {
             || find::<io::Error>(error).is_some_and(|e| {
                 matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
             });
-        if breaks_http {
-            return Error::response(format_args!("it is not HTTP/1.1 ({causes})"), String::new());
+        if breaks_http && tls_error.is_none() {
+            let advice = match (self.is_https(), &self.proxy) {
+                (true, _) => String::new(),
+                (false, None) => "; if this port speaks TLS, give an https:// base_url".to_owned(),
+                (false, Some(used)) => format!("; check {}", used.name()),
+            };
+            let problem = format_args!("it is not HTTP/1.1 ({causes}){advice}");
+            return Error::response(problem, String::new());
         }
-        let host = self.url.authority();
-        let message =
-            format!("the connection to {host} was lost before the whole response: {causes}");
+        let advice = if tls_error.is_some_and(tls::wants_client_certificate) {
+            "; the server asks for a client's certificate, which this library does not send"
+        } else {
+            ""
+        };
+        let message = format!(
+            "the connection to {host} was lost before the whole response: {causes}{advice}"
+        );
         Error::new(Kind::Lost, state.current_delivery(), message)
     }
 
     fn connect_error(&self, error: &reqwest::Error, state: &CallState<'_>) -> Error {
         let host = self.url.authority();
-        if let Some((cause, advice, problem)) = find(error).and_then(tls::bad_certificate) {
+        // Through a proxy, the last handshake is the service's; a plain call has none with it.
+        let secured = [self.proxy.as_ref().is_some_and(|used| used.is_https), self.is_https()];
+        let all_handshakes = secured.iter().filter(|it| **it).count();
+        let handshakes = usize::from(state.handshakes());
+        let with_service = self.is_https() && handshakes == all_handshakes;
+        let failed_proxy = self.proxy.as_ref().filter(|_| !with_service);
+        let tls_error = find::<rustls::Error>(error);
+        let at = |error: Error| if failed_proxy.is_some() { error.at_proxy() } else { error };
+        let address = failed_proxy.map_or("base_url", UsedProxy::named_by);
+        let bad_certificate = tls_error.and_then(|error| tls::bad_certificate(error, address));
+        if let Some((cause, advice, problem)) = bad_certificate {
+            let server = failed_proxy.map_or_else(|| host.to_owned(), UsedProxy::name);
             let message =
-                format!("the certificate of {host} was not accepted, {advice} ({problem})");
+                format!("the certificate of {server} was not accepted, {advice} ({problem})");
             let error = Error::new(Kind::Tls, Delivery::NotSent, message);
-            return error.with_connect_cause(Some(cause));
+            return at(error.with_connect_cause(Some(cause)));
         }
-        let (kind, what) = if state.is_handshaking() && self.is_https() {
+        let proxy = self.proxy.as_ref().map(|used| format!(" through {}", used.name()));
+        let proxy = proxy.unwrap_or_default();
+        let (kind, what) = if with_service || tls_error.is_some() {
             (Kind::Tls, "no secure connection to")
         } else {
             (Kind::Connect, "no connection to")
         };
-        let proxy = self.proxy.as_ref().map_or_else(String::new, |used| {
-            format!(" through the proxy {} ({})", used.shown, used.named_by())
-        });
         let problem = if error.is_timeout() {
             format!(" within {} s", self.connect_timeout.as_secs_f64())
         } else {
             format!(": {}", chain(error))
         };
-        let advice = "check that this machine is online, the proxy and base_url";
+        let advice = match (tls_error.is_some_and(tls::is_not_tls), failed_proxy) {
+            (true, None) => {
+                "the server there does not speak TLS: check the port of base_url, or whether it is http://"
+            }
+            (true, Some(_)) => "the proxy does not speak TLS: its address begins with http://",
+            (false, _) => "check that this machine is online, the proxy and base_url",
+        };
         let message = format!("{what} {host}{proxy}{problem}; {advice}");
-        Error::new(kind, Delivery::NotSent, message).with_connect_cause(connect_cause(error))
+        let cause = connect_cause(error);
+        at(Error::new(kind, Delivery::NotSent, message).with_connect_cause(cause))
     }
 }
 
@@ -90,13 +122,8 @@ pub(crate) fn could_not_prepare(problem: impl fmt::Display) -> Error {
     Error::new(Kind::Connect, Delivery::NotSent, message)
 }
 
-pub(super) fn proxy_authentication_required() -> Error {
-    let message = "the proxy asks for a user name and a password (HTTP 407)";
-    Error::new(Kind::Connect, Delivery::NotSent, message)
-}
-
 /// Returns an error and its causes, outermost first.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+pub(super) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     iter::successors(Some(error as &(dyn StdError + 'static)), |&error| {
         // As a source, an io::Error skips the error that it wraps.
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

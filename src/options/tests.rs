@@ -24,6 +24,35 @@ pub(crate) fn body(options: &Options) -> Result<String, Error> {
 }
 
 #[test]
+fn a_base_url_that_holds_the_path_of_the_call_is_refused() {
+    for path in [PATH, &PATH[..13], "/wcf-services/", "/gateway/WCF-services/service-customer.svc"]
+    {
+        let error = assert_refused(
+            Options::new().set_base_url(Some(&format!("https://h.example{path}"))),
+            "base_url",
+        );
+        assert!(error.message().contains("end it before /wcf-services"), "{error}");
+    }
+    for path in ["", "/", "/gateway", "/wcf-services-2", "/customer"] {
+        let url = with_base_url(&format!("https://h.example{path}")).url().unwrap();
+        assert_eq!(url.as_str().matches(PATH).count(), 1, "{url}");
+    }
+}
+
+#[test]
+fn an_address_in_quotation_marks_says_so() {
+    for address in ["\"https://h.example\"", "'https://h.example'", "https://h.example\""] {
+        let mut options = Options::new();
+        for error in [
+            assert_refused(options.set_base_url(Some(address)), "base_url"),
+            assert_refused(options.set_proxy(Some(address)), "proxy"),
+        ] {
+            assert!(error.message().ends_with("a quotation mark; remove it"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn plain_http_does_not_leave_this_machine_unless_allowed() {
     for host in [
         "localhost",
@@ -249,8 +278,8 @@ fn an_unusable_ca_file_is_named_with_the_line() {
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (content, problem) in [
         (None, "No such file"),
-        (Some(String::new()), "line 1"),
-        (Some("not PEM".to_owned()), "line 1"),
+        (Some(String::new()), "is empty"),
+        (Some("not PEM".to_owned()), "is a text that holds no certificate"),
         (Some(format!("a comment\n\n{broken}")), "line 3"),
         (Some(broken[..40].to_owned()), "line 1"),
     ] {

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
 
 use super::errors::{not_sent, says_unfit};
 use super::fields::{Rejected, with_text};
-use crate::{BulkOptions, Error, Options, Value};
+use crate::{BulkOptions, Error, Options, Value, field};
 
 /// Extracts an argument; the error names it. pyo3's own names one in a note alone, from Python 3.11
 /// on.
@@ -51,6 +53,34 @@ arguments! {
     ca_file: Option<PathBuf>,
     trust_env: bool,
     allow_http: bool,
+}
+
+/// The keyword arguments of `Client`.
+const CLIENT_OPTIONS: [&str; 12] = [
+    "user_code",
+    "app_key",
+    "environment",
+    "base_url",
+    "timeout",
+    "connect_timeout",
+    "max_retries",
+    "proxy",
+    "ca_file",
+    "trust_env",
+    "allow_http",
+    "on_attempt",
+];
+
+/// Refuses keyword arguments that `Client` does not have, and suggests the nearest one.
+pub(super) fn refuse_unknown_options(unknown: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    let Some((name, _)) = unknown.and_then(|unknown| unknown.iter().next()) else { return Ok(()) };
+    let name = name.cast::<PyString>()?.to_string_lossy().into_owned();
+    let hint = match field::nearest(&name, CLIENT_OPTIONS) {
+        Some(near) => format!(". Did you mean '{near}'?"),
+        None => format!("; the options are {}", CLIENT_OPTIONS.join(", ")),
+    };
+    let message = format!("Client() got an unexpected keyword argument '{name}'{hint}");
+    Err(PyTypeError::new_err(message))
 }
 
 /// Returns the options of a bulk. A number out of range becomes 0, which the core refuses.

@@ -41,8 +41,10 @@ impl Client {
     #[pyo3(signature = (
         *, user_code=None, app_key=None, environment=None, base_url=None, timeout=30.0,
         connect_timeout=10.0, max_retries=2, proxy=None, ca_file=None, trust_env=true,
-        allow_http=false, on_attempt=None
-    ))]
+        allow_http=false, on_attempt=None, **unknown
+    ), text_signature = "(*, user_code=None, app_key=None, environment=None, base_url=None, \
+        timeout=30.0, connect_timeout=10.0, max_retries=2, proxy=None, ca_file=None, \
+        trust_env=True, allow_http=False, on_attempt=None)")]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -58,7 +60,9 @@ impl Client {
         #[pyo3(from_py_with = arguments::trust_env)] trust_env: bool,
         #[pyo3(from_py_with = arguments::allow_http)] allow_http: bool,
         on_attempt: Option<Bound<'_, PyAny>>,
+        unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        arguments::refuse_unknown_options(unknown)?;
         if on_attempt.as_ref().is_some_and(|hook| !hook.is_callable()) {
             return Err(PyTypeError::new_err("on_attempt must be callable"));
         }
@@ -251,12 +255,14 @@ impl Client {
     #[pyo3(signature = (*, timeout=None))]
     fn _probe<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
         let attempts = AtomicU32::new(0);
-        let mut cause = None;
+        let mut found = (None, false);
         let ask = |options: CallOptions<'_>| {
-            self.client.probe(options).inspect_err(|error| cause = error.connect_cause())
+            let outcome = self.client.probe(options);
+            outcome.inspect_err(|error| found = (error.connect_cause(), error.is_at_proxy()))
         };
         let probe = self.drive(py, timeout, None, &attempts, ask).or_else(|raised| {
-            raised.value(py).setattr("_cause", cause.map(ConnectCause::as_str))?;
+            raised.value(py).setattr("_cause", found.0.map(ConnectCause::as_str))?;
+            raised.value(py).setattr("_at_proxy", found.1)?;
             Err(raised)
         })?;
         let dict = PyDict::new(py);

@@ -41,7 +41,10 @@ pub(super) fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update
     for (name, value) in fields.into_iter().flatten() {
         let name = name.cast::<PyString>()?.to_string_lossy().into_owned();
         let Some(field) = Field::from_name(&name) else {
-            let hint = Field::hint(&name);
+            let hint = match field::nearest(&name, ["timeout"]) {
+                Some(timeout) => format!(". Did you mean '{timeout}'?"),
+                None => Field::hint(&name),
+            };
             return Err(PyTypeError::new_err(format!(
                 "update_personal_info() got an unexpected keyword argument '{name}'{hint}"
             )));

@@ -52,7 +52,7 @@ static void texts(void)
         const char *field;
         set_text set;
         int result;
-        const char *bad[12], *good[8];
+        const char *bad[16], *good[8];
     } rows[] = {
         {"app_key", skypostal_options_set_app_key, SKYPOSTAL_INVALID_FIELD,
          {"", " ", "s3cret\n", "s3cret\xFF"}, {"a key"}},
@@ -61,12 +61,16 @@ static void texts(void)
         {"base_url", skypostal_options_set_base_url, SKYPOSTAL_CONFIGURATION,
          {"", "nonsense", "localhost:8080", "ftp://localhost", "https://u:s3cret@localhost",
           "https://localhost?s3cret", "https://localhost#s3cret", "https://", "https://localhost:0",
-          "https://localhost:65536", " https://localhost", "https://\xFF"},
+          "https://localhost:65536", " https://localhost", "https://\xFF", "'https://localhost'",
+          "https://localhost/wcf-services/service-customer.svc/customer/customer-update-personal-info",
+          "https://localhost/wcf-services/"},
          {"http://localhost", "http://a.localhost:8080/base/", "http://127.8.9.1", "http://[::1]",
           "http://[::ffff:127.0.0.1]:80"}},
         {"proxy", skypostal_options_set_proxy, SKYPOSTAL_CONFIGURATION,
          {"", "http://", "socks5://localhost:1", "http://u:s3cret@localhost:0", "http://a b:1",
-          "\xFF"},
+          "\xFF", "http://u:1/s3cret@localhost", "http://u:1?s3cret@localhost",
+          "http://s3cret#@localhost", "http://s3cret\\u:p@localhost", "http://u:s3cret @localhost",
+          "http://localhost/proxy.pac"},
          {"http://127.0.0.1:3128", "http://user:s3cret@proxy.test:3128", "proxy.test:3128"}},
     };
     size_t row, at;

@@ -127,7 +127,12 @@ def test_the_doctor_says_where_the_address_comes_from(
         ((), {"SKYPOSTAL_BASE_URL": None, "HTTPS_PROXY": f"socks5://u:{PASSWORD}@h:1"},
          "HTTPS_PROXY: "),
         (("--ca-file", "/none.pem"), {}, "ca_file: /none.pem"),
-        ((), {"REQUESTS_CA_BUNDLE": "/none.pem"}, "ca_file: /none.pem"),
+        ((), {"SKYPOSTAL_BASE_URL": None, "REQUESTS_CA_BUNDLE": "/none.pem"},
+         "(read from REQUESTS_CA_BUNDLE)"),
+        ((), {"SKYPOSTAL_BASE_URL": None, "SSL_CERT_FILE": "/none.pem"},
+         "SSL_CERT_FILE: /none.pem"),
+        ((), {"SKYPOSTAL_BASE_URL": None, "HTTPS_PROXY": f"http://u:{PASSWORD}/x@h:1"},
+         "percent-encoded"),
     ],
 )  # fmt: skip
 def test_the_doctor_names_an_unusable_setting(
@@ -157,6 +162,7 @@ def test_the_doctor_says_which_proxy_and_why(sandbox: Sandbox) -> None:
     for changes, why in [
         ({"NO_PROXY": "127.0.0.1", "HTTP_PROXY": proxy.url}, "NO_PROXY exempts 127.0.0.1"),
         ({"HTTPS_PROXY": proxy.url}, "it is for the other of http and https"),
+        ({"HTTPS_PROXY": proxy.url, "NO_PROXY": "x"}, "it is for the other of http and https"),
     ]:
         _, checks = doctor(url=sandbox.url, **changes)
         assert checks["proxy"]["text"].startswith("none: ") and why in checks["proxy"]["text"]
@@ -176,6 +182,39 @@ def test_the_doctor_on_a_proxy_that_does_not_serve(sandbox: Sandbox) -> None:
     diagnosis = doctor(**https, HTTPS_PROXY="http://nonexistent.invalid:3128")
     assert_problem(diagnosis, "name", "nonexistent.invalid is not found (the proxy", "online?")
     locked.close()
+
+
+def test_the_doctor_on_a_proxy_that_refuses(sandbox: Sandbox) -> None:
+    proxy = Proxy(refusal=b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    diagnosis = doctor(url="https://localhost:9", HTTPS_PROXY=proxy.url)
+    assert_problem(diagnosis, "connection", "HTTP 403", "may it reach localhost?")
+    proxy.close()
+
+
+def test_the_doctor_on_a_proxy_that_speaks_tls(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    trusted = {"REQUESTS_CA_BUNDLE": str(tmp_path / "ca.pem")}
+    for certificate, changes, hint in [
+        (ca.issue_cert("localhost"), {}, "--ca-file FILE or REQUESTS_CA_BUNDLE"),
+        (ca.issue_cert("other.example"), trusted, "that its certificate has: HTTPS_PROXY"),
+    ]:
+        proxy = Proxy(certificate=certificate)
+        diagnosis = doctor(url="https://localhost:9", HTTPS_PROXY=proxy.url, **changes)
+        named = f"the certificate of the proxy localhost:{proxy.port} (HTTPS_PROXY)"
+        assert_problem(diagnosis, "tls", named, hint)
+        proxy.close()
+    plain = Server(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+    diagnosis = doctor(url="https://localhost:9", HTTPS_PROXY=f"https://localhost:{plain.port}")
+    assert_problem(diagnosis, "tls", "does not speak TLS", "begins with http://, in HTTPS_PROXY")
+    plain.close()
+
+
+def test_the_doctor_on_plain_http_to_a_tls_port() -> None:
+    server = Server(accept_updates(trustme.CA().issue_cert("localhost")))
+    diagnosis = doctor(url=f"http://localhost:{server.port}")
+    assert_problem(diagnosis, "service", "", "speaks TLS: give an https:// address")
+    server.close()
 
 
 def test_the_doctor_on_certificates(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ FIRST_STEPS = [
     (
         {"customer_birth_date": "19/08/1980"},
         {},
-        "customer_birth_date: is not a day of the calendar; expected a calendar day as YYYY-MM-DD",
+        "customer_birth_date: is not in the form YYYY-MM-DD; expected a calendar day as YYYY-MM-DD",
     ),
     ({"customer_first_name": ""}, {}, "is empty; leave it out to keep the current value"),
     ({"customer_key": None}, {}, "customer_key: is required; the customer has it from registr"),

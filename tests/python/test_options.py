@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from documented import CUSTOMER
 
 import skypostal
 from skypostal import Client, ConfigurationError, ValidationError
-from skypostal.sandbox import APP_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import APP_KEY, PATH, USER_CODE, Sandbox
 
 
 def test_missing_credentials_are_named(sandbox: Sandbox) -> None:
@@ -99,6 +100,8 @@ def test_an_unusable_variable_is_named(
         ({"base_url": "https://user:secret@example.com"}, "base_url"),
         ({"base_url": "https://example.com/?q"}, "base_url"),
         ({"base_url": "https://example.com\r\nX-Header: 1"}, "base_url"),
+        ({"base_url": "https://example.com/wcf-services/service-customer.svc"}, "base_url"),
+        ({"base_url": "'https://example.com'"}, "base_url"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
         ({"timeout": float("inf")}, "timeout"),
@@ -136,6 +139,45 @@ def test_an_option_of_the_wrong_type_is_named(name: str, value: Any) -> None:
     for kind in (Client, skypostal.AsyncClient):
         with pytest.raises(TypeError, match=f"^{name}\\b"):
             kind(**{name: value})
+
+
+@pytest.mark.parametrize("kind", [Client, skypostal.AsyncClient])
+def test_a_misspelt_option_suggests_the_nearest(kind: Any) -> None:
+    options = list(inspect.signature(skypostal.AsyncClient).parameters)
+    assert options.pop() == "unknown" and options == list(inspect.signature(Client).parameters)
+    for name in options:
+        misspelt = name[:2] + name[3:]
+        message = f"unexpected keyword argument '{misspelt}'. Did you mean '{name}'?"
+        with pytest.raises(TypeError) as caught:
+            kind(**{misspelt: 3})
+        assert message in str(caught.value)
+    with pytest.raises(TypeError, match=r"argument 'maxRetries'\. Did you mean 'max_retries'\?"):
+        kind(maxRetries=3)
+    with pytest.raises(TypeError, match="argument 'verify'; the options are user_code, app_key, "):
+        kind(verify=False)
+
+
+def test_a_misspelt_timeout_of_a_call_suggests_it(client: Client) -> None:
+    with pytest.raises(TypeError, match=r"'timout'\. Did you mean 'timeout'\?"):
+        client.update_personal_info(timout=3, **CUSTOMER)  # type: ignore[call-arg]
+
+
+def test_a_birth_date_in_another_form_says_so(client: Client) -> None:
+    for date, problem in [("1980-8-19", "is not in the form YYYY-MM-DD; expected"),
+                          ("19/08/1980", "is not in the form YYYY-MM-DD; expected"),
+                          ("1980-02-30", "is not a day of the calendar; expected")]:  # fmt: skip
+        with pytest.raises(ValidationError, match=f"^customer_birth_date: {problem}"):
+            client.update_personal_info(customer_birth_date=date, **CUSTOMER)
+
+
+def test_a_base_url_with_the_path_of_the_call_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"https://example.com{PATH}"
+    words = r"^base_url: holds the path of the call, .* end it before /wcf-services"
+    with pytest.raises(ConfigurationError, match=words):
+        Client(base_url=url)
+    monkeypatch.setenv("SKYPOSTAL_BASE_URL", url)
+    with pytest.raises(ConfigurationError, match=rf"{words} \(read from SKYPOSTAL_BASE_URL\)"):
+        Client()
 
 
 def test_a_timeout_of_the_wrong_type_is_named(client: Client, environment: None) -> None:

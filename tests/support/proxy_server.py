@@ -4,26 +4,52 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 import threading
 
-from tls_server import Server
+import trustme
+from tls_server import SelfSigned, Server
 
 PASSWORD = "pass-7fz"
 LOGIN = f"user:{PASSWORD}"
 
 
 class Proxy(Server):
-    """An HTTP proxy that tunnels and forwards; wants ``login`` if there is one."""
+    """An HTTP proxy that tunnels and forwards; wants ``login`` if there is one.
 
-    def __init__(self, login: str = "", dies: bool = False) -> None:
+    ``refusal`` is its response to each request, in place of a tunnel. With a ``certificate`` its own
+    connections are TLS.
+    """
+
+    def __init__(
+        self,
+        login: str = "",
+        dies: bool = False,
+        refusal: bytes = b"",
+        certificate: trustme.LeafCert | SelfSigned | None = None,
+    ) -> None:
         self.heads: list[bytes] = []
         self.login = login
         self.dies = dies
-        super().__init__(self.tunnel)
+        self.refusal = refusal
+        self.context: ssl.SSLContext | None = None
+        if certificate is not None:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(self.context)
+        super().__init__(self.accept)
 
     @property
     def url(self) -> str:
+        if self.context is not None:
+            return f"https://localhost:{self.port}"
         return f"http://127.0.0.1:{self.port}"
+
+    def accept(self, connection: socket.socket) -> None:
+        if self.context is None:
+            self.tunnel(connection)
+            return
+        with self.context.wrap_socket(connection, server_side=True) as secure:
+            self.tunnel(secure)
 
     def tunnel(self, connection: socket.socket) -> None:
         head = b""
@@ -32,6 +58,9 @@ class Proxy(Server):
         self.heads.append(head)
         wanted = b"Basic " + base64.b64encode(self.login.encode())
         if self.dies:
+            return
+        if self.refusal:
+            connection.sendall(self.refusal)
             return
         if self.login and wanted.lower() not in head.lower():
             refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"

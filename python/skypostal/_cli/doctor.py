@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -202,17 +203,43 @@ def _address(args: argparse.Namespace, route: Route) -> Check:
 
 def _proxy(args: argparse.Namespace, route: Route) -> Check:
     if route.proxy:
-        return Check("proxy", "ok", f"{route.proxy} (from {route.source('proxy')})")
+        source = route.source("proxy")
+        source = "this system's settings" if source == "system" else source
+        return Check("proxy", "ok", f"{route.proxy} (from {source})")
     named = [n for n in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy",
                          "ALL_PROXY") if os.environ.get(n)]  # fmt: skip
-    if not named:
-        return Check("proxy", "ok", "none: no variable names one")
     if not args.trust_env:
-        return Check("proxy", "ok", f"none: --no-trust-env; {named[0]} is not read")
-    exempt = "no_proxy" if os.environ.get("no_proxy") else "NO_PROXY"
-    why = f"{exempt} exempts {route.host}" if os.environ.get(exempt) else "it is for the other"
-    why += "" if os.environ.get(exempt) else " of http and https"
-    return Check("proxy", "ok", f"none: {named[0]} is set, but {why}")
+        text = f"; {named[0]} is not read" if named else ""
+        return Check("proxy", "ok", f"none: --no-trust-env{text}")
+    scheme = route.url.partition(":")[0]
+    of_scheme = [name for name in named if name.lower() in (f"{scheme}_proxy", "all_proxy")]
+    if of_scheme:
+        exempt = "no_proxy" if os.environ.get("no_proxy") else "NO_PROXY"
+        text = f"none: {of_scheme[0]} is set, but {exempt} exempts {route.host}"
+    elif named:
+        text = f"none: {named[0]} is set, but it is for the other of http and https"
+    else:
+        return _no_proxy()
+    return Check("proxy", "ok", text)
+
+
+def _no_proxy() -> Check:
+    if sys.platform == "win32":
+        import winreg
+
+        path = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings"
+        try:
+            with winreg.OpenKey(winreg.HKEY_CURRENT_USER, path) as settings:
+                winreg.QueryValueEx(settings, "AutoConfigURL")
+        except OSError:
+            pass
+        else:
+            text = "none: this system's settings name a PAC file, which is not read"
+            advice = "if only a proxy reaches the Internet, set HTTPS_PROXY to the one it names"
+            return Check("proxy", "warning", text, advice)
+    if sys.platform in ("win32", "darwin"):
+        return Check("proxy", "ok", "none: no variable and no setting of this system names one")
+    return Check("proxy", "ok", "none: no variable names one")
 
 
 def _look_up(route: Route, timeout: float) -> Check:
@@ -261,7 +288,8 @@ def _response(client: skypostal.Client, route: Route, ca_file: str) -> Iterator[
         probe = client._probe()
     except skypostal.TlsError as error:
         yield Check("connection", "ok", "open")
-        yield Check("tls", "problem", error.message, _tls_advice(_cause_of(error)))
+        proxy = route.source("proxy") if getattr(error, "_at_proxy", False) else ""
+        yield Check("tls", "problem", error.message, _tls_advice(_cause_of(error), proxy))
         return
     except skypostal.ConnectError as error:
         yield Check(
@@ -271,7 +299,10 @@ def _response(client: skypostal.Client, route: Route, ca_file: str) -> Iterator[
     except skypostal.SkyPostalError as error:
         yield Check("connection", "ok", "open")
         advice = "something on the way, or the service, accepts connections and does not respond"
-        yield Check("service", "problem", error.message, f"{advice}; try again later")
+        advice += "; try again later"
+        if not route.proxy and _speaks_tls(route):
+            advice = "the server there speaks TLS: give an https:// address"
+        yield Check("service", "problem", error.message, advice)
         return
     yield Check("connection", "ok", "open")
     if probe["tls"]:
@@ -280,6 +311,25 @@ def _response(client: skypostal.Client, route: Route, ca_file: str) -> Iterator[
         yield Check("tls", "ok", "none: plain http://")
     yield _service(probe["status"], probe["elapsed"])
     yield _clock(probe["date"], time.time())
+
+
+def _speaks_tls(route: Route) -> bool:
+    """Returns whether the port of an http:// address takes a TLS handshake."""
+    import socket
+    import ssl
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(route.url)
+    if parts.scheme != "http":
+        return False
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((route.host, parts.port or 80), timeout=2) as connection:
+            context.wrap_socket(connection).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _cause_of(error: skypostal.ConnectError) -> str | None:
@@ -300,7 +350,8 @@ def _trusted(ca_file: str) -> str:
     return trusted + (f" or by {ca_file}" if ca_file else "")
 
 
-def _tls_advice(cause: str | None) -> str:
+def _tls_advice(cause: str | None, proxy: str) -> str:
+    """Returns what to do; `proxy` names the proxy whose handshake failed, if it was not the service's."""
     import time
 
     if cause == "unknown_issuer":
@@ -312,6 +363,10 @@ def _tls_advice(cause: str | None) -> str:
     if cause == "outside_validity":
         now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         return f"this machine believes that it is {now}: if that is wrong, set its clock"
+    if cause == "other_host" and proxy:
+        return f"give the proxy by the name that its certificate has: {proxy}"
+    if cause == "not_tls" and proxy:
+        return f"the proxy does not speak TLS: its address begins with http://, in {proxy}"
     if cause == "other_host":
         return "is the address right? A public network may ask you to sign in first"
     if cause == "not_tls":
