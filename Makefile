@@ -58,8 +58,24 @@ LOCKED_BUILD := PIP_CONSTRAINT=tests/requirements.txt PIP_BUILD_CONSTRAINT=tests
 # The newest clippy that was tried is that of Rust 1.95. What a newer one finds is shown and fails nothing.
 CLIPPY_FAILS := $(CARGO) --version | awk '{ split($$2, v, "."); if (v[2] + 0 <= 95) print "-D warnings" }'
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+# How the system calls the shared library: as cargo builds it and programs link it, as programs load it,
+# and the file that both names lead to.
+SYSTEM := $(shell uname -s)
+MAJOR := $(firstword $(subst ., ,$(VERSION)))
+ifeq ($(SYSTEM),Darwin)
+SO := libskypostal.dylib
+SONAME := libskypostal.$(MAJOR).dylib
+SHARED := libskypostal.$(VERSION).dylib
+ORIGIN := @loader_path
+# What a program needs beside the static library, as `rustc --print=native-static-libs` says.
+STATIC_LIBS := -framework Security -framework SystemConfiguration -framework CoreFoundation -liconv
+else
 SO := libskypostal.so
-SONAME := $(SO).$(firstword $(subst ., ,$(VERSION)))
+SONAME := $(SO).$(MAJOR)
+SHARED := $(SO).$(VERSION)
+ORIGIN := $$ORIGIN
+STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl
+endif
 C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
 .PHONY: demo develop test-rust test-python test-c lint test wheel docs soak memcheck test-toolchains tsan \
@@ -176,12 +192,12 @@ $(BENCH)/yyjson/yyjson.c: | $(BENCH)/venv/installed
 		--dest $(@D) yyjson==4.0.6
 	tar -xzf $(@D)/yyjson-4.0.6.tar.gz -C $(@D) --touch --strip-components 2 --wildcards '*/yyjson.[ch]'
 
-$(BENCH)/c/skypostal: FROM = -Iinclude benches/c/skypostal.c -Lbuild -lskypostal -Wl,-rpath,'$$ORIGIN/../..'
+$(BENCH)/c/skypostal: FROM = -Iinclude benches/c/skypostal.c -Lbuild -lskypostal -Wl,-rpath,'$(ORIGIN)/../..'
 $(BENCH)/c/libcurl-yyjson: FROM = -DYYJSON -I$(BENCH)/yyjson benches/c/libcurl.c $(BENCH)/yyjson/yyjson.c \
 	$$(pkg-config --cflags --libs libcurl)
 $(BENCH)/c/libcurl-cjson: FROM = benches/c/libcurl.c $$(pkg-config --cflags --libs libcurl libcjson)
 $(BENCH)/c/socket: FROM = benches/c/socket.c
-$(C_PEERS): $(wildcard benches/c/*) $(BENCH)/yyjson/yyjson.c build/$(SO).$(VERSION)
+$(C_PEERS): $(wildcard benches/c/*) $(BENCH)/yyjson/yyjson.c build/$(SHARED)
 	@PATH=$$PATH:/usr/sbin; $(call has,nginx) || $(call missing,nginx,$(FOR_BENCH))
 	@$(call has,pkg-config) || $(call missing,pkg-config,$(FOR_BENCH))
 	@mkdir -p $(@D)
@@ -212,34 +228,40 @@ clean:
 # The library that a C program links. Without a Rust library beside the two, cargo optimises across all
 # crates. In the static one, names of Rust's own are made local, so that a program may link another;
 # as older compilers write them, too. Those of compiler_builtins' objects are for one another.
-# `make release` sets these for other platforms: where the library is put, the command that builds it,
-# where that leaves it, and the tools that read it.
+# `make release` sets the next five for other platforms: where the library is put, the command that builds
+# it, where that leaves it, and the platform's tools.
 C_LIBRARY := build
 CARGO_RUSTC = $(CARGO) rustc
 BUILT := target/release
 OBJCOPY := objcopy
 STRIP := strip
-c-library: $(C_LIBRARY)/$(SO).$(VERSION)
+ifeq ($(SYSTEM),Darwin)
+# Apple has no objcopy. There a program can link one static library of Rust.
+LOCALIZE := cp
+STRIP_SHARED = $(STRIP) -x
+else
+LOCALIZE = $(OBJCOPY) --strip-debug --wildcard --localize-symbol='rust_*' --localize-symbol='_R*' \
+	--localize-symbol='_ZN*' --localize-symbol='!_ZN17compiler_builtins*'
 # The names that tests/c/valgrind.supp needs to recognise what Rust keeps of the main thread.
-VALGRIND_KNOWS := -K '*6thread*6Thread3new*' -K '*7current12init_current*'
-$(C_LIBRARY)/$(SO).$(VERSION): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
+STRIP_SHARED = $(STRIP) --wildcard -K '*6thread*6Thread3new*' -K '*7current12init_current*'
+endif
+c-library: $(C_LIBRARY)/$(SHARED)
+$(C_LIBRARY)/$(SHARED): Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
 	@$(CARGO_IS_NEW)
 	$(CARGO_RUSTC) --locked --release --target-dir target --lib --features capi \
 		--crate-type cdylib,staticlib
 	@mkdir -p $(C_LIBRARY)
-	@$(OBJCOPY) --strip-debug --wildcard --localize-symbol='rust_*' --localize-symbol='_R*' \
-		--localize-symbol='_ZN*' --localize-symbol='!_ZN17compiler_builtins*' \
-		$(BUILT)/libskypostal.a $(C_LIBRARY)/libskypostal.a
-	@ln -sf $(SO).$(VERSION) $(C_LIBRARY)/$(SONAME)
-	@ln -sf $(SO).$(VERSION) $(C_LIBRARY)/$(SO)
-	@$(STRIP) --wildcard $(VALGRIND_KNOWS) -o $@ $(BUILT)/$(SO)
+	@$(LOCALIZE) $(BUILT)/libskypostal.a $(C_LIBRARY)/libskypostal.a
+	@ln -sf $(SHARED) $(C_LIBRARY)/$(SONAME)
+	@ln -sf $(SHARED) $(C_LIBRARY)/$(SO)
+	@$(STRIP_SHARED) -o $@ $(BUILT)/$(SO)
 
-build/calls: tests/c/calls.c include/skypostal.h build/$(SO).$(VERSION)
+build/calls: tests/c/calls.c include/skypostal.h build/$(SHARED)
 	$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -Iinclude $< -o $@ -Lbuild -lskypostal -lpthread \
-		-Wl,--enable-new-dtags,-rpath,'$$ORIGIN'
+		-Wl,--enable-new-dtags,-rpath,'$(ORIGIN)'
 
-build/update: examples/update.c include/skypostal.h build/$(SO).$(VERSION)
-	$(CC) $(C_FLAGS) $< -o $@ -Lbuild -lskypostal -Wl,-rpath,'$$ORIGIN'
+build/update: examples/update.c include/skypostal.h build/$(SHARED)
+	$(CC) $(C_FLAGS) $< -o $@ -Lbuild -lskypostal -Wl,-rpath,'$(ORIGIN)'
 
 # What is installed names its paths as seen from itself, so that the whole can be moved. A space in
 # one gets a backslash, for pkg-config and CMake, and another for the sed that writes it there.
@@ -250,30 +272,42 @@ LIB_TO := $(DESTDIR)$(LIBDIR)
 CMAKE_DIR := $(DATADIR)/cmake/skypostal
 CMAKE_TO := $(DESTDIR)$(CMAKE_DIR)
 DOC_TO := $(DESTDIR)$(DOCDIR)
-seen_from = $$(realpath -ms --relative-to="$(1)" "$(2)" | sed 's/ /\\\\ /g')
+# The path from the first folder to the second, by their names alone.
+RELATIVE := awk 'function whole(path, parts,   n, i, m) { \
+		n = split((path ~ /^\// ? "" : ENVIRON["PWD"] "/") path, given, "/"); \
+		for (i = 1; i <= n; i++) \
+			if (given[i] == "..") m -= (m > 0); \
+			else if (given[i] != "" && given[i] != ".") parts[++m] = given[i]; \
+		return m + 0 } \
+	BEGIN { n = whole(ARGV[1], from); m = whole(ARGV[2], to); \
+		while (i < n && i < m && from[i + 1] == to[i + 1]) i++; \
+		for (j = i + 1; j <= n; j++) path = path "/.."; \
+		for (j = i + 1; j <= m; j++) path = path "/" to[j]; \
+		print path == "" ? "." : substr(path, 2) }'
+seen_from = $$($(RELATIVE) "$(1)" "$(2)" | sed 's/ /\\\\ /g')
 
 install: c-library
 	$(INSTALL) -d "$(INCLUDE_TO)" "$(LIB_TO)/pkgconfig" "$(CMAKE_TO)" "$(DOC_TO)"
 	$(INSTALL) -m 644 $(HEADERS) "$(INCLUDE_TO)"
-	$(INSTALL) -m 755 $(C_LIBRARY)/$(SO).$(VERSION) "$(LIB_TO)"
-	ln -sf $(SO).$(VERSION) "$(LIB_TO)/$(SONAME)"
-	ln -sf $(SO).$(VERSION) "$(LIB_TO)/$(SO)"
+	$(INSTALL) -m 755 $(C_LIBRARY)/$(SHARED) "$(LIB_TO)"
+	ln -sf $(SHARED) "$(LIB_TO)/$(SONAME)"
+	ln -sf $(SHARED) "$(LIB_TO)/$(SO)"
 	$(INSTALL) -m 644 $(C_LIBRARY)/libskypostal.a "$(LIB_TO)"
-	@sed -e 's|@VERSION@|$(VERSION)|' \
+	@sed -e 's|@VERSION@|$(VERSION)|' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|' \
 		-e "s|@PREFIX@|$(call seen_from,$(LIBDIR)/pkgconfig,$(PREFIX))|" \
 		-e "s|@LIBDIR@|$(call seen_from,$(PREFIX),$(LIBDIR))|" \
 		-e "s|@INCLUDEDIR@|$(call seen_from,$(PREFIX),$(INCLUDEDIR))|" skypostal.pc.in \
-		| $(INSTALL) -m 644 /dev/stdin "$(LIB_TO)/pkgconfig/skypostal.pc"
+		> "$(LIB_TO)/pkgconfig/skypostal.pc"
 	@sed -e "/^set(_skypostal_include/s|\.\..*|$(call seen_from,$(CMAKE_DIR),$(INCLUDEDIR)))|" \
 		-e "/^set(_skypostal_folders/s|\.\..*|$(call seen_from,$(CMAKE_DIR),$(LIBDIR)))|" \
-		cmake/skypostal-config.cmake \
-		| $(INSTALL) -m 644 /dev/stdin "$(CMAKE_TO)/skypostal-config.cmake"
+		cmake/skypostal-config.cmake > "$(CMAKE_TO)/skypostal-config.cmake"
+	@chmod 644 "$(LIB_TO)/pkgconfig/skypostal.pc" "$(CMAKE_TO)/skypostal-config.cmake"
 	$(INSTALL) -m 644 cmake/skypostal-config-version.cmake "$(CMAKE_TO)"
 	$(INSTALL) -m 644 $(LICENSES) "$(DOC_TO)"
 
 uninstall:
 	rm -f $(addprefix "$(INCLUDE_TO)"/,$(notdir $(HEADERS))) \
-		$(addprefix "$(LIB_TO)"/,$(SO) $(SONAME) $(SO).$(VERSION) libskypostal.a pkgconfig/skypostal.pc) \
+		$(addprefix "$(LIB_TO)"/,$(SO) $(SONAME) $(SHARED) libskypostal.a pkgconfig/skypostal.pc) \
 		$(addprefix "$(CMAKE_TO)"/,$(notdir $(wildcard cmake/*.cmake))) \
 		$(addprefix "$(DOC_TO)"/,$(LICENSES))
 	@rmdir "$(CMAKE_TO)" "$(DOC_TO)" 2>/dev/null || true

@@ -17,16 +17,30 @@ mod capi {
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
         write_header(&out.join("skypostal.h"));
 
-        if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
-            let major = env::var("CARGO_PKG_VERSION_MAJOR").expect("set by cargo");
-            let soname = format!("libskypostal.so.{major}");
-            println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{soname}");
-            // A thread that looks a name up, or that ends, still runs code of the library after
-            // dlclose: it stays in memory.
-            println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
-            // So that a program linked against the build folder finds the library under its soname.
+        let major = env::var("CARGO_PKG_VERSION_MAJOR").expect("set by cargo");
+        #[cfg_attr(not(unix), allow(unused_variables))]
+        let loaded_as = match env::var("CARGO_CFG_TARGET_OS").as_deref() {
+            Ok("linux") => {
+                let soname = format!("libskypostal.so.{major}");
+                println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{soname}");
+                // A thread that looks a name up, or that ends, still runs code of the library
+                // after dlclose: it stays in memory.
+                println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+                Some(("libskypostal.so", soname))
+            }
+            Ok("macos") => {
+                // Without it, a program would look for the library in the folder of this build.
+                let name = format!("libskypostal.{major}.dylib");
+                println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/{name}");
+                Some(("libskypostal.dylib", name))
+            }
+            _ => None,
+        };
+        #[cfg(unix)]
+        if let Some((built, name)) = loaded_as {
+            // So that a program linked against the build folder finds what it loads.
             let folder = out.ancestors().nth(3).expect("OUT_DIR is <profile>/build/<package>/out");
-            let _ = std::os::unix::fs::symlink("libskypostal.so", folder.join(soname));
+            let _ = std::os::unix::fs::symlink(built, folder.join(name));
         }
     }
 

@@ -9,6 +9,8 @@ if(MINGW)
   set(_skypostal_name libskypostal.dll.a)
 elseif(WIN32)
   set(_skypostal_name skypostal.lib)
+elseif(APPLE)
+  set(_skypostal_name libskypostal.dylib)
 else()
   set(_skypostal_name libskypostal.so)
 endif()
@@ -45,7 +47,10 @@ elseif(NOT TARGET skypostal::skypostal)
       INTERFACE_INCLUDE_DIRECTORIES "${_skypostal_include}"
       INTERFACE_LINK_LIBRARIES "util;rt;pthread;m;dl")
   endif()
-  if(MINGW)
+  if(APPLE)
+    set_target_properties(skypostal::static PROPERTIES INTERFACE_LINK_LIBRARIES
+      "-framework Security;-framework SystemConfiguration;-framework CoreFoundation;iconv")
+  elseif(MINGW)
     set_target_properties(skypostal::static PROPERTIES
       INTERFACE_COMPILE_DEFINITIONS SKYPOSTAL_STATIC
       INTERFACE_LINK_LIBRARIES "kernel32;ntdll;userenv;ws2_32;dbghelp;crypt32;secur32;ncrypt")

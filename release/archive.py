@@ -6,6 +6,7 @@ import gzip
 import tarfile
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -15,13 +16,8 @@ def pack(folder: Path, when: int, *, as_zip: bool) -> Path:
     names = {path: path.relative_to(folder.parent).as_posix() for path in paths}
     if as_zip:
         archive = folder.with_name(folder.name + ".zip")
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
-            for path in paths:
-                if path.is_file():
-                    entry = zipfile.ZipInfo(names[path], time.gmtime(when)[:6])
-                    entry.compress_type = zipfile.ZIP_DEFLATED
-                    entry.external_attr = 0o100644 << 16
-                    zipped.writestr(entry, path.read_bytes())
+        files = {names[path]: path.read_bytes() for path in paths if path.is_file()}
+        pack_zip(archive, files, when)
         return archive
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -32,8 +28,21 @@ def pack(folder: Path, when: int, *, as_zip: bool) -> Path:
         return entry
 
     archive = folder.with_name(folder.name + ".tar.gz")
-    with archive.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=when) as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            for path in paths:
-                tar.add(path, names[path], recursive=False, filter=plain)
+    with (
+        archive.open("wb") as file,
+        gzip.GzipFile("", "wb", 9, file, mtime=when) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        for path in paths:
+            tar.add(path, names[path], recursive=False, filter=plain)
     return archive
+
+
+def pack_zip(archive: Path, files: Mapping[str, bytes], when: int) -> None:
+    """Writes files, by their names, in the order given."""
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, time.gmtime(when)[:6])
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o100644 << 16
+            zipped.writestr(entry, content)

@@ -15,6 +15,9 @@ from pathlib import Path
 from release.errors import Problem
 from release.platforms import Platform
 
+# The compiler of rustc-web, where a rustup comes first in PATH.
+DEBIAN = ("/usr/bin/cargo", "/usr/bin/rustc")
+
 
 @dataclass(frozen=True)
 class Compiler:
@@ -46,11 +49,10 @@ class Compiler:
 
 def compiler_for(platform: Platform) -> Compiler:
     """Returns the compiler in PATH, or one that builds the target's standard library."""
-    cargo, rustc = os.environ.get("CARGO", "cargo"), os.environ.get("RUSTC", "rustc")
-    if _has_std(rustc, platform.target):
-        return Compiler(cargo, rustc, builds_std=False)
-    # The second is that of Debian's rustc-web, beside a rustup that comes first in PATH.
-    for cargo, rustc in [(cargo, rustc), ("/usr/bin/cargo", "/usr/bin/rustc")]:
+    in_path = os.environ.get("CARGO", "cargo"), os.environ.get("RUSTC", "rustc")
+    if _has_std(in_path[1], platform.target):
+        return Compiler(*in_path, builds_std=False)
+    for cargo, rustc in [in_path, DEBIAN]:
         if shutil.which(cargo) and _has_source_of_std(rustc):
             return Compiler(cargo, rustc, builds_std=True)
     raise Problem(

@@ -13,7 +13,7 @@ release: release-build
 release-build: tools $(RELEASE_TOOLS)/installed
 	@PATH="$(CURDIR)/$(RELEASE_TOOLS)/bin:$$PATH" $(RELEASE_TOOLS)/bin/python -m release --lto $(LTO) $(PLATFORMS)
 
-# What is in build/release, whoever built it.
+# Tries what is in build/release and builds nothing there.
 release-test: test-tools $(TESTED)
 	$(VENV)/bin/python -m pytest -m release tests/release $(ARGS)
 

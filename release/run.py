@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from release import zig
 from release.compiler import Compiler
 from release.errors import Problem
 from release.platforms import Platform
@@ -58,6 +59,8 @@ class Run:
     def variables(self, platform: Platform, compiler: Compiler) -> dict[str, str]:
         """Returns the environment of a build whose result depends on the commit alone."""
         variables = {**compiler.variables(), "SOURCE_DATE_EPOCH": str(self.source.time)}
+        if platform.linker == "zig":
+            variables.update(zig.variables(platform, WORK / "zig" / platform.name))
         if not self.lto:
             variables["CARGO_PROFILE_RELEASE_LTO"] = "off"
             variables["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"] = "16"
@@ -68,6 +71,11 @@ class Run:
         name = platform.target.replace("-", "_")
         variables[f"CFLAGS_{name}"] = " ".join(f"-ffile-prefix-map={f}={n}" for f, n in folders)
         return variables
+
+    def described(self) -> str:
+        """Returns what stands in the artifacts of their origin."""
+        quick = "" if self.lto else "; built without link-time optimisation, for a try"
+        return f"{self.source.described()}{quick}"
 
     def keep(self, file: Path) -> None:
         """Moves a file to what is released."""

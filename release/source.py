@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ class Source:
     time: int
     # Whether files differ from the commit.
     is_dirty: bool
+
+    def timestamp(self) -> str:
+        """Returns the time as ISO 8601 writes it."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.time))
 
     def described(self) -> str:
         changes = ", with changes that are in no commit" if self.is_dirty else ""
@@ -38,4 +43,6 @@ def source() -> Source:
 
 def _git(*arguments: str) -> str:
     command = ["git", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()

@@ -115,11 +115,14 @@ def test_what_static_linking_needs_is_what_rustc_says(tmp_path: Path) -> None:
     done = subprocess.run(command, input="", cwd=tmp_path, capture_output=True, text=True)
     # Compilers link these two by themselves, and the right kind of them with -static.
     needed = set(re.findall(r" -l(\w+)", done.stderr)) - {"gcc_s", "c"}
-    pkgconfig = (ROOT / "skypostal.pc.in").read_text()
-    private = re.findall(r"-l(\w+)", re.findall(r"Libs.private: (.*)", pkgconfig)[0])
+    makefile = (ROOT / "Makefile").read_text()
+    (flags,) = re.findall(r"^STATIC_LIBS := (-l.*)$", makefile, re.MULTILINE)
+    private = re.findall(r"-l(\w+)", flags)
     assert needed and needed <= set(private)
     cmake = (ROOT / "cmake" / "skypostal-config.cmake").read_text()
-    assert re.findall(r'INTERFACE_LINK_LIBRARIES "(.*)"', cmake) == [";".join(private)]
+    assert re.findall(r'INTERFACE_LINK_LIBRARIES "(.*;dl)"', cmake) == [";".join(private)]
+    readme = (ROOT / "release" / "readme-linux.txt").read_text()
+    assert readme.count(f" lib/libskypostal.a {flags} ") == 1
 
 
 def test_cargo_c_is_told_to_install_the_same() -> None:

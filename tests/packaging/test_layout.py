@@ -87,9 +87,9 @@ def test_nothing_imports_a_test_module(path: Path) -> None:
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"]
 DOCUMENTS += ["docs/reliability.md", "docs/security.md", "docs/testing.md"]
 NAMED = re.compile(r"`([\w./*-]+\.(?:rs|py|c|cpp|h|hpp|md|json|txt|toml))`")
-# Files of a reader's own, in pages that show how to use the library.
+# Files of a reader's own, in pages that show how to use the library, and what is built.
 OF_THE_READER = {
-    "CONTRIBUTING.md": {"src/NAME.rs", "src/NAME/tests.rs"},
+    "CONTRIBUTING.md": {"src/NAME.rs", "src/NAME/tests.rs", "RELEASE.txt"},
     "docs/testing.md": {"conftest.py", "test_update.py"},
 }
 

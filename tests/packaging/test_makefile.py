@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from project import ROOT
 
 LISTS = ["tests/requirements", "tests/engines-requirements", "benches/requirements"]
+LISTS += ["release/requirements"]
 PYTHONS = [f"3.{minor}" for minor in range(9, 16)]
 
 NEEDS_CARGO = "skypostal needs cargo 1.85 or newer (found: {}). Debian 13: apt-get install cargo. "
