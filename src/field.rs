@@ -3,6 +3,8 @@
 use std::fmt;
 
 use chrono::{Duration, NaiveDate, Utc};
+use icu_properties::props::GeneralCategory;
+use icu_properties::props::{BinaryProperty, DefaultIgnorableCodePoint, EnumeratedProperty};
 use zeroize::Zeroizing;
 
 use crate::environment;
@@ -13,6 +15,10 @@ use crate::secret::Secret;
 const MAX_TEXT_UTF16: usize = 8192;
 /// A tax number is a .NET decimal, which holds this many digits whatever they are.
 const MAX_TAX_NUMBER_DIGITS: usize = 28;
+
+/// A text with more digits is no integer, although the first of them may be zeros.
+#[cfg(feature = "python")]
+const MAX_INTEGER_DIGITS: usize = 19;
 
 /// The least number of characters of a name that is compared by edits.
 const MIN_COMPARED_CHARS: usize = 3;
@@ -153,14 +159,22 @@ impl Field {
     }
 
     fn check_characters(self, text: &str) -> Result<(), Error> {
-        if text.trim().is_empty() {
+        if text.chars().all(is_invisible) {
             let hint = match self {
                 AppKey => "; SkyPostal gave it with the user code",
                 CustomerKey => "; the customer has it from registration or login",
                 _ => "; leave it out to keep the current value",
             };
-            let problem = if text.is_empty() { "is empty" } else { "is only white space" };
+            let problem = match text.trim() {
+                "" if text.is_empty() => "is empty",
+                "" => "is only white space",
+                _ => "has only invisible characters",
+            };
             return Err(Error::invalid_field(self.name(), format_args!("{problem}{hint}")));
+        }
+        if text.starts_with('\u{FEFF}') {
+            let problem = "begins with an invisible byte-order mark (U+FEFF); remove it";
+            return Err(Error::invalid_field(self.name(), problem));
         }
         if let Some(at) = text.chars().position(char::is_control) {
             let problem = format!("has a control character (character {}); remove it", at + 1);
@@ -217,6 +231,14 @@ impl Field {
     }
 }
 
+/// Returns whether a reader sees nothing of this character, if the text has no other.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || DefaultIgnorableCodePoint::for_char(c)
+        || GeneralCategory::for_char(c) == GeneralCategory::Format
+        || c == '\u{2800}' // a Braille pattern without a dot
+}
+
 /// A value for a field, before it is checked.
 #[derive(Clone, Copy)]
 pub enum Value<'a> {
@@ -228,6 +250,27 @@ pub enum Value<'a> {
     Text(&'a str),
     /// The problem with a value that is neither, such as "is not valid UTF-8".
     Invalid(&'a str),
+}
+
+impl Value<'_> {
+    /// Returns the integer that a text of digits has, as rows of a CSV file are texts.
+    #[cfg(feature = "python")]
+    pub(crate) fn from_digits(text: &str) -> Self {
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        match text.split_once('.') {
+            None if text.is_empty() => Value::Invalid("is empty"),
+            None if digits(text) && text.len() > MAX_INTEGER_DIGITS => {
+                Value::Invalid("has more than 19 digits")
+            }
+            None if digits(text) => {
+                text.parse().map_or(Value::Invalid("is out of range"), Value::Integer)
+            }
+            Some((whole, fraction)) if digits(whole) && digits(fraction) => {
+                Value::Invalid("is a decimal number, not an integer; remove its fraction")
+            }
+            _ => Value::Invalid("is not an integer"),
+        }
+    }
 }
 
 impl From<i64> for Value<'_> {

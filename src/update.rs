@@ -90,8 +90,13 @@ impl Update {
     /// Refuses a value under a name that is no field's, such as a misspelt one: the service would
     /// ignore it in silence (observed). Sending the update gives the same error.
     pub fn refuse_unknown(&mut self, name: &str) -> Error {
+        self.refuse(name, format_args!("is no field{}", Field::hint(name)))
+    }
+
+    /// Refuses what the caller gives under a name that is no field's, for this reason.
+    pub(crate) fn refuse(&mut self, name: &str, problem: impl fmt::Display) -> Error {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
-        let error = Error::invalid_field(shown, format_args!("is no field{}", Field::hint(name)));
+        let error = Error::invalid_field(shown, problem);
         let _ = self.deferred_errors.record::<()>(name, Err(error.clone()));
         error
     }

@@ -64,7 +64,7 @@ def update_batch_schema() -> Any:
 
 
 def update_batch(client: Client, batch: Any, keep: Any, options: tuple[Any, ...]) -> Any:
-    concurrency, rate, timeout, max_connect_failures = options
+    concurrency, rate, timeout, max_connect_failures, skip_empty = options
     if not hasattr(batch, "__arrow_c_stream__") and not hasattr(batch, "__arrow_c_array__"):
         raise TypeError(
             f"update_batch() takes a table with the Arrow PyCapsule interface, such as a"
@@ -92,6 +92,7 @@ def update_batch(client: Client, batch: Any, keep: Any, options: tuple[Any, ...]
         rate=rate,
         timeout=timeout,
         max_connect_failures=max_connect_failures,
+        skip_empty=skip_empty,
     )
     try:
         for outcome in outcomes:
@@ -243,13 +244,45 @@ class _PyArrow:
         self.was_table = isinstance(batch, self.arrow.Table)
         try:
             self.table = self.arrow.table(batch)
-            self.table.validate(full=True)
+            # All but UTF-8: a text that is none fails its row alone.
+            self._in_bytes(self.table).validate(full=True)
         except (self.arrow.ArrowException, TypeError) as error:
             raise _unreadable(error, "pyarrow.table()") from None
 
+    def _in_bytes(self, table: Any) -> Any:
+        """Returns the table with bytes in place of each text, without a copy."""
+        types, arrow = self.arrow.types, self.arrow
+        for at, field in enumerate(table.schema):
+            kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+            for is_text, binary in (
+                (types.is_string, arrow.binary()),
+                (types.is_large_string, arrow.large_binary()),
+                (types.is_string_view, arrow.binary_view()),
+            ):
+                if is_text(kind) and kind is field.type:
+                    table = table.set_column(at, field.name, table[at].cast(binary))
+                elif is_text(kind):
+                    chunks = [
+                        arrow.DictionaryArray.from_arrays(
+                            chunk.indices, chunk.dictionary.cast(binary), safe=False
+                        )
+                        for chunk in table[at].chunks
+                    ]
+                    column = arrow.chunked_array(
+                        chunks, arrow.dictionary(field.type.index_type, binary)
+                    )
+                    table = table.set_column(at, field.name, column)
+        return table
+
     def columns(self) -> list[tuple[str, str, str]]:
-        schema = self.table.schema
-        return [(field.name, self._kind(field.type), str(field.type)) for field in schema]
+        return [
+            (
+                field.name,
+                "null" if column.null_count == len(column) > 0 else self._kind(field.type),
+                str(field.type),
+            )
+            for field, column in zip(self.table.schema, self.table.columns)
+        ]
 
     def _kind(self, kind: Any) -> str:
         types = self.arrow.types
@@ -274,7 +307,14 @@ class _PyArrow:
                 days = columns[at].cast(self.arrow.int32())
                 columns = columns.set_column(at, field.name, days)
         for start in range(0, len(columns), _ROWS_AT_ONCE):
-            yield from columns.slice(start, _ROWS_AT_ONCE).to_pylist()
+            block = columns.slice(start, _ROWS_AT_ONCE)
+            try:
+                rows = block.to_pylist()
+            except UnicodeDecodeError:
+                rows = self._in_bytes(block).to_pylist()
+                for row in rows:
+                    row.update((name, _text(cell)) for name, cell in row.items())
+            yield from rows
 
     def boxes(self) -> list[int | None]:
         return _in_64_bits(self.table["customer_box_id"].to_pylist())
@@ -309,7 +349,14 @@ class _Polars:
             raise _unreadable(error, "polars.DataFrame()") from None
 
     def columns(self) -> list[tuple[str, str, str]]:
-        return [(name, self._kind(kind), str(kind)) for name, kind in self.table.schema.items()]
+        return [
+            (
+                column.name,
+                "null" if column.null_count() == len(column) > 0 else self._kind(column.dtype),
+                str(column.dtype),
+            )
+            for column in self.table
+        ]
 
     def _kind(self, kind: Any) -> str:
         polars = self.polars
@@ -338,6 +385,16 @@ class _Polars:
         columns = [self.table[name] for name in kept]
         columns += [self.polars.Series(name, report[name], kind) for name, kind in schema.items()]
         return self.polars.DataFrame(columns)
+
+
+def _text(cell: Any) -> Any:
+    """Returns the text of bytes, or the bytes if they are no UTF-8: the core refuses them."""
+    if not isinstance(cell, bytes):
+        return cell
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return cell
 
 
 def _in_64_bits(boxes: list[int | None]) -> list[int | None]:

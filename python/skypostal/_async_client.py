@@ -114,6 +114,7 @@ class AsyncClient:
         rate: float | None = None,
         timeout: float | None = None,
         max_connect_failures: int = 10,
+        skip_empty: bool = False,
     ) -> AsyncBulkUpdate:
         """As ``Client.update_many``, for ``async for``. Call it on an event loop.
 
@@ -122,7 +123,13 @@ class AsyncClient:
         """
         wakeup = Wakeup()
         bulk = self._client._start_bulk(
-            wakeup.queue, wakeup.wake, concurrency, rate, timeout, max_connect_failures
+            wakeup.queue,
+            wakeup.wake,
+            concurrency,
+            rate,
+            timeout,
+            max_connect_failures,
+            skip_empty,
         )
         return AsyncBulkUpdate(bulk, rows, wakeup)
 

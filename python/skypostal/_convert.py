@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from decimal import Decimal, DecimalException
 
 # Importing typing would take longer than importing all the rest of this package.
@@ -44,8 +45,37 @@ def plain_number(value: object) -> str | None:
     The core refuses what is not plain.
     """
     if isinstance(value, Decimal):
+        if value.is_nan():
+            return None
         # A huge exponent would be written out as that many zeros.
         return format(value, "f") if -100 < value.adjusted() < 100 else str(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if value.bit_length() < 1000 else "a longer number"
-    return None
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        return None
+    try:
+        integer = operator.index(value)  # type: ignore[arg-type]  # of numpy, too
+    except TypeError:  # a numpy.bool
+        return None
+    return str(integer) if integer.bit_length() < 1000 else "a longer number"
+
+
+def unfit_kind(value: object) -> str | None:
+    """Returns "missing" for the values that pandas has in place of a missing one, "float" for any
+    other float, and None for the rest.
+
+    Neither pandas nor numpy is imported for it.
+    """
+    kind = type(value)
+    if isinstance(value, Decimal):
+        return "missing" if value.is_nan() else None
+    if kind.__name__ in ("NAType", "NaTType"):
+        return "missing"
+    is_float = isinstance(value, float)
+    if kind.__module__ == "numpy":
+        is_float = kind.__name__.startswith(("float", "longdouble"))
+        if not is_float and kind.__name__ not in ("datetime64", "timedelta64"):
+            return None
+    elif not is_float:
+        return None
+    if value != value:
+        return "missing"
+    return "float" if is_float else None

@@ -60,6 +60,7 @@ def update_batch(
     rate: float | None = None,
     timeout: float | None = None,
     max_connect_failures: int = 10,
+    skip_empty: bool = False,
 ) -> Any:
     """Updates each customer of a table, and returns a table of the outcomes: one row for each, in
     the same order.
@@ -69,10 +70,11 @@ def update_batch(
         out), a relation of DuckDB and so on. Its columns are named as the fields, and null is not
         given. ``user_code`` and ``customer_box_id`` are integers, the tax number is text, integers
         or decimals, the birth date text or dates, all others are text; dictionaries of them are
-        taken too. If a customer has two rows, either update may come last.
+        taken too, and a column of nothing but null whatever its type. A text that is not UTF-8
+        fails its row. If a customer has two rows, either update may come last.
     keep: columns, such as an identifier of yours, which are not sent and stand in front of the
         report as they are. Any other column that is no field is refused.
-    concurrency, rate, timeout, max_connect_failures: as in ``Client.update_many``.
+    concurrency, rate, timeout, max_connect_failures, skip_empty: as in ``Client.update_many``.
 
     Each process keeps a client, as for ``update_personal_info``, so that a worker of Dask, Ray or
     Spark can call this function as it is.
@@ -216,13 +218,15 @@ class Client:
         rate: float | None = None,
         timeout: float | None = None,
         max_connect_failures: int = 10,
+        skip_empty: bool = False,
     ) -> BulkUpdate:
         """Updates many customers, several at once, and returns an outcome for each as it ends.
 
         rows: mappings of the fields' names to values, as ``update_personal_info`` has them by
             keyword. The thread that iterates takes the next row when another one has ended: at most
             twice ``concurrency`` rows are held in memory, however many there are. A row with a bad
-            value or an unknown name is not sent, and the ``error`` of its outcome says why.
+            value or an unknown name is not sent, and the ``error`` of its outcome says why; so is
+            one of ``csv.DictReader`` with more cells than the header, which are under None.
         concurrency: the number of rows in flight, each on a connection of its own, 1 to 100. One
             background thread of this process drives the rows of every bulk.
         rate: the most attempts a second, retries included, 0.001 to 1,000,000; None for as many as
@@ -231,6 +235,8 @@ class Client:
         max_connect_failures: the number of rows in succession without a connection after which no
             more rows are sent. The other submitted rows end as not tried; then ``ConnectError`` is
             raised.
+        skip_empty: whether an empty text and a missing value of pandas (NaN, ``pandas.NA``,
+            ``pandas.NaT``) are left out as None is, and do not make their row bad.
 
         A row is retried as a single update is. After a 429 or 503 the whole bulk pauses, for as
         long as ``Retry-After`` asks but at most 300 s. It continues more slowly, and climbs back to
@@ -249,6 +255,7 @@ class Client:
         rate: float | None = None,
         timeout: float | None = None,
         max_connect_failures: int = 10,
+        skip_empty: bool = False,
     ) -> Any:
         """As ``skypostal.update_batch``, with this client's options."""
 
@@ -260,6 +267,7 @@ class Client:
         rate: float | None,
         timeout: float | None,
         max_connect_failures: int,
+        skip_empty: bool,
     ) -> BulkUpdate:
         """Starts a bulk for ``AsyncClient``, which submits the rows and is woken by ``wake``."""
 

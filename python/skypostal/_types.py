@@ -41,21 +41,24 @@ class Fields(TypedDict, total=False):
     this library's own."""
 
     user_code: int | None
-    """The user code given by SkyPostal for one environment (documented): from 1 to 2**63 - 1, no
-    ``bool``. Wins over the client's. Required somewhere."""
+    """The user code given by SkyPostal for one environment (documented): an integer as the box is.
+    Wins over the client's. Required somewhere."""
     app_key: str | None
     """The application key given by SkyPostal for one environment (documented). Secret; a text as
     the first name is. Wins over the client's. Required somewhere."""
     customer_box_id: int | None
     """The customer's box, obtained by registration or login (documented): from 1 to 2**63 - 1, no
-    ``bool``. Required."""
+    ``bool`` and no ``float``. A row of ``update_many`` may have it as a text of 1 to 19 ASCII
+    digits, because rows of a CSV file are texts, and as a ``Decimal`` without a fraction; a call
+    takes these too. Required."""
     customer_key: str | None
     """The customer's key, obtained by registration or login; another one after the customer's
     e-mail address was changed (documented). Secret; a text as the first name is. Required."""
     customer_first_name: str | None
-    """The new first name: not empty and not only white space, no control character, no half of a
-    surrogate pair, at most 8192 UTF-16 units (observed: longer ones are refused). All other
-    Unicode arrives unchanged. Whether an empty text would clear a field is documented nowhere.
+    """The new first name: not empty and not only white space and invisible characters, no
+    byte-order mark (U+FEFF) before it, no control character, no half of a surrogate pair, at most
+    8192 UTF-16 units (observed: longer ones are refused). All other Unicode arrives unchanged.
+    Whether an empty text would clear a field is documented nowhere.
 
     A whole request has at most 65536 bytes (observed); the error names its longest text."""
     customer_last_name: str | None

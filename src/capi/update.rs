@@ -21,8 +21,9 @@ use crate::{Field, Update};
 /// remembered until the same setter gets a good one: the call that sends the update names the
 /// first. NULL unsets a text, `skypostal_update_unset` any field, `skypostal_update_clear` all.
 ///
-/// A text is UTF-8, not empty and not only white space, without control characters and of at most
-/// 8192 UTF-16 units (observed: longer ones are refused); all other Unicode arrives unchanged.
+/// A text is UTF-8, not empty and not only white space and invisible characters, without a
+/// byte-order mark (U+FEFF) before it, without control characters and of at most 8192 UTF-16 units
+/// (observed: longer ones are refused); all other Unicode arrives unchanged.
 /// Whether an empty text would clear a field is documented nowhere. A whole request has at most
 /// 65536 bytes (observed); the call's error names its longest text.
 pub struct skypostal_update {

@@ -123,6 +123,67 @@ fn a_text_of_nothing_but_white_space_is_refused() {
 }
 
 #[test]
+fn a_text_of_nothing_visible_is_refused() {
+    // Each of these was seen as a name that is none, or is one to Unicode: the soft hyphen, joiners,
+    // marks of direction, Hangul fillers, a variation selector, a tag, a Braille pattern.
+    for invisible in [
+        "\u{AD}",
+        "\u{34F}",
+        "\u{61C}",
+        "\u{115F}",
+        "\u{17B4}",
+        "\u{180E}",
+        "\u{200B}",
+        "\u{2060}\u{200D}",
+        "\u{202E}",
+        "\u{2066}",
+        "\u{2800}",
+        "\u{3164}",
+        "\u{FE0F}",
+        "\u{FEFF}",
+        "\u{FFA0}",
+        "\u{FFF9}",
+        "\u{1D173}",
+        "\u{E0020}",
+        " \u{200E}\t",
+    ] {
+        for field in Field::ALL.into_iter().filter(|f| !matches!(f, UserCode | CustomerBoxId)) {
+            let error = assert_refused(field, invisible).to_string();
+            assert!(error.contains("has only invisible characters"), "{error} {invisible:?}");
+        }
+    }
+    // Beside what is seen they have a meaning.
+    for name in
+        ["نمی\u{200C}خواهم", "ක්\u{200D}ර", "\u{200F}א", "a\u{AD}b", "❤\u{FE0F}", "A\u{FEFF}"]
+    {
+        for field in TEXTS {
+            assert_eq!(sent(field, name).unwrap(), format!("\"{name}\""));
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_text_is_refused() {
+    for field in TEXTS.into_iter().chain([AppKey, CustomerKey]) {
+        let error = assert_refused(field, "\u{FEFF}Ana").to_string();
+        assert!(error.contains("begins with an invisible byte-order mark (U+FEFF)"), "{error}");
+    }
+}
+
+#[cfg(feature = "python")]
+#[test]
+fn a_text_of_1_to_19_digits_is_an_integer() {
+    for (text, integer) in [("1", 1), ("0000000000000000007", 7), ("9223372036854775807", i64::MAX)]
+    {
+        assert!(matches!(Value::from_digits(text), Value::Integer(read) if read == integer));
+    }
+    let too_long = "0".repeat(19) + "1";
+    for bad in ["", " 1", "1 ", "+1", "-1", "1.0", "1e3", "١", "9223372036854775808", &too_long] {
+        assert!(matches!(Value::from_digits(bad), Value::Invalid(_)), "{bad}");
+    }
+}
+
+#[test]
 fn a_gender_is_m_or_f() {
     assert_eq!(sent(CustomerGender, "M").unwrap(), "\"M\"");
     assert_eq!(sent(CustomerGender, "F").unwrap(), "\"F\"");

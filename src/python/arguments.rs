@@ -50,6 +50,7 @@ arguments! {
     concurrency: i64,
     rate: Option<f64>,
     max_connect_failures: i64,
+    skip_empty: bool,
     ca_file: Option<PathBuf>,
     trust_env: bool,
     allow_http: bool,

@@ -73,6 +73,8 @@ pub(super) struct BulkUpdate {
     is_waiting: Arc<AtomicBool>,
     /// Locked by the thread that iterates.
     rows: Mutex<Rows>,
+    /// True if an empty value is left out.
+    skip_empty: bool,
 }
 
 /// The caller's rows.
@@ -93,6 +95,7 @@ impl BulkUpdate {
         client: &Arc<Client>,
         observer: Option<Observer>,
         options: &BulkOptions,
+        skip_empty: bool,
         rows: Option<&Bound<'_, PyAny>>,
         waker: Option<(Arc<SharedQueue>, Py<PyAny>)>,
     ) -> PyResult<Self> {
@@ -112,7 +115,7 @@ impl BulkUpdate {
         let observe = observer.is_some();
         let start = || client.start_bulk(options, observe, wake);
         let bulk = Error::catch_panic(start).map_err(|error| exception(py, &error))?;
-        Ok(BulkUpdate { bulk, observer, is_waiting, rows: Mutex::new(rows) })
+        Ok(BulkUpdate { bulk, observer, is_waiting, rows: Mutex::new(rows), skip_empty })
     }
 
     /// Submits rows while there is capacity. An exception that is no `Exception`, such as a Ctrl-C
@@ -233,7 +236,7 @@ impl BulkUpdate {
     /// Submits a row.
     #[pyo3(name = "_submit")]
     fn submit(&self, row: &Bound<'_, PyAny>) -> PyResult<()> {
-        let update = read_row(row, self.bulk.submitted())?;
+        let update = read_row(row, self.bulk.submitted(), self.skip_empty)?;
         // If the bulk has just stopped, the end of the iteration says so.
         let _ = self.bulk.submit(&update);
         Ok(())

@@ -136,7 +136,7 @@ impl Client {
 
     /// Updates many customers, several at once.
     #[pyo3(signature = (
-        rows, *, concurrency=8, rate=None, timeout=None, max_connect_failures=10
+        rows, *, concurrency=8, rate=None, timeout=None, max_connect_failures=10, skip_empty=false
     ))]
     #[allow(clippy::too_many_arguments)]
     fn update_many(
@@ -147,18 +147,20 @@ impl Client {
         #[pyo3(from_py_with = arguments::rate)] rate: Option<f64>,
         #[pyo3(from_py_with = arguments::timeout)] timeout: Option<f64>,
         #[pyo3(from_py_with = arguments::max_connect_failures)] max_connect_failures: i64,
+        #[pyo3(from_py_with = arguments::skip_empty)] skip_empty: bool,
     ) -> PyResult<BulkUpdate> {
         let options = bulk_options(concurrency, rate, timeout, max_connect_failures);
         let observer = self.observer(py);
         let bulk = observer.and_then(|observer| {
-            BulkUpdate::new(py, &self.client, observer, &options, Some(rows), None)
+            BulkUpdate::new(py, &self.client, observer, &options, skip_empty, Some(rows), None)
         });
         bulk.map_err(|raised| not_sent(py, raised))
     }
 
     /// Updates the customers of an Arrow table, and returns a table of the outcomes.
     #[pyo3(signature = (
-        batch, *, keep=None, concurrency=8, rate=None, timeout=None, max_connect_failures=10
+        batch, *, keep=None, concurrency=8, rate=None, timeout=None, max_connect_failures=10,
+        skip_empty=false
     ))]
     #[allow(clippy::too_many_arguments)]
     pub(super) fn update_batch<'py>(
@@ -169,8 +171,9 @@ impl Client {
         #[pyo3(from_py_with = arguments::rate)] rate: Option<f64>,
         #[pyo3(from_py_with = arguments::timeout)] timeout: Option<f64>,
         #[pyo3(from_py_with = arguments::max_connect_failures)] max_connect_failures: i64,
+        #[pyo3(from_py_with = arguments::skip_empty)] skip_empty: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let options = (concurrency, rate, timeout, max_connect_failures);
+        let options = (concurrency, rate, timeout, max_connect_failures, skip_empty);
         call_arrow(this.py(), "update_batch", (this, batch, keep, options))
     }
 
@@ -186,11 +189,12 @@ impl Client {
         #[pyo3(from_py_with = arguments::rate)] rate: Option<f64>,
         #[pyo3(from_py_with = arguments::timeout)] timeout: Option<f64>,
         #[pyo3(from_py_with = arguments::max_connect_failures)] max_connect_failures: i64,
+        #[pyo3(from_py_with = arguments::skip_empty)] skip_empty: bool,
     ) -> PyResult<BulkUpdate> {
         let options = bulk_options(concurrency, rate, timeout, max_connect_failures);
         let observer = self.observer(py)?;
         let waker = Some((queue.get().shared(py)?, wake));
-        BulkUpdate::new(py, &self.client, observer, &options, None, waker)
+        BulkUpdate::new(py, &self.client, observer, &options, skip_empty, None, waker)
     }
 
     /// Returns the address, the headers and the body of the request that this update would send, with

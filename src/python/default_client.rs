@@ -40,7 +40,8 @@ pub(super) fn update_personal_info(
 /// Updates the customers of an Arrow table with a shared client, and returns a table of the outcomes.
 #[pyfunction]
 #[pyo3(signature = (
-    batch, *, keep=None, concurrency=8, rate=None, timeout=None, max_connect_failures=10
+    batch, *, keep=None, concurrency=8, rate=None, timeout=None, max_connect_failures=10,
+    skip_empty=false
 ))]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn update_batch<'py>(
@@ -51,10 +52,20 @@ pub(super) fn update_batch<'py>(
     #[pyo3(from_py_with = arguments::rate)] rate: Option<f64>,
     #[pyo3(from_py_with = arguments::timeout)] timeout: Option<f64>,
     #[pyo3(from_py_with = arguments::max_connect_failures)] max_connect_failures: i64,
+    #[pyo3(from_py_with = arguments::skip_empty)] skip_empty: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let client = client_of_environment(py)?;
     let client = client.bind(py);
-    Client::update_batch(client, batch, keep, concurrency, rate, timeout, max_connect_failures)
+    Client::update_batch(
+        client,
+        batch,
+        keep,
+        concurrency,
+        rate,
+        timeout,
+        max_connect_failures,
+        skip_empty,
+    )
 }
 
 /// Returns the columns of the table that `update_batch` returns.

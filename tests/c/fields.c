@@ -53,12 +53,13 @@ static void texts(void)
     const struct {
         const char *field;
         set_text set;
-        const char *bad[10], *good[6];
+        const char *bad[12], *good[7];
     } rows[] = {
         {"customer_first_name", skypostal_update_set_customer_first_name,
          {"", " \t ", "\xC2\xA0\xE3\x80\x80", "line\nbreak", "\x7F", "C1 \xC2\x85", "cut \xC3",
-          "half \xED\xA0\xBD", too_long, too_many_emoji},
-         {"New Name", longest, emoji, "Zo\xC3\xAB \xF0\x9F\x98\x80", "\xEF\xBF\xBE", " \"\\/ "}},
+          "half \xED\xA0\xBD", too_long, too_many_emoji, "\xE2\x80\x8B\xC2\xAD", "\xEF\xBB\xBF" "Ana"},
+         {"New Name", longest, emoji, "Zo\xC3\xAB \xF0\x9F\x98\x80", "\xEF\xBF\xBE", " \"\\/ ",
+          "\xDB\x8C\xE2\x80\x8C\xD8\xAE"}},
         {"customer_last_name", skypostal_update_set_customer_last_name,
          {"", "\xE2\x80\x83", "tab\t", too_long, "\xFF"}, {"O'Neill", longest}},
         {"customer_identity_number", skypostal_update_set_customer_identity_number,

@@ -54,3 +54,27 @@ def test_progress_elsewhere_is_a_line_now_and_then(capsys: pytest.CaptureFixture
         r"skypostal bulk: sending 5 %  500,000 of 10,000,000 rows  [\d,]+/s  2 failed  0:\d\d left",
         second,
     )
+
+
+def test_all_lines_count_the_same_rows(bulk: Bulk, sandbox: Sandbox) -> None:
+    """Those that are to be sent, and of these the ones that are not sent again."""
+    rows = rows_of(range(1, 21))
+    rows[0][1], rows[1][2], rows[2][0] = "wrong", " ", "-3"  # one is refused, and two are bad
+    write(bulk.table, rows)
+    sandbox.delay(0, times=2)
+    sandbox.fail_next(status=500)
+    sandbox.delay(0, times=3)
+    sandbox.delay(60, times=20)
+    options = ("--skip-bad", "--concurrency", "2")
+    terminal = Terminal(*COMMAND, *bulk.arguments(*options), **environment(bulk.url))
+    terminal.wait_for("5 of 18 rows")
+    terminal.type("\x03")
+    assert terminal.end()[0] == 130
+    assert "\nDone: 5 of 18 rows. Run it again with --resume.\n" in terminal.seen
+    sandbox.clear_faults()
+    terminal = Terminal(*COMMAND, *bulk.arguments(*options, "--resume"), **environment(bulk.url))
+    code, seen = terminal.end()
+    assert code == 3 and "\nskypostal bulk: continuing: 5 of 18 rows are done\n" in seen
+    drawn = [int(number) for number in re.findall(r"sending .* (\d+) of 18 rows", seen)]
+    assert drawn == sorted(drawn) and drawn[0] >= 5 and drawn[-1] == 18
+    assert "20 rows: 17 updated, 1 refused, 2 bad.\n" in seen

@@ -125,6 +125,8 @@ def test_another_run_does_not_go_on(
     before = len(sandbox.requests)
     done = stopped("--resume", *change(stopped))
     assert_ended(done, 2, f"{stopped.journal}: is of another run: ", says, "This run sent nothing.")
+    assert ("Put the table back as it was" in done.stderr) is (change is change_table)
+    assert "; or remove the journal and begin from the start without --resume" in done.stderr
     assert stopped.journal.exists() and len(sandbox.requests) == before
 
 

@@ -37,6 +37,27 @@ def test_no_command_and_a_wrong_one_say_which_there_are() -> None:
     assert "unknown option --frobnicate" in run("--frobnicate", "update").stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ("update --env production", "--env; did you mean --environment?"),
+        ("update --env=production", "--env; did you mean --environment?"),
+        ("bulk --env test", "--env; did you mean --environment?"),
+        ("doctor --ENV test", "--ENV; did you mean --environment?"),
+        ("sandbox --hos x", "--hos; did you mean --host?"),
+        ("update --customer-b 1", "did you mean --customer_box_id or --customer_birth_date?"),
+        ("update --customer_frist_name A", "did you mean --customer_first_name?"),
+        ("update --frobnicate", "unknown option --frobnicate (see"),
+        ("--env production update", "--env; did you mean skypostal update --environment?"),
+        ("--dry-run bulk", "--dry-run; did you mean skypostal update --dry-run?"),
+        ("--app-key k update", "--app-key: keys are not taken as arguments"),
+    ],
+)
+def test_an_abbreviation_is_refused_with_what_it_may_stand_for(arguments: str, hint: str) -> None:
+    done = run(*arguments.split())
+    assert done.returncode == 2 and hint in done.stderr
+
+
 def test_the_start_is_light() -> None:
     code = "import sys, skypostal; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout

@@ -60,9 +60,27 @@ Updated at {sandbox.url[7:]}. The record now, with * at what was given:
 
 @pytest.mark.parametrize(("option", "as_json"), [("--json", True), ("--no-json", False)])
 def test_an_option_chooses_the_output(sandbox: Sandbox, option: str, as_json: bool) -> None:
-    in_pipe = run(*UPDATE, option, url=sandbox.url).stdout
+    update = (*UPDATE, "--customer_gender", "M", option)
+    in_pipe = run(*update, url=sandbox.url).stdout
     assert in_pipe.startswith("{") is as_json
-    assert at_terminal(*UPDATE, option, url=sandbox.url) == (0, in_pipe)
+    assert at_terminal(*update, url=sandbox.url) == (0, in_pipe)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--no-json",), ("--dry-run",)])
+def test_an_update_of_nothing_is_said_and_gives_the_record(
+    sandbox: Sandbox, options: Sequence[str]
+) -> None:
+    done = run(*UPDATE, *options, url=sandbox.url)
+    said = "skypostal update: nothing was given to change\n"
+    if options == ("--dry-run",):
+        said += "This was a dry run: nothing was sent.\n"
+    assert (done.returncode, done.stderr) == (0, said)
+    assert ("Old Last" in done.stdout) is (options != ("--dry-run",))
+    assert "Updated" not in done.stdout
+    code, seen = at_terminal(*UPDATE, "--no-json", url=sandbox.url)
+    assert code == 0 and f"nothing was given to change\nThe record at {sandbox.url[7:]}:\n" in seen
+    # It is no reason to hide another one.
+    assert "nothing was given" not in run(*UPDATE, url=sandbox.url, SKYPOSTAL_APP_KEY=None).stderr
 
 
 def test_what_the_service_sends_does_not_steer_a_terminal() -> None:
@@ -98,7 +116,14 @@ def test_any_locale_can_show_the_record(sandbox: Sandbox, changes: dict[str, str
     assert done.returncode == 2 and "customer_gender: " in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [UPDATE, (*UPDATE, "--no-json"), ("update", "--help")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*UPDATE, "--customer_gender", "M"),
+        (*UPDATE, "--customer_gender", "M", "--no-json"),
+        ("update", "--help"),
+    ],
+)
 def test_a_reader_who_has_left_is_no_failure(sandbox: Sandbox, arguments: Sequence[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -36,6 +36,9 @@ def test_a_key_in_the_wrong_place_is_not_repeated(sandbox: Sandbox) -> None:
         assert run(*arguments, url=sandbox.url).returncode == 2
 
 
+CHANGE = (*UPDATE, "--customer_gender", "M")
+
+
 @pytest.mark.parametrize("text", ["{}", "{}\n", "  {}\r\n\n", "\ufeff{}\n"])
 def test_a_file_or_standard_input_gives_the_key(
     sandbox: Sandbox, tmp_path: Path, text: str
@@ -45,10 +48,10 @@ def test_a_file_or_standard_input_gives_the_key(
     file.write_text(text.format(CUSTOMER_KEY), encoding="utf-8")
     for wrong in (None, "wrong"):  # the file wins over the variable
         given = {"SKYPOSTAL_CUSTOMER_KEY": wrong}
-        done = run(*UPDATE, "--key-file", str(file), url=sandbox.url, **given)
+        done = run(*CHANGE, "--key-file", str(file), url=sandbox.url, **given)
         assert (done.returncode, done.stderr) == (0, "")
         key = file.read_text("utf-8")
-        done = run(*UPDATE, "--key-file", "-", stdin=key, url=sandbox.url, **given)
+        done = run(*CHANGE, "--key-file", "-", stdin=key, url=sandbox.url, **given)
         assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -59,7 +62,7 @@ def test_a_key_file_that_others_can_read_is_told(
     file = tmp_path / "key"
     file.write_text(CUSTOMER_KEY)
     file.chmod(mode)
-    done = run(*UPDATE, "--key-file", str(file), url=sandbox.url)
+    done = run(*CHANGE, "--key-file", str(file), url=sandbox.url)
     assert done.returncode == 0
     assert done.stderr == f"skypostal update: warning: others can read {file}; chmod 600 it\n"
 
@@ -96,7 +99,7 @@ def test_a_terminal_is_asked_for_the_key_without_an_echo(
     sandbox: Sandbox, option: Sequence[str]
 ) -> None:
     given = environment(sandbox.url, SKYPOSTAL_CUSTOMER_KEY=None)
-    terminal = Terminal(*COMMAND, *UPDATE, *option, **given)
+    terminal = Terminal(*COMMAND, *CHANGE, *option, **given)
     terminal.wait_for(PROMPT)
     terminal.type(f"{CUSTOMER_KEY}\n")
     code, seen = terminal.end()  # which fails if the key is to be seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,29 @@ def test_a_program_prints_what_the_page_says(
     (tmp_path / name).write_text(code)
     program = c_library.compile(tmp_path / name, "-std=c89", "-Wstrict-prototypes")
     done = subprocess.run([program], cwd=tmp_path, env=given, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+
+
+def test_it_can_be_tried_without_an_account(c_library: CLibrary, tmp_path: Path) -> None:
+    """With what `skypostal sandbox` prints, and no other variable of ours."""
+    code, printed = programs()["first.c"]
+    (tmp_path / "first.c").write_text(code)
+    program = c_library.compile(tmp_path / "first.c", "-std=c89", "-Wstrict-prototypes")
+    bare = {name: value for name, value in os.environ.items() if "SKYPOSTAL" not in name}
+    command = [sys.executable, "-m", "skypostal", "sandbox", "--quiet"]
+    with subprocess.Popen(command, env=bare, stdout=subprocess.PIPE, text=True) as sandbox:
+        try:
+            assert sandbox.stdout is not None
+            told = iter(sandbox.stdout.readline, "Ctrl-C ends it.\n")
+            exports = "".join(line for line in told if line.startswith("    export "))
+            for example in [*(ROOT / "examples").iterdir(), PAGE]:
+                for name in re.findall("SKYPOSTAL_(?:USER|APP|CUST)[A-Z_]+", example.read_text()):
+                    assert f"export {name}=" in exports, example
+            done = subprocess.run(
+                ["sh", "-euc", f"{exports}{program}"], env=bare, capture_output=True, text=True
+            )
+        finally:
+            sandbox.terminate()
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
 
 

@@ -305,7 +305,7 @@ def test_what_is_no_table_is_a_type_error(thing: Any, client: Client) -> None:
 def test_a_table_that_cannot_be_read_is_refused_without_a_word_of_it(
     client: Client, sandbox: Sandbox
 ) -> None:
-    broken = pa.array([b"secret \xff"], pa.binary()).view(pa.string())
+    broken = pa.DictionaryArray.from_arrays(pa.array([5]), pa.array(["secret"]), safe=False)
     mixed = pd.DataFrame({**WHO, "customer_first_name": ["secret"]}, dtype=object)
     mixed = pd.concat([mixed, mixed.assign(customer_first_name=7)])
     for table in (pa.table({**WHO, "customer_first_name": broken}), mixed, pa.array(["secret"])):
@@ -313,6 +313,63 @@ def test_a_table_that_cannot_be_read_is_refused_without_a_word_of_it(
             client.update_batch(table)
         assert "secret" not in str(raised.value) and raised.value.__suppress_context__
     assert sandbox.requests == []
+
+
+NOT_UTF_8 = pa.array([b"secret \xff", b"Zo\xc3\xab", None], pa.binary()).view(pa.string())
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        NOT_UTF_8,
+        pa.chunked_array([NOT_UTF_8[:2], NOT_UTF_8[2:]]),
+        NOT_UTF_8.dictionary_encode(),
+        NOT_UTF_8.dictionary_encode().cast(pa.dictionary(pa.int8(), pa.string())),
+        NOT_UTF_8.cast(pa.binary()).cast(pa.large_binary()).view(pa.large_string()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_a_text_that_is_not_utf_8_fails_its_row(
+    client: Client, sandbox: Sandbox, column: Any
+) -> None:
+    table = pa.table(
+        {
+            "customer_box_id": [BOX_ID] * 3,
+            "customer_key": [CUSTOMER_KEY] * 3,
+            "customer_first_name": column,
+            "note": column,
+        }
+    )
+    report = client.update_batch(table, keep="note", concurrency=1)
+    first, second, third = rows(report.drop_columns("note"))
+    assert (first["error"], first["delivery"]) == ("invalid_field", "not_sent")
+    assert first["message"].startswith("customer_first_name: is not UTF-8")
+    assert second["ok"] and third["ok"] and "secret" not in first["message"]
+    assert [request.changes for request in sandbox.requests] == [{"customer_first_name": "Zoë"}, {}]
+    # A column that is kept is as it was.
+    kept = report["note"].chunk(0)
+    assert getattr(kept, "dictionary", kept)[0].as_buffer().to_pybytes() == b"secret \xff"
+
+
+@LIBRARIES
+def test_a_column_of_nothing_is_null_whatever_its_type(
+    library: Library, client: Client, sandbox: Sandbox
+) -> None:
+    for kind in (pa.float64(), pa.bool_(), pa.timestamp("us"), pa.list_(pa.string())):
+        empty = {name: pa.nulls(1, kind) for name in ("customer_tax_number", "customer_gender")}
+        (row,) = rows(client.update_batch(library(pa.table({**WHO, **empty}))))
+        assert row["ok"] and sandbox.requests[-1].changes == {}
+        with pytest.raises(skypostal.ValidationError, match="is a column of"):
+            client.update_batch(library(pa.table({**WHO, **empty}).slice(1)))
+    frame = pd.DataFrame({**WHO, "customer_tax_number": [float("nan")]})
+    assert rows(client.update_batch(frame))[0]["ok"]
+
+
+@LIBRARIES
+def test_empty_texts_are_left_out_if_asked(library: Library, client: Client) -> None:
+    table = library({**WHO, "customer_first_name": [""]})
+    assert "customer_first_name: is empty" in rows(client.update_batch(table))[0]["message"]
+    assert rows(client.update_batch(table, skip_empty=True))[0]["ok"]
 
 
 @LIBRARIES

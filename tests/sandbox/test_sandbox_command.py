@@ -17,6 +17,7 @@ from sandbox_requests import DOCUMENTED_RESPONSE, JSON, connect
 
 from skypostal import Client
 from skypostal import sandbox as module
+from skypostal._cli.sandbox import _assignments
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
 
 COMMAND = [sys.executable, "-m", "skypostal", "sandbox"]
@@ -53,9 +54,25 @@ def test_the_command_serves_until_a_signal(
     assert all(assumption in out for assumption in module.ASSUMPTIONS)
     assert (f" POST {PATH} 200 accepted\n" in out) is not quiet
     assert out.endswith("stopped\n")
-    assert not any(secret in out for secret in (APP_KEY, CUSTOMER_KEY, "New Name", "New Last"))
+    # The keys of the documentation stand in the lines that set a variable, and nowhere else.
+    told = re.sub(r"^    export (SKYPOSTAL_\w+)=.*\n", "", out, flags=re.MULTILINE)
+    assert not any(secret in told for secret in (APP_KEY, CUSTOMER_KEY, "New Name", "New Last"))
     with Sandbox(db=tmp_path / "db") as sandbox:
         assert sandbox.customers[BOX_ID]["customer_first_name"] == "New Name"
+
+
+def test_the_variables_are_set_in_the_words_of_each_shell() -> None:
+    variables = {"SKYPOSTAL_USER_CODE": "396", "SKYPOSTAL_APP_KEY": APP_KEY}
+    script = _assignments(variables, for_windows=False)
+    code = f"{script}env"
+    for shell in ("sh", "bash"):
+        done = subprocess.run([shell, "-euc", code], capture_output=True, text=True, check=True)
+        assert {f"{name}={value}" for name, value in variables.items()} <= set(done.stdout.split())
+    assert _assignments(variables, for_windows=True) == (
+        f"    set SKYPOSTAL_USER_CODE=396\n    set SKYPOSTAL_APP_KEY={APP_KEY}\n"
+        "or in PowerShell with\n"
+        f"    $env:SKYPOSTAL_USER_CODE = '396'\n    $env:SKYPOSTAL_APP_KEY = '{APP_KEY}'\n"
+    )
 
 
 def test_the_command_speaks_tls() -> None:
@@ -63,6 +80,7 @@ def test_the_command_speaks_tls() -> None:
         assert process.stdout is not None and url.startswith("https://")
         lines = [process.stdout.readline() for _ in range(3)]
         (ca_file,) = re.findall(r"export REQUESTS_CA_BUNDLE=(\S+)", lines[-1])
+        assert process.stdout.readline() == f"    export SSL_CERT_FILE={ca_file}\n"  # for C
         with Client(base_url=url, ca_file=ca_file, user_code=USER_CODE, app_key=APP_KEY) as client:
             info = client.update_personal_info(customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY)
             assert info.cust_id == 51736835

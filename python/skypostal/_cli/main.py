@@ -52,7 +52,7 @@ def _run(arguments: list[str]) -> int:
         hint = did_you_mean(arguments[0], names) or f"; there are {', '.join(names)}"
         parser.error(f"no such command{hint}")
     if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "-V", "--version"):
-        parser.refuse(arguments[:1])
+        parser.refuse(arguments[:1], commands.choices)
     args, rest = parser.parse_known_args(arguments)
     if rest:
         args.parser.refuse(rest)

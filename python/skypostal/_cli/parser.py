@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import _native
@@ -55,24 +55,37 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(self.prog, message)
 
-    def refuse(self, arguments: list[str]) -> NoReturn:
-        """Raises the error for arguments that this parser does not know."""
+    def refuse(
+        self, arguments: list[str], commands: Mapping[str, Parser] | None = None
+    ) -> NoReturn:
+        """Raises the error for arguments that this parser does not know. `commands` are those that
+        may have the option, where it stands before the command."""
         option = next((a.partition("=")[0] for a in arguments if a.startswith("-")), None)
         if option is None:
             self.error("a value stands without an option; put quotes around a value with spaces")
         if not re.fullmatch("--?[A-Za-z_-]+", option):
             self.error("unknown option")  # it may be a key that begins with a dash
-        name = option.lstrip("-").replace("-", "_").lower()
-        if name.endswith(("key", "password", "secret", "token")):
+        if option.lower().endswith(("key", "password", "secret", "token")):
             self.error(f"{option}: {_NO_KEYS}")
+        near = self._near(option)
+        for command in (commands or {}).values():
+            if not near and command._near(option):
+                near = [f"{command.prog} {command._near(option)[0]}"]
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        self.error(f"unknown option {option}{hint}")
+
+    def _near(self, option: str) -> list[str]:
+        """Returns the options that one may be meant to be: those that it begins, else the nearest.
+        An abbreviation is not taken, as a later version may have another option that it begins."""
         shown = [
             action.option_strings[0]
             for action in self._actions
             if action.help != argparse.SUPPRESS and action.option_strings
         ]
-        whole = [each for each in shown if each.replace("-", "_").startswith(f"__{name}")]
-        hint = f"; did you mean {whole[0]}?" if len(whole) == 1 else did_you_mean(option, shown)
-        self.error(f"unknown option {option}{hint}")
+        name = option.lstrip("-").replace("-", "_").lower()
+        whole = [each for each in shown if name and each.replace("-", "_").startswith(f"__{name}")]
+        near = _native._nearest(option, shown)
+        return whole if 0 < len(whole) <= 3 else [near] if near is not None else []
 
     def _match_argument(self, action: argparse.Action, arg_strings_pattern: str) -> int:
         # argparse has no public place that knows of which option the value is missing.

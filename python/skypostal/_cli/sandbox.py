@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .output import say_error
@@ -60,16 +62,24 @@ def _run(args: argparse.Namespace) -> int:
             tls=args.tls,
             log=None if args.quiet else _say,
         ) as running:
-            trust = ""
+            variables = {"SKYPOSTAL_BASE_URL": running.url}
             if running.ca_file is not None:
-                trust = f"    export REQUESTS_CA_BUNDLE={running.ca_file}  # in C: SSL_CERT_FILE\n"
+                # The second is for programs in C.
+                ca_file = str(running.ca_file)
+                variables.update(REQUESTS_CA_BUNDLE=ca_file, SSL_CERT_FILE=ca_file)
+            variables.update(
+                SKYPOSTAL_USER_CODE=str(sandbox.USER_CODE),
+                SKYPOSTAL_APP_KEY=sandbox.APP_KEY,
+                SKYPOSTAL_CUSTOMER_BOX_ID=str(sandbox.BOX_ID),
+                SKYPOSTAL_CUSTOMER_KEY=sandbox.CUSTOMER_KEY,
+            )
             assumptions = "\n".join(f"  - {line}" for line in sandbox.ASSUMPTIONS)
             _say(
                 f"skypostal sandbox: listening on {running.url}\n"
-                "This is a local stand-in, not the service. Point the library at it with\n"
-                f"    export SKYPOSTAL_BASE_URL={running.url}\n{trust}"
-                f"It knows the documented customer, box {sandbox.BOX_ID}, and takes user code"
-                f" {sandbox.USER_CODE}, both with\nthe keys that the public documentation prints.\n"
+                "This is a local stand-in, not the service. Point programs at it with\n"
+                f"{_assignments(variables, for_windows=os.name == 'nt')}"
+                "These are the user code, the customer and the keys that the public documentation"
+                " prints.\n"
                 f"Neither documented nor observed, so assumed here:\n{assumptions}\n"
                 "Ctrl-C ends it."
             )
@@ -87,6 +97,15 @@ def _run(args: argparse.Namespace) -> int:
         problem = str(error)
     say_error(f"skypostal sandbox: {problem}")
     return 2
+
+
+def _assignments(variables: Mapping[str, str], *, for_windows: bool) -> str:
+    """Returns the commands that set the variables, in the words of each shell of the system."""
+    if not for_windows:
+        return "".join(f"    export {name}={value}\n" for name, value in variables.items())
+    in_cmd = "".join(f"    set {name}={value}\n" for name, value in variables.items())
+    in_powershell = "".join(f"    $env:{name} = '{value}'\n" for name, value in variables.items())
+    return f"{in_cmd}or in PowerShell with\n{in_powershell}"
 
 
 def _say(line: str) -> None:

@@ -106,8 +106,11 @@ def _run(args: argparse.Namespace) -> int:
                 if problems:
                     raise problems[0]
                 fields["customer_key"] = _ask()
+            given = [name for name in CHANGES if fields[name] is not None]
             if args.dry_run:
-                return _show_request(args, *client._preview(**fields))
+                preview = client._preview(**fields)
+                _say_if_nothing(args, given)
+                return _show_request(args, *preview)
             url, *_ = client._route()
             sending = True
             info = client.update_personal_info(**fields)
@@ -116,12 +119,18 @@ def _run(args: argparse.Namespace) -> int:
         vars(error).setdefault("delivery", "unknown" if sending else "not_sent")
         vars(error).setdefault("attempts", int(sending))
         return _report(args, error)
-    given = [name for name in CHANGES if fields[name] is not None]
+    _say_if_nothing(args, given)
     try:
         return UPDATED if _show_record(args, url, info, given) else UNWRITTEN
     except KeyboardInterrupt:  # while a pipe is full
         say_error(f"{args.parser.prog}: interrupted; the customer was updated")
         return INTERRUPTED
+
+
+def _say_if_nothing(args: argparse.Namespace, given: list[str]) -> None:
+    """Says that an update changes nothing, which is no error: the record as it is comes back."""
+    if not given:
+        say_error(f"{args.parser.prog}: nothing was given to change")
 
 
 def _at_a_terminal() -> bool:
@@ -182,7 +191,9 @@ def _show_record(
     record = info.to_dict()
     if wants_json(args):
         return write(to_json(record) + "\n")
-    lines = [f"Updated at {url.split('/')[2]}. The record now, with * at what was given:", ""]
+    host = url.split("/")[2]
+    what = f"Updated at {host}. The record now, with * at what was given:"
+    lines = [what if given else f"The record at {host}:", ""]
     for name, value in record.items():
         mark = "*" if name in given else " "
         lines.append(f"{mark} {name:<25} {'-' if value is None else _plain(value)}")

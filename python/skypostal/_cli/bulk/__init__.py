@@ -1,8 +1,8 @@
 """`skypostal bulk`: changes the customers of a table, and continues after a crash.
 
 This module has its options. `run` has the steps: `table` reads, `columns` finds the fields, `check`
-finds problems before anything is sent, `sender` submits the rows, `journal` records the outcomes,
-`progress` shows them, and `report` writes them.
+finds problems before anything is sent, `doubts` what may be damaged, `sender` submits the rows,
+`journal` records the outcomes, `progress` shows them, and `report` writes them.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ def add_command(commands: Commands) -> None:
                   help="the column is no field, though it looks like one")  # fmt: skip
     parser.option("--delimiter", group=group, metavar="C", type=_delimiter,
                   help="between cells; or tab (default: as the first line has it)")  # fmt: skip
-    parser.option("--encoding", group=group, metavar="NAME", type=_encoding, default="utf-8",
-                  help="such as cp1252 (default: utf-8)")  # fmt: skip
+    parser.option("--encoding", group=group, metavar="NAME", type=_encoding, action="append",
+                  help="of the file, such as cp1252 (default: utf-8); given twice it is"
+                  " taken even if the file looks like UTF-8")  # fmt: skip
     parser.option("--user_code", group=group, metavar="N", type=integer,
                   help="given by SkyPostal (default: SKYPOSTAL_USER_CODE)")  # fmt: skip
 
@@ -96,13 +97,13 @@ def _delimiter(text: str) -> str:
 
 
 def _encoding(text: str) -> str:
-    from .table import is_usable
+    from .decoder import is_usable, name_of
 
     if not is_usable(text):
         raise argparse.ArgumentTypeError(
             f"must be the name of an encoding that extends ASCII, not {text}"
         )
-    return text
+    return name_of(text)
 
 
 def _concurrency(text: str) -> int:
@@ -123,6 +124,8 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(args.parser.prog, "--out: must be given; it says where the report goes")
     if args.dry_run and (args.resume or args.journal):
         raise UsageError(args.parser.prog, "--dry-run has no journal: leave out the other option")
+    if len(set(args.encoding or ())) > 1:
+        raise UsageError(args.parser.prog, "--encoding: is given twice with different names")
     from .run import run
 
     return run(args)

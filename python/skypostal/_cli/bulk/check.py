@@ -9,8 +9,9 @@ from typing import Any
 
 import skypostal
 
-from ..._fields import CHANGES
+from ..._fields import CHANGES, SECRETS
 from .columns import Columns
+from .doubts import Doubts, has_blank_edge
 from .report import Rehearsal
 from .table import Row, Table, Unreadable
 
@@ -27,6 +28,7 @@ class Check:
     ) -> None:
         self._client, self._table, self._columns = client, table, columns
         self._rehearsal = rehearsal
+        self.doubts = Doubts(table, columns.at)
         self._short: tuple[int, int, int] | None = None
         self.rows = 0
         self.bad = 0
@@ -73,6 +75,7 @@ class Check:
             self._short = None
             return
         found = [row.problem] if row.problem else problems_of(self._client, fields)
+        self.doubts.look_at(row, is_good=not found)
         box = fields.get("customer_box_id")
         if isinstance(box, int) and 0 < box < 1 << 63:
             boxes.append((box, number, row.line))
@@ -150,7 +153,18 @@ def problems_of(client: skypostal.Client, fields: dict[str, Any]) -> list[str]:
     problems = [f"{name}: {cell.problem}" for name, cell in unreadable.items()]
     # A field that is unreadable is not missing.
     found = (error for error in client.validate(**readable) if _name_of(error) not in unreadable)
-    return problems + [error.message for error in found]
+    problems += [error.message for error in found]
+    edges = "has white space or an invisible character at its start or end; remove it"
+    for name in SECRETS:
+        key = readable.get(name)
+        # An empty key, for example, is a problem already.
+        if (
+            isinstance(key, str)
+            and has_blank_edge(key)
+            and not any(problem.startswith(f"{name}: ") for problem in problems)
+        ):
+            problems.append(f"{name}: {edges}")
+    return problems
 
 
 def _name_of(error: skypostal.ValidationError | skypostal.ConfigurationError) -> str | None:

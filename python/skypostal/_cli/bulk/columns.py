@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from ... import _native
@@ -95,6 +96,12 @@ class Columns:
         field, shown = looks_like(name), printable(name)
         if field is not None:
             self._named.add(field)
+            if name.strip(" \t") != name:
+                self.problems.append(
+                    f"column {name!r}: has a space at its start or end, which each cell may have"
+                    " too; remove the spaces around the delimiters"
+                )
+                return
             self.problems.append(
                 f"column {name!r}: is no field; say --map {shlex.quote(f'{shown}={field}')}"
                 f" or --ignore {shlex.quote(shown)}"
@@ -126,9 +133,16 @@ class Columns:
     def fields(self, cells: Sequence[Any]) -> dict[str, Any]:
         """Returns the fields that a row sends; an empty cell is left out."""
         fields = {name: cells[at] for name, at in self.at.items() if cells[at] not in ("", None)}
+        for name, cell in fields.items():
+            if isinstance(cell, float) and cell != cell:
+                problem = "is NaN, as pandas writes a missing value; write null in its place"
+                fields[name] = Unreadable("nan", problem)
         for name in ("user_code", "customer_box_id"):
-            if isinstance(fields.get(name), str):
-                fields[name] = integer(fields[name])
+            cell = fields.get(name)
+            if isinstance(cell, str):
+                fields[name] = integer(cell)
+            elif isinstance(cell, Decimal) and cell == cell.to_integral_value():
+                fields[name] = int(cell)  # databases write whole numbers so
         return fields
 
     def report(self, row: Row) -> list[Any]:

@@ -25,6 +25,7 @@ from .table import (
     TableError,
     Unreadable,
     first_line,
+    has_parquet_name,
     import_parquet,
 )
 
@@ -115,7 +116,7 @@ class _Nowhere(io.RawIOBase):
 
 def writer(path: str, file: Any, table: Table, fields: Collection[int]) -> Any:
     """Returns the writer for the format of `path`; `fields` are the columns that are sent."""
-    if path.endswith(".parquet"):
+    if has_parquet_name(path):
         return _ParquetWriter(file, table, fields)
     return _CsvWriter(file, table, fields)
 

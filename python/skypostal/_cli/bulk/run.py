@@ -22,7 +22,15 @@ from .report import Rehearsal, Report, part_of
 from .sender import Sender, changed
 from .signals import Signals
 from .status import BAD, FAILED, REFUSED, UPDATED
-from .table import REPORTED, Row, Table, TableError, import_parquet, open_table
+from .table import (
+    REPORTED,
+    Row,
+    Table,
+    TableError,
+    has_parquet_name,
+    import_parquet,
+    open_table,
+)
 
 # The exit statuses, which are never renumbered: is every customer updated, and what is to do?
 ALL_UPDATED, CORRECT_IT, SOME_REFUSED, UNREACHABLE, SOME_FAILED, UNWRITTEN = 0, 2, 3, 4, 5, 6
@@ -91,7 +99,7 @@ class _Run:
             raise _Stopped(CORRECT_IT, f"{self._of_rows(self.check.bad)} are bad", advice)
         settings = self._settings()
         if journal.settings not in (None, settings):
-            raise _Stopped(CORRECT_IT, self._difference(journal, settings))
+            raise self._difference(journal, settings)
         journal.start(settings)
         self.has_begun = True
         self._send(journal)
@@ -112,12 +120,14 @@ class _Run:
         self.client = skypostal.Client(user_code=args.user_code, **connection_arguments(args))
         self.cleanup.callback(self.client.close)
         theirs = [text.rpartition("=")[0] for text in args.map]
-        self.table = open_table(args.table, encoding=args.encoding, delimiter=args.delimiter,
+        encoding = args.encoding[0] if args.encoding else "utf-8"
+        self.table = open_table(args.table, encoding=encoding, delimiter=args.delimiter,
                                 known={*FIELDS, *REPORTED, *theirs})  # fmt: skip
         self.cleanup.callback(self.table.close)
         self.columns = Columns(self.table.columns, args.map, args.ignore)
         if self.columns.problems:
-            raise _Stopped(CORRECT_IT, "\n".join(self.columns.problems))
+            header = [] if self.columns.at else self._unknown_header()
+            raise _Stopped(CORRECT_IT, "\n".join(header + self.columns.problems))
         if self.columns.carried:
             self._remark(f"not sent, but kept in the report: {', '.join(self.columns.carried)}")
         # A credential that every row lacks is reported once.
@@ -126,6 +136,16 @@ class _Run:
         problems = self.client.validate(customer_box_id=1, customer_key="-", **given)
         if problems:
             raise _Stopped(CORRECT_IT, "\n".join(problem.message for problem in problems))
+
+    def _unknown_header(self) -> list[str]:
+        """Says how the first line was read, if no column of it is a field."""
+        if self.table.place != "line":
+            return []
+        cells = f"{len(self.table.columns)} column{'s' * (len(self.table.columns) > 1)}"
+        delimiter = getattr(self.table, "delimiter", ",")
+        return [
+            f"{self.args.table}:1: names no field; read as {cells} with {delimiter!r} between them"
+        ]
 
     def _look_at_place(self) -> None:
         """Finds what would keep the report from being written, before anything is sent."""
@@ -146,7 +166,7 @@ class _Run:
         except OSError as problem:
             message = f"{part_of(out)}: cannot be written: {problem.strerror}"
             raise _Stopped(CORRECT_IT, message) from None
-        if out.endswith(".parquet"):
+        if has_parquet_name(out):
             import_parquet(out)
 
     def _open_journal(self) -> Journal:
@@ -185,6 +205,12 @@ class _Run:
 
         with Progress("checking", None, state, quiet=self.args.quiet):
             check.run()
+        decoder = self.table.decoder
+        insists = len(self.args.encoding or ()) > 1
+        wrong = None if decoder is None or insists else decoder.problem(self.args.table)
+        wrong = wrong or check.doubts.problem()
+        if wrong is not None:
+            raise _Stopped(CORRECT_IT, wrong)
         for line, problem in check.first_problems(SHOWN_PROBLEMS):
             place = line if self.table.place == "line" else f"{self.table.place} {line}"
             say_error(f"{printable(self.args.table)}:{place}: {printable(problem)}")
@@ -195,6 +221,9 @@ class _Run:
             raise _Stopped(CORRECT_IT, "no row changes anything: all cells of its fields are empty")
         if check.idle:
             self._remark(f"{self._of_rows(check.idle)} change nothing")
+        letters = None if decoder is None else decoder.remark()
+        for remark in [*([letters] if letters else []), *check.doubts.remarks()]:
+            self._remark(remark)
 
     def _settings(self) -> dict[str, Any]:
         """Returns what must be the same for --resume."""
@@ -207,30 +236,38 @@ class _Run:
             "service": self.client._route()[0],
         }
 
-    def _difference(self, journal: Journal, settings: dict[str, Any]) -> str:
+    def _difference(self, journal: Journal, settings: dict[str, Any]) -> _Stopped:
         was = journal.settings or {}
         if was.get("service") != settings["service"]:
             why = f"it went to {was.get('service')}, and this is {settings['service']}"
+            back = "Name that service again"
         elif was.get("table") != settings["table"]:
             why = f"{self.args.table} is not what it was"
+            back = "Put the table back as it was"
         else:
             why = "its columns were other fields, or read in another way"
-        return f"{journal.path}: is of another run: {why}"
+            back = "Give the options of that run"
+        return _Stopped(
+            CORRECT_IT,
+            f"{journal.path}: is of another run: {why}",
+            f"{back}; or remove the journal and begin from the start without --resume, which sends"
+            " every row again and does no harm.",
+        )
 
     # Sending
 
     def _send(self, journal: Journal) -> None:
         sender = Sender(self.table, self.columns, self.check, journal)
-        final = journal.counts.get(UPDATED, 0) + journal.counts.get(REFUSED, 0)
         if self.args.resume:
-            self._remark(f"continuing: {self._of_rows(final)} are done")
-        total = self.check.rows - self.check.bad - self.check.updated
+            self._remark(f"continuing: {self._of_sent()} are done")
+        total, ended = self._total(), self._done()
 
         def state() -> State:
-            done = final + journal.written
             notes = [f"{journal.counts[each]:,} {each}" for each in (REFUSED, FAILED)
                      if journal.counts.get(each)]  # fmt: skip
-            return State(done, done / total if total else 1.0, ", ".join(notes))
+            # A row that failed has ended too, but is not done.
+            fraction = (ended + journal.written) / total if total else 1.0
+            return State(self._done(), min(fraction, 1.0), ", ".join(notes))
 
         with Progress("sending", total, state, quiet=self.args.quiet):
             try:
@@ -278,6 +315,18 @@ class _Run:
             blank = self.columns.secrets if reported[0] == UPDATED else ()
             report.write(reported, row, blank)
 
+    def _total(self) -> int:
+        """Returns the number of rows that this run and those that it continues are to send."""
+        return self.check.rows - self.check.bad - self.check.updated
+
+    def _done(self) -> int:
+        """Returns the number of rows that --resume does not send again."""
+        counts = self.journal.counts if self.journal is not None else {}
+        return sum(counts.values()) - counts.get(FAILED, 0)
+
+    def _of_sent(self) -> str:
+        return f"{self._done():,} of {self._total():,} row{'' if self._total() == 1 else 's'}"
+
     def _counts(self) -> dict[str, int]:
         known = self.journal.counts if self.journal is not None else {}
         counts = {each: known.get(each, 0) for each in (UPDATED, REFUSED, FAILED, BAD)}
@@ -308,10 +357,7 @@ class _Run:
             nothing = "This run sent nothing." if self.args.resume else "Nothing was sent."
             lines.append(f"{nothing} {stopped.advice}".strip())
         else:
-            counts = self._counts()
-            lines.append(
-                f"Done: {counts[UPDATED]:,} of {self._of_rows()}. Run it again with --resume."
-            )
+            lines.append(f"Done: {self._of_sent()}. Run it again with --resume.")
         say_error("\n".join(lines))
         if wants_json(self.args):
             counts = self._counts() if self.has_begun else {}

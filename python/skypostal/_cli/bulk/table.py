@@ -17,6 +17,8 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from ..._columns import squeezed
+from . import file_kinds
+from .decoder import Decoder, problem_of
 
 # The columns that a report adds. They come first, so that a row with too many or too few cells of
 # its own stays as it was, and is refused again.
@@ -31,6 +33,10 @@ MAX_ROW_BYTES = 1 << 20
 # The rows of a report are longer than those of its table, and must be readable again.
 MAX_REPORT_ROW_BYTES = 64 << 20
 PARQUET_BATCH_ROWS = 10_000
+# The lines among which a header is looked for, if the first one is none.
+_TITLE_LINES = 20
+_DELIMITERS = ",;\t|"
+_SEP_LINE = re.compile(r'"?sep=(.)?"?\s*', re.IGNORECASE)
 
 csv.field_size_limit(MAX_REPORT_ROW_BYTES)
 
@@ -75,6 +81,8 @@ class Table:
     """The digest of the content, set when it was read to its end."""
     fraction = 0.0
     """The part that has been read, from 0 to 1."""
+    decoder: Decoder | None = None
+    """What decoded the lines that were read; None if the table has no encoding."""
 
     def rows(self) -> Iterator[Row]:
         raise NotImplementedError
@@ -92,7 +100,12 @@ def open_table(path: str, *, encoding: str, delimiter: str | None, known: Collec
             raise TableError(f"{path}: is not a regular file, and it is read more than once")
         file = open(path, "rb")  # noqa: SIM115
         try:
-            if path.endswith(".parquet"):
+            start = file.read(file_kinds.LOOKED_AT)
+            file.seek(0)
+            problem = file_kinds.problem_of(start)
+            if problem is not None:
+                raise TableError(f"{path}: {problem}")
+            if has_parquet_name(path) or file_kinds.is_parquet(start):
                 return ParquetTable(path, file)
             return CsvTable(path, file, encoding, delimiter, known)
         except BaseException:
@@ -100,6 +113,10 @@ def open_table(path: str, *, encoding: str, delimiter: str | None, known: Collec
             raise
     except OSError as problem:
         raise TableError(f"{path}: {problem.strerror or problem}") from None
+
+
+def has_parquet_name(path: str) -> bool:
+    return path.lower().endswith((".parquet", ".pq"))
 
 
 class CsvTable(Table):
@@ -113,16 +130,13 @@ class CsvTable(Table):
     ) -> None:
         self.path, self._file, self.encoding = path, file, encoding
         self._size = os.fstat(file.fileno()).st_size or 1
-        start = file.read(4)
-        if start == b"PK\x03\x04":
-            raise TableError(f"{path}: is a spreadsheet or another archive; save it as CSV")
-        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise TableError(f"{path}: is UTF-16; save it as UTF-8")
-        if start[:3] == codecs.BOM_UTF8:
+        if file.read(3) == codecs.BOM_UTF8:
             self.encoding = "utf-8-sig"
+        self._known = set(map(squeezed, known)) - {""}
         self._longest, self._row = MAX_ROW_BYTES, (1, 0)
-        self.delimiter = delimiter or self._found_delimiter(known)
+        self.delimiter = delimiter or self._found_delimiter()
         self.columns = self._header(self.delimiter)
+        self._check_header()
         if set(self.columns) & set(REPORTED):
             self._longest = MAX_REPORT_ROW_BYTES
         self._file.seek(0)
@@ -166,7 +180,7 @@ class CsvTable(Table):
         if not taken[-1].endswith("\n"):
             problem += "; the file ends in mid-line, so it may have been cut off"
             return Row(line, cells, problem, width)
-        problem += "; an empty cell at the end needs its delimiter too"
+        problem += "; an empty cell at the end needs its delimiter too, which Excel leaves out"
         return Row(line, cells, problem, width, is_short=True)
 
     def _problem_of(self, taken: list[str], delimiter: str) -> str:
@@ -186,18 +200,49 @@ class CsvTable(Table):
         line = text.partition("\n")[0].replace("\r", " ")
         return next(csv.reader([line], delimiter=self.delimiter))
 
-    def _found_delimiter(self, known: Collection[str]) -> str:
+    def _found_delimiter(self) -> str:
         """Returns the delimiter that gives most columns a known name."""
-
-        looked_for = set(map(squeezed, known)) - {""}
 
         def recognised(delimiter: str) -> int:
             try:
-                return len(set(map(squeezed, self._header(delimiter))) & looked_for)
+                return self._recognised(self._header(delimiter))
             except TableError:
                 return 0
 
-        return max(",;\t|", key=recognised)
+        return max(_DELIMITERS, key=recognised)
+
+    def _recognised(self, names: list[str]) -> int:
+        return len(set(map(squeezed, names)) & self._known)
+
+    def _check_header(self) -> None:
+        """Refuses a first line that is not the header, and says what it is."""
+        place = f"{self.path}:1"
+        if not any(name.strip() for name in self.columns):
+            raise TableError(f"{place}: is empty; remove it, as the first line names the columns")
+        if self.columns[0].startswith("\ufeff"):
+            raise TableError(
+                f"{place}: begins with a second byte-order mark; save the file anew as UTF-8"
+            )
+        first, *others = self._first_lines()
+        if _SEP_LINE.fullmatch(first):
+            raise TableError(f"{place}: is Excel's sep= line, and not the header; remove it")
+        if self._recognised(self.columns):
+            return
+        for number, line in enumerate(others, 2):
+            if any(
+                self._recognised(line.split(each)) > 1 for each in (*_DELIMITERS, self.delimiter)
+            ):
+                raise TableError(
+                    f"{place}: names no field, and line {number} does; remove what stands before"
+                    " the header"
+                )
+
+    def _first_lines(self) -> list[str]:
+        lines = self._lines([], hashlib.sha256())
+        try:
+            return [line for _, line in zip(range(_TITLE_LINES), lines)]
+        except TableError:  # it is the error of a row, and reported as such
+            return [""]
 
     def _header(self, delimiter: str) -> list[str]:
         taken: list[str] = []
@@ -206,7 +251,7 @@ class CsvTable(Table):
         try:
             names = next(csv.reader(lines, delimiter=delimiter, strict=True))
             if any("\0" in text for text in taken):
-                raise TableError(f"{self.path}:1: holds a NUL byte; save UTF-16 as UTF-8")
+                raise TableError(f"{self.path}:1: holds a NUL byte; save the file as UTF-8")
             return names
         except StopIteration:
             raise TableError(f"{self.path}: is empty; its first line names the columns") from None
@@ -214,7 +259,8 @@ class CsvTable(Table):
             raise TableError(f"{self.path}:1: {self._problem_of(taken, delimiter)}") from None
 
     def _lines(self, taken: list[str], digest: Any) -> Iterator[str]:
-        encoding, longest = self.encoding, self._longest
+        decoder, longest = Decoder(self.encoding), self._longest
+        self.decoder = decoder
         self._file.seek(0)
         self._read, self._is_at_end = 0, False
         for number, line in enumerate(
@@ -225,39 +271,29 @@ class CsvTable(Table):
             begin, before = self._row
             if len(line) == longest:
                 hint = "; its lines end with carriage returns alone" if b"\r" in line else ""
-                raise TableError(f"{self.path}:{number}: is longer than {longest >> 20} MiB{hint}")
+                raise TableError(
+                    f"{self.path}:{number}: is longer than {longest >> 20} MiB, which no row may"
+                    f" be{hint}"
+                )
             if self._read - before > longest:
                 raise TableError(
                     f"{self.path}:{begin}: is the first line of a row of more than"
-                    f" {longest >> 20} MiB; close its quotation mark"
+                    f" {longest >> 20} MiB; close its quotation mark, or shorten its cells"
                 )
             try:
-                text = line.decode(encoding)
+                text = decoder.decode(number, line)
             except UnicodeDecodeError as error:
-                byte = line[error.start]
-                name = encoding.upper().replace("-SIG", "")
-                raise TableError(
-                    f"{self.path}:{number}: is not {name} (byte 0x{byte:02X}); save the file as"
-                    " UTF-8, or say --encoding, such as cp1252 for Excel of Western Europe"
-                ) from None
+                problem = problem_of(error, self.encoding)
+                raise TableError(f"{self.path}:{number}: {problem}") from None
             self.fraction = self._read / self._size
             taken.append(text)
             # Before Python 3.11, its parser stops at a NUL.
             yield text.replace("\0", "\ufffd")
-            encoding = "utf-8" if encoding == "utf-8-sig" else encoding
         self._is_at_end = True
 
 
 def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
-
-
-def is_usable(encoding: str) -> bool:
-    """Returns whether the ends of lines can be found before decoding."""
-    try:
-        return "\n,;".encode(encoding) == b"\n,;"
-    except (LookupError, UnicodeError):
-        return False
 
 
 class ParquetTable(Table):
@@ -271,7 +307,8 @@ class ParquetTable(Table):
             self.schema = self._file.schema_arrow
             self.columns = self.schema.names
         except Exception as error:
-            raise TableError(f"{path}: {first_line(error)}") from None
+            problem = f"cannot be read as Parquet: {first_line(error)}"
+            raise TableError(f"{path}: {problem}") from None
 
     def rows(self) -> Iterator[Row]:
         number, total = 0, self._file.metadata.num_rows or 1
