@@ -38,7 +38,7 @@ NOT_RUN = {
 }
 SYSTEM_DLLS = {
     *["advapi32", "bcrypt", "bcryptprimitives", "crypt32", "kernel32", "msvcrt", "ncrypt"],
-    *["ntdll", "secur32", "userenv", "ws2_32"],
+    *["ktmw32", "ntdll", "oleaut32", "secur32", "userenv", "ws2_32"],
 }
 
 
