@@ -50,6 +50,8 @@ class Wine:
     ) -> None:
         self._prepare("wineserver", "--kill", check=False)
         self._prepare("wineserver", "--wait", check=False)
+        # Half a gigabyte, which pytest would keep for three runs.
+        shutil.rmtree(self.prefix, ignore_errors=True)
 
     def run(
         self,
