@@ -235,8 +235,7 @@ class Client:
         max_connect_failures: the number of rows in succession without a connection after which no
             more rows are sent. The other submitted rows end as not tried; then ``ConnectError`` is
             raised.
-        skip_empty: whether an empty text and a missing value of pandas (NaN, ``pandas.NA``,
-            ``pandas.NaT``) are left out as None is, and do not make their row bad.
+        skip_empty: whether empty texts and pandas' NaN, ``NA`` and ``NaT`` are left out as None is.
 
         A row is retried as a single update is. After a 429 or 503 the whole bulk pauses, for as
         long as ``Retry-After`` asks but at most 300 s. It continues more slowly, and climbs back to

@@ -214,7 +214,7 @@ def test_a_table_of_two_encodings_is_refused(bulk: Bulk, sandbox: Sandbox) -> No
     bulk.table.write_bytes(
         f"{HEAD}\n1,k,Pe\u00f1a\n".encode("cp1252") + "2,k,Pe\u00f1a\n3,k,Ana\n".encode()
     )
-    assert_ended(bulk("--encoding", "cp1252"), 2, f"{bulk.table}:3: is UTF-8, and 1 other lines are"
+    assert_ended(bulk("--encoding", "cp1252"), 2, f"{bulk.table}:3: is UTF-8, and 1 other line is"
                  " not: the table mixes encodings; save it anew as UTF-8")  # fmt: skip
     assert_ended(bulk(), 2, f"{bulk.table}:2: is not UTF-8 (byte 0xF1)")
     assert not sandbox.requests

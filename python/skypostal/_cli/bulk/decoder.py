@@ -58,8 +58,9 @@ class Decoder:
         name = self.encoding
         twice = f"--encoding {name} --encoding {name} insists on {name}"
         if self._others:
+            others = "1 other line is" if self._others == 1 else f"{self._others:,} other lines are"
             return (
-                f"{path}:{self._first}: is UTF-8, and {self._others:,} other lines are not: the"
+                f"{path}:{self._first}: is UTF-8, and {others} not: the"
                 f" table mixes encodings; save it anew as UTF-8 ({twice})"
             )
         return f"{path}:{self._first}: is UTF-8, and not {name}; leave out --encoding ({twice})"
