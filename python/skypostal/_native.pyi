@@ -161,9 +161,8 @@ class Client:
         ca_file: a PEM file of certificates, or a folder of them, to trust beside the operating
             system's, which ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace; else
             ``REQUESTS_CA_BUNDLE``, if trust_env.
-        trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, the proxy of the system's
-            settings, and ``REQUESTS_CA_BUNDLE`` are read; never in a program with raised
-            privileges.
+        trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, the system's proxy, and
+            ``REQUESTS_CA_BUNDLE`` are read; never in a program with raised privileges.
         allow_http: whether plain ``http://`` may leave this machine.
         on_attempt: called with each attempt of a call when it is over, before the wait that may
             follow, on the thread that calls; it may make a call of its own. The deadline runs on

@@ -232,7 +232,7 @@ def test_a_proxy_with_a_bad_certificate_is_named_as_the_proxy(
 ) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    of = {
+    of: dict[str, trustme.LeafCert | SelfSigned] = {
         "unknown issuer": trustme.CA().issue_cert("localhost"),
         "self-signed": SelfSigned(),
         "other host": ca.issue_cert("other.example"),
@@ -259,7 +259,8 @@ def test_a_refusal_of_a_proxy_that_speaks_tls_is_no_tls_error(secure: Any, tmp_p
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     proxy = Proxy(
-        certificate=ca.issue_cert("localhost"), refusal=b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
+        certificate=ca.issue_cert("localhost"),
+        refusal=b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
     )
     with pytest.raises(ConnectError, match="HTTP 403") as caught:
         update(**{**secure, "ca_file": tmp_path / "ca.pem"}, proxy=proxy.url, max_retries=0)

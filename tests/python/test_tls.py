@@ -126,7 +126,7 @@ def test_a_folder_of_certificates_is_trusted(
     (tmp_path / "inner").mkdir()
     if by_variable:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
-    options = {} if by_variable else {"ca_file": tmp_path}
+    options: Any = {} if by_variable else {"ca_file": tmp_path}
     source = r" \(read from REQUESTS_CA_BUNDLE\)" if by_variable else ""
     words = f"^ca_file: {tmp_path}: no file of this folder holds a PEM certificate{source}$"
     with pytest.raises(ConfigurationError, match=words):
@@ -157,7 +157,9 @@ def test_an_unusable_ssl_cert_file_is_named_beside_a_good_ssl_cert_dir(
     monkeypatch.setenv("SSL_CERT_DIR", str(ca_file.parent))
     (tmp_path / "ca.der").write_bytes(ssl.PEM_cert_to_DER_cert(ca_file.read_text()))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.der"))
-    with pytest.raises(ConfigurationError, match=r"^SSL_CERT_FILE: .*/ca.der: is a certificate in DER"):
+    with pytest.raises(
+        ConfigurationError, match=r"^SSL_CERT_FILE: .*/ca.der: is a certificate in DER"
+    ):
         Client()
     Client(ca_file=ca_file)
 

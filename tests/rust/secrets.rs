@@ -38,7 +38,7 @@ fn a_key_in_a_response_that_is_a_json_string_is_redacted_too() {
 
 #[test]
 fn a_key_that_looks_like_an_escape_is_redacted_too() {
-    for key in ["S3CRET", "50%25x", "a&amp;b", "a&#65;b", r"a\\b", r"a\u0041b", "é😀ß"] {
+    for key in ["S3CRET", "50%25x", "a&amp;b", "a&#65;b", r"a\\b", r"a\u0041b", "é😀ßñ"] {
         let server = Server::closing(http(500, "", &format!("<{key}> and <{key}")));
         let error = server.client().update_personal_info(&update().app_key(key)).unwrap_err();
         assert_eq!(error.body(), Some("<***> and <***"), "{key}");

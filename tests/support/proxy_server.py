@@ -17,8 +17,8 @@ LOGIN = f"user:{PASSWORD}"
 class Proxy(Server):
     """An HTTP proxy that tunnels and forwards; wants ``login`` if there is one.
 
-    ``refusal`` is its response to each request, in place of a tunnel. With a ``certificate`` its own
-    connections are TLS.
+    ``refusal`` is its response to each request, in place of a tunnel. With a ``certificate`` the
+    connections to it are TLS.
     """
 
     def __init__(

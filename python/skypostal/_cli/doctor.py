@@ -351,7 +351,7 @@ def _trusted(ca_file: str) -> str:
 
 
 def _tls_advice(cause: str | None, proxy: str) -> str:
-    """Returns what to do; `proxy` names the proxy whose handshake failed, if it was not the service's."""
+    """Returns what to do. If the handshake with the proxy failed, `proxy` names what set it."""
     import time
 
     if cause == "unknown_issuer":
