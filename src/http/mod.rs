@@ -2,8 +2,9 @@
 
 pub(crate) mod address;
 pub(crate) mod connection;
+mod descriptor_wait;
 mod exchange;
-pub(crate) mod lookup;
+mod lookup;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 pub(crate) mod tls;

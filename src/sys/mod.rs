@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod privileges;
 pub(crate) mod signals;
+pub(crate) mod threads;

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* for unshare */
 #include "support.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <sched.h>
 #include <signal.h>
@@ -225,6 +226,45 @@ static void fork_by_handler(void)
 
 static void clone_namespace(void) { in_namespace(raw_clone); }
 
+static void close_streams(void)
+{
+    int stream;
+    for (stream = 0; stream <= 2; stream++)
+        close(stream);
+}
+
+/* The host prints as ever, and neither a connection nor a file gets it. */
+static void check_streams(void)
+{
+    int stream;
+    for (stream = 0; stream <= 2; stream++) {
+        char byte = 'x';
+        CHECK_INT(write(stream, &byte, 1), -1);
+        CHECK_INT(read(stream, &byte, 1), -1);
+        CHECK(fcntl(stream, F_GETFD) & FD_CLOEXEC);
+    }
+}
+
+/* The host closes its streams before the first connection, and again before a later one. */
+static void closed_streams(void)
+{
+    int kept = fcntl(2, F_DUPFD_CLOEXEC, 50), round;
+
+    for (round = 0; round < 3; round++) {
+        client = new_client(NULL);
+        close_streams();
+        CHECK_INT(call("A"), SKYPOSTAL_OK);
+        check_streams();
+        close_streams();
+        run("A");
+        check_streams();
+        CHECK_INT(call("A"), SKYPOSTAL_OK);
+        run("A");
+        skypostal_client_free(client);
+    }
+    dup2(kept, 2);
+}
+
 /* A setter's fault is remembered until the same setter gets a good value. */
 static void faults(void)
 {
@@ -251,6 +291,7 @@ int main(int argc, char **argv)
                 {"fork_namespace", fork_namespace},
                 {"fork_by_handler", fork_by_handler},
                 {"clone_namespace", clone_namespace},
+                {"closed_streams", closed_streams},
                 {"faults", faults}};
     size_t row;
 

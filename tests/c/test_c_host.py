@@ -24,7 +24,7 @@ def run(library: CLibrary, mode: str) -> None:
 
 @pytest.mark.parametrize(
     "mode",
-    ["constants", "small_stack", "surroundings", "faults"],
+    ["constants", "small_stack", "surroundings", "closed_streams", "faults"],
 )
 def test_the_host(c_library: CLibrary, mode: str) -> None:
     run(c_library, mode)
