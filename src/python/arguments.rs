@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::errors::{not_sent, says_unfit};
 use super::fields::{Rejected, with_text};
+use super::interpreter::may_run_python;
 use crate::{BulkOptions, Error, Options, Value};
 
 /// Extracts an argument; the error names it. pyo3's own names one in a note alone, from Python 3.11
@@ -16,7 +17,7 @@ where
     T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
 {
     let py = value.py();
-    value.extract().map_err(|error: PyErr| {
+    may_run_python(|| value.extract()).map_err(|error: PyErr| {
         let error = if says_unfit(py, &error) {
             PyErr::from_type(error.get_type(py), format!("{name}: {}", error.value(py)))
         } else {
