@@ -9,7 +9,6 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::thread;
 
 use once_cell::race::OnceBox;
 use tokio::runtime::{Builder, Handle};
@@ -17,9 +16,9 @@ use tokio::sync::oneshot;
 
 use crate::call::SharedCallState;
 use crate::error::{Delivery, Error};
-use crate::http::lookup::MAX_LOOKUP_THREADS;
+use crate::http::pool::with_descriptors;
 use crate::per_process::{OfProcess, PerProcess};
-use crate::sys::{module, signals};
+use crate::sys::{descriptors, threads};
 
 static BACKGROUND_THREAD: OnceBox<PerProcess<OnceBox<BackgroundThread>>> = OnceBox::new();
 
@@ -35,11 +34,8 @@ struct BackgroundThread {
 
 impl BackgroundThread {
     fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .max_blocking_threads(MAX_LOOKUP_THREADS)
-            .build()?;
+        descriptors::hold_standard_streams();
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let runtime_handle = runtime.handle().clone();
         let (running, stopped) = oneshot::channel();
         let drive = move || {
@@ -47,11 +43,14 @@ impl BackgroundThread {
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         };
-        module::keep_loaded();
-        let thread = thread::Builder::new().name("skypostal".to_owned());
-        signals::without_signals(|| thread.spawn(drive))?;
+        threads::start("skypostal", drive)?;
         Ok(BackgroundThread { runtime_handle, _running: running })
     }
+}
+
+/// Returns true if this process has started its background thread.
+pub(crate) fn is_running() -> bool {
+    BACKGROUND_THREAD.get().is_some_and(|slot| slot.get().get().is_some())
 }
 
 /// Returns true on the background thread, and on its copy in a child that was forked there. A wait
@@ -73,7 +72,8 @@ pub(crate) fn refuse_to_wait() -> Result<(), Error> {
 /// Runs `work` on the background thread. It must not block.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let slot = BACKGROUND_THREAD.get_or_init(Box::default).get();
-    slot.get_or_try_init(|| BackgroundThread::start().map(Box::new))?.runtime_handle.spawn(work);
+    let start = || with_descriptors(BackgroundThread::start).map(Box::new);
+    slot.get_or_try_init(start)?.runtime_handle.spawn(work);
     Ok(())
 }
 

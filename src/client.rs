@@ -1,12 +1,14 @@
 //! The client: the public API, and the retry loop of a call.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::mem;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
+use std::{mem, ptr};
 
 use futures_util::future::{Either, select};
 use tokio::sync::futures::OwnedNotified;
@@ -27,6 +29,7 @@ use crate::per_process::PerProcess;
 use crate::personal_info::PersonalInfo;
 use crate::rate_limiter::RateLimiter;
 use crate::retry::{Retries, RetryBudget};
+use crate::sys::threads::on_lasting_thread;
 use crate::update::{Request, Update};
 
 /// Updates customers. Made once and used for every call, by any number of threads at once.
@@ -43,7 +46,7 @@ pub struct Client {
     max_retries: u32,
     sources: Sources,
     budget: RetryBudget,
-    pool: PerProcess<ConnectionPool>,
+    pool: PerProcess<Arc<ConnectionPool>>,
     closed: AtomicBool,
 }
 
@@ -118,6 +121,15 @@ impl Client {
     /// # Errors
     /// As [`update_personal_info`](Client::update_personal_info).
     pub fn update_personal_info_with(
+        &self,
+        update: &Update,
+        options: CallOptions<'_>,
+    ) -> Result<PersonalInfo, Error> {
+        let send = || self.send_and_wait(update, options);
+        on_lasting_thread(send).map_err(could_not_prepare)?
+    }
+
+    fn send_and_wait(
         &self,
         update: &Update,
         options: CallOptions<'_>,
@@ -222,7 +234,7 @@ impl Client {
     ) -> Result<PersonalInfo, Error> {
         let pool = self.pool.get();
         let _permit = pool.background_calls.acquire().await.map_err(Error::internal)?;
-        let connection = self.connection(pool, Driver::BackgroundThread)?;
+        let connection = pool.connection(&self.endpoint, Driver::BackgroundThread)?;
         state.use_connection(&connection);
         let http = connection.http().await;
         let outcome = self.call(http, request, deadline, limiter, state).await;
@@ -237,6 +249,10 @@ impl Client {
     /// As [`update_personal_info`](Client::update_personal_info) if no response comes. A response
     /// of any status is no error.
     pub fn probe(&self, options: CallOptions<'_>) -> Result<Probe, Error> {
+        on_lasting_thread(|| self.probe_and_wait(options)).map_err(could_not_prepare)?
+    }
+
+    fn probe_and_wait(&self, options: CallOptions<'_>) -> Result<Probe, Error> {
         let run = || !options.interrupted.is_some_and(|interrupted| interrupted());
         let hook = options.interrupted.map(|_| CallerHook { is_due: &|| false, run: &run });
         let mut state = CallState::new();
@@ -268,10 +284,19 @@ impl Client {
         let timeout = self.timeout_of_call(timeout)?;
         let pool = self.pool.get();
         // From here on every `cancel` ends this call.
-        let cancelled = pool.cancel.notified();
-        let mut connection = self.connection(pool, Driver::Caller)?;
-        state.use_connection(&connection);
+        let mut cancelled = pin!(pool.cancel.notified());
         let deadline = Instant::now() + timeout;
+        let is_cancelled = || {
+            let hook_ended_it = hook.as_ref().is_some_and(|hook| !(hook.run)());
+            // The hook may also fork, and the pool is the parent's then.
+            hook_ended_it || !ptr::eq(pool, self.pool.get()) || is_ready(cancelled.as_mut())
+        };
+        let connection = pool.wait_for_connection(&self.endpoint, deadline, is_cancelled);
+        let Some(connection) = connection else {
+            return end_call::<_, Infallible>(None, timeout, state);
+        };
+        let mut connection = connection?;
+        state.use_connection(&connection);
         let outcome = connection.run(deadline, hook, async |http| {
             until_cancelled(work(http, deadline, state), cancelled).await
         });
@@ -310,13 +335,8 @@ impl Client {
         timeout.map_or(Ok(self.timeout), |timeout| check_time("timeout", timeout))
     }
 
-    fn connection(&self, pool: &ConnectionPool, driver: Driver) -> Result<Connection, Error> {
-        let new_connection = || Connection::new(&self.endpoint, &pool.sessions, driver);
-        pool.take(driver).map_or_else(new_connection, Ok)
-    }
-
     /// Returns a connection to the pool. Closes it if its last response is not complete.
-    fn put_back(&self, connection: Connection, pool: &ConnectionPool, state: &CallState<'_>) {
+    fn put_back(&self, connection: Connection, pool: &Arc<ConnectionPool>, state: &CallState<'_>) {
         if state.response_complete {
             pool.put(connection);
             // Checked afterwards, so that no connection stays if the client is closed at this moment.
@@ -387,7 +407,7 @@ impl Client {
         loop {
             state.start_attempt();
             let started = Instant::now();
-            let outcome = self.endpoint.send_update(http, request, state).await;
+            let outcome = self.endpoint.send_update_when_possible(http, request, state).await;
             let outcome = outcome.map_err(|error| state.end_attempt(error));
             let pause = limiter.and_then(|limiter| limiter.record(started, &outcome));
             let delay = match pause {
@@ -440,6 +460,11 @@ fn end_call<T, Elapsed>(
         }
         None => Err(state.abort(Kind::Cancelled, "the caller ended the call")),
     }
+}
+
+/// Returns whether a future has completed, without waiting for it.
+fn is_ready(future: Pin<&mut impl Future>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 /// Returns the output of `work`, or `None` if `cancelled` completes first.

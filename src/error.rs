@@ -89,6 +89,8 @@ pub(crate) enum ConnectCause {
     OtherCertificateProblem,
     NotTls,
     Refused,
+    NoDescriptor,
+    NoThread,
 }
 
 impl ConnectCause {
@@ -101,6 +103,8 @@ impl ConnectCause {
             ConnectCause::OtherCertificateProblem => "other_certificate_problem",
             ConnectCause::NotTls => "not_tls",
             ConnectCause::Refused => "refused",
+            ConnectCause::NoDescriptor => "no_descriptor",
+            ConnectCause::NoThread => "no_thread",
         }
     }
 }
@@ -327,6 +331,11 @@ impl Error {
     #[cfg(feature = "python")]
     pub(crate) fn is_at_proxy(&self) -> bool {
         self.0.at_proxy
+    }
+
+    /// Returns whether the process had no descriptor left for a connection.
+    pub(crate) fn lacks_descriptor(&self) -> bool {
+        self.0.connect_cause == Some(ConnectCause::NoDescriptor)
     }
 
     /// Returns whether the check of the server's certificate failed, which it would again.

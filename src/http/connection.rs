@@ -8,6 +8,7 @@
 //! has one for all of them.
 
 use std::future::poll_fn;
+use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,18 +17,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use reqwest::redirect;
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, Sleep, sleep};
+use tower_layer::layer_fn;
+use tower_service::Service;
 
 use crate::call::INTERRUPT_POLL_INTERVAL;
 use crate::error::Error;
-use crate::http::lookup::{Lookup, MAX_LOOKUP_THREADS};
-use crate::http::pool::IDLE_TIMEOUT;
-use crate::http::tls::Sessions;
+use crate::http::pool::{ConnectionPool, IDLE_TIMEOUT, with_descriptors};
 use crate::http::transport_error::could_not_prepare;
 use crate::http::{Endpoint, HttpClient, exchange};
 use crate::sys::fork::generation;
-use crate::sys::signals;
+use crate::sys::{descriptors, signals};
 
 /// An HTTP client that keeps at most one connection alive, with the event loop that drives it.
 pub(crate) struct Connection {
@@ -74,15 +76,15 @@ impl Connection {
     /// Prepares a connection. The first request opens it.
     pub(crate) fn new(
         endpoint: &Endpoint,
-        sessions: &Sessions,
+        pool: &ConnectionPool,
         driver: Driver,
     ) -> Result<Self, Error> {
         let event_loop = match driver {
-            Driver::Caller => Some(EventLoop::new().map_err(could_not_prepare)?),
+            Driver::Caller => Some(with_descriptors(EventLoop::new).map_err(could_not_prepare)?),
             Driver::BackgroundThread => None,
         };
         let handshakes = Arc::<AtomicU8>::default();
-        let http = http_client(endpoint, sessions, &handshakes).map_err(could_not_prepare)?;
+        let http = http_client(endpoint, pool, driver, &handshakes).map_err(could_not_prepare)?;
         Ok(Connection {
             parts: Some((http, event_loop)),
             generation: generation(),
@@ -137,11 +139,10 @@ impl Connection {
         }
     }
 
-    /// Records that the connection has served a call and is idle from now on. Returns this instant.
-    pub(super) fn set_idle(&mut self) -> Instant {
+    /// Records that the connection has served a call and is idle from now on.
+    pub(super) fn set_idle(&mut self) {
         self.reused = true;
         self.idle_since = Instant::now();
-        self.idle_since
     }
 
     pub(super) fn idle_since(&self) -> Instant {
@@ -151,7 +152,8 @@ impl Connection {
 
 fn http_client(
     endpoint: &Endpoint,
-    sessions: &Sessions,
+    pool: &ConnectionPool,
+    driver: Driver,
     handshakes: &Arc<AtomicU8>,
 ) -> Result<HttpClient, reqwest::Error> {
     let mut http = HttpClient::builder()
@@ -166,15 +168,45 @@ fn http_client(
         .no_deflate()
         .no_zstd()
         .no_proxy()
-        .dns_resolver(Lookup)
+        .dns_resolver(pool.lookup(driver))
+        .connector_layer(layer_fn(HoldsStandardStreams))
         .connect_timeout(endpoint.connect_timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(1);
-    http = endpoint.tls.set_up(http, sessions, handshakes.clone());
+    http = endpoint.tls.set_up(http, &pool.sessions, handshakes.clone());
     if let Some(used) = &endpoint.proxy {
         http = http.proxy(used.proxy.clone());
     }
     http.build()
+}
+
+/// A connector that first sees to the descriptors of the standard streams. The host may have closed
+/// them since the last connection.
+#[derive(Clone)]
+struct HoldsStandardStreams<S>(S);
+
+impl<Address, S: Service<Address>> Service<Address> for HoldsStandardStreams<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, address: Address) -> S::Future {
+        descriptors::hold_standard_streams();
+        self.0.call(address)
+    }
+}
+
+/// Fails if no descriptor is left. An event loop that finds none for its connection would keep those
+/// that it has from other calls, which may wait for one too.
+fn descriptor_for_connection() -> io::Result<()> {
+    match TcpSocket::new_v4() {
+        Err(error) if descriptors::is_lack(&error) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the client after the event loop has handled what arrived while the connection was idle.
@@ -185,15 +217,16 @@ async fn ready(http: &HttpClient) -> &HttpClient {
 }
 
 impl EventLoop {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
+        descriptors::hold_standard_streams();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             // The loop checks its timers after every step, so that a flood of bytes cannot hold up
             // the deadline. An ordinary call waits after every step anyway.
             .event_interval(1)
-            .max_blocking_threads(MAX_LOOKUP_THREADS)
             .build()?;
+        descriptor_for_connection()?;
         let timer = {
             let _inside = runtime.enter();
             DeadlineTimer(Box::pin(sleep(Duration::MAX)))

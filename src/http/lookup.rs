@@ -2,30 +2,45 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::sys::{module, signals};
+use crate::sys::threads;
 
-/// The threads of one event loop that a name look-up may block at once.
-pub(crate) const MAX_LOOKUP_THREADS: usize = 4;
+/// The threads that the name look-ups of one event loop may block at once.
+const MAX_LOOKUP_THREADS: usize = 4;
 
-/// The system's look-up, on a thread of the event loop that needs it.
+/// The system's look-up, on a thread for each.
 ///
 /// reqwest's own starts its threads with the caller's signal mask, so they take the signals that the
-/// host waits for. To block signals around each call would cost more.
-pub(crate) struct Lookup;
+/// host waits for; to block signals around each call would cost more. And tokio, which starts them,
+/// panics where the system has no thread left.
+#[derive(Clone)]
+pub(crate) struct Lookup {
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Lookup {
+    fn default() -> Self {
+        Lookup { permits: Arc::new(Semaphore::new(MAX_LOOKUP_THREADS)) }
+    }
+}
 
 impl Resolve for Lookup {
     fn resolve(&self, name: Name) -> Resolving {
-        // A look-up that has not started is dropped with its call.
-        let mut lookup = JoinSet::new();
-        module::keep_loaded();
-        signals::without_signals(|| lookup.spawn_blocking(move || addresses(&name)));
+        let permits = self.permits.clone();
         Box::pin(async move {
-            let found = lookup.join_next().await.expect("it was spawned");
-            Ok(Box::new(found??) as Addrs)
+            // A look-up that hangs keeps its permit after its call has ended.
+            let permit = permits.acquire_owned().await?;
+            let (sender, found) = oneshot::channel();
+            let look_up = move || {
+                let _permit = permit;
+                let _ = sender.send(addresses(&name));
+            };
+            threads::start("skypostal-names", look_up)?;
+            Ok(Box::new(found.await??) as Addrs)
         })
     }
 }

@@ -3,8 +3,9 @@
 pub(crate) mod address;
 mod certificates;
 pub(crate) mod connection;
+mod descriptor_wait;
 mod exchange;
-pub(crate) mod lookup;
+mod lookup;
 mod no_proxy;
 pub(crate) mod pool;
 pub(crate) mod proxy;

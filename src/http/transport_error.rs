@@ -1,7 +1,6 @@
 //! The meaning of a failure below HTTP.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::io;
 use std::iter;
 
@@ -10,6 +9,12 @@ use crate::error::{ConnectCause, Delivery, Error, Kind};
 use crate::http::proxy::UsedProxy;
 use crate::http::{Endpoint, tls};
 use crate::redact::redacted_line;
+use crate::sys::descriptors;
+use crate::sys::threads::NoThread;
+
+const MORE_DESCRIPTORS: &str =
+    "; raise this process's limit of open files, or make fewer calls at once";
+const MORE_THREADS: &str = "; raise the limit of threads of this user or container";
 
 impl Endpoint {
     /// Returns the error of an attempt that failed without a whole response.
@@ -79,15 +84,17 @@ impl Endpoint {
         } else {
             format!(": {}", chain(error))
         };
-        let advice = match (tls_error.is_some_and(tls::is_not_tls), failed_proxy) {
-            (true, None) => {
-                "the server there does not speak TLS: check the port of base_url, or whether it is http://"
-            }
-            (true, Some(_)) => "the proxy does not speak TLS: its address begins with http://",
-            (false, _) => "check that this machine is online, the proxy and base_url",
-        };
-        let message = format!("{what} {host}{proxy}{problem}; {advice}");
         let cause = connect_cause(error);
+        let advice = match (cause, tls_error.is_some_and(tls::is_not_tls), failed_proxy) {
+            (Some(ConnectCause::NoDescriptor), ..) => MORE_DESCRIPTORS,
+            (Some(ConnectCause::NoThread), ..) => MORE_THREADS,
+            (_, true, None) => {
+                "; the server there does not speak TLS: check the port of base_url, or whether it is http://"
+            }
+            (_, true, Some(_)) => "; the proxy does not speak TLS: its address begins with http://",
+            (_, false, _) => "; check that this machine is online, the proxy and base_url",
+        };
+        let message = format!("{what} {host}{proxy}{problem}{advice}");
         at(Error::new(kind, Delivery::NotSent, message).with_connect_cause(cause))
     }
 }
@@ -111,15 +118,31 @@ fn connect_cause(error: &reqwest::Error) -> Option<ConnectCause> {
     if find(error).is_some_and(tls::is_not_tls) {
         return Some(ConnectCause::NotTls);
     }
-    let mut io_errors = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
-    let refused = io_errors.any(|io| io.kind() == io::ErrorKind::ConnectionRefused);
+    if find::<NoThread>(error).is_some() {
+        return Some(ConnectCause::NoThread);
+    }
+    let io_errors = || causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    if io_errors().any(descriptors::is_lack) {
+        return Some(ConnectCause::NoDescriptor);
+    }
+    let refused = io_errors().any(|io| io.kind() == io::ErrorKind::ConnectionRefused);
     refused.then_some(ConnectCause::Refused)
 }
 
 /// Returns the error of a call for which this machine lacks something, such as a file descriptor.
-pub(crate) fn could_not_prepare(problem: impl fmt::Display) -> Error {
-    let message = format!("could not prepare a connection: {problem}");
-    Error::new(Kind::Connect, Delivery::NotSent, message)
+pub(crate) fn could_not_prepare(problem: impl StdError + 'static) -> Error {
+    let as_error: &(dyn StdError + 'static) = &problem;
+    let (cause, advice) = match as_error.downcast_ref::<io::Error>() {
+        Some(io) if descriptors::is_lack(io) => {
+            (Some(ConnectCause::NoDescriptor), MORE_DESCRIPTORS)
+        }
+        Some(io) if io.get_ref().is_some_and(|wrapped| wrapped.is::<NoThread>()) => {
+            (Some(ConnectCause::NoThread), MORE_THREADS)
+        }
+        _ => (None, ""),
+    };
+    let message = format!("could not prepare a connection: {problem}{advice}");
+    Error::new(Kind::Connect, Delivery::NotSent, message).with_connect_cause(cause)
 }
 
 /// Returns an error and its causes, outermost first.

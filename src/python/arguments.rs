@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::errors::{not_sent, says_unfit};
 use super::fields::{Rejected, with_text};
+use super::interpreter::may_run_python;
 use crate::{BulkOptions, Error, Options, Value, field};
 
 /// Extracts an argument; the error names it. pyo3's own names one in a note alone, from Python 3.11
@@ -18,7 +19,7 @@ where
     T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
 {
     let py = value.py();
-    value.extract().map_err(|error: PyErr| {
+    may_run_python(|| value.extract()).map_err(|error: PyErr| {
         let error = if says_unfit(py, &error) {
             PyErr::from_type(error.get_type(py), format!("{name}: {}", error.value(py)))
         } else {

@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use pyo3::exceptions::{PyException, PyStopIteration, PyValueError};
@@ -12,6 +12,7 @@ use pyo3::types::{PyIterator, PyList, PyTuple};
 use super::errors::{exception, set_delivery};
 use super::event_queue::{QueuedEvent, SharedQueue};
 use super::fields::read_row;
+use super::interpreter::may_run_python;
 use super::observer::Observer;
 use super::observer::repr_of;
 use super::personal_info::PersonalInfo;
@@ -100,7 +101,7 @@ impl BulkUpdate {
         waker: Option<(Arc<SharedQueue>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let rows = match rows {
-            Some(rows) => Rows::Source(rows.try_iter()?.unbind()),
+            Some(rows) => Rows::Source(may_run_python(|| rows.try_iter())?.unbind()),
             None => Rows::Closed,
         };
         let is_waiting = Arc::new(AtomicBool::new(false));
@@ -188,6 +189,14 @@ impl BulkUpdate {
     }
 }
 
+impl Drop for BulkUpdate {
+    fn drop(&mut self) {
+        // The end of a generator runs its own code.
+        let rows = self.rows.get_mut().unwrap_or_else(PoisonError::into_inner);
+        may_run_python(|| *rows = Rows::Closed);
+    }
+}
+
 #[pymethods]
 impl BulkUpdate {
     fn __iter__(this: Py<Self>) -> Py<Self> {
@@ -196,25 +205,27 @@ impl BulkUpdate {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Outcome> {
         let mut rows = self.lock()?;
-        let outcome = self.bulk.next_outcome(
-            || self.fill(py, &mut rows),
-            |_, attempt| self.notify(py, attempt),
-            || {
-                py.detach(|| self.bulk.wait_for_event(INTERRUPT_POLL_INTERVAL));
-                py.check_signals()
-            },
-        );
-        match outcome {
-            Ok(Some(outcome)) => Ok(Outcome::new(py, outcome)),
-            Ok(None) => Err(self.end(py, &mut rows)),
-            Err(raised) => Err(self.interrupt(py, &mut rows, raised)),
-        }
+        may_run_python(|| {
+            let outcome = self.bulk.next_outcome(
+                || self.fill(py, &mut rows),
+                |_, attempt| self.notify(py, attempt),
+                || {
+                    py.detach(|| self.bulk.wait_for_event(INTERRUPT_POLL_INTERVAL));
+                    py.check_signals()
+                },
+            );
+            match outcome {
+                Ok(Some(outcome)) => Ok(Outcome::new(py, outcome)),
+                Ok(None) => Err(self.end(py, &mut rows)),
+                Err(raised) => Err(self.interrupt(py, &mut rows, raised)),
+            }
+        })
     }
 
     /// Cancels the rows in flight. Returns the outcomes that were not taken yet.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut rows = self.lock()?;
-        *rows = Rows::Closed;
+        may_run_python(|| *rows = Rows::Closed);
         self.cancel(py)
     }
 

@@ -346,7 +346,9 @@ impl Client {
                     raise(error);
                     true
                 }
-                None => true, // The interpreter is shutting down.
+                // The interpreter is ending. A call of a finalizer, which runs then, has its deadline;
+                // any other thread stops where its call has ended.
+                None => false,
             }
         };
         let on_attempt = |attempt: &crate::Attempt| {

@@ -9,13 +9,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::interpreter::call_python;
+use super::interpreter::{call_python, may_run_python};
 use crate::{Delivery, Error, Kind};
 
 /// Runs work that makes values of Python. If Python has no memory for one, pyo3 panics; this returns
 /// a `MemoryError` then.
 pub(super) fn memory_error<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    let outcome = panic::catch_unwind(AssertUnwindSafe(work));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| may_run_python(work)));
     outcome.unwrap_or_else(|_| Err(PyMemoryError::new_err("no memory for a value of Python")))
 }
 

@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 
 use super::errors::{exception, set_delivery};
-use super::interpreter::call_python;
+use super::interpreter::{call_python, may_run_python};
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
+use crate::http::pool::with_descriptors;
 use crate::http::transport_error::could_not_prepare;
 use crate::per_process::OfProcess;
+use crate::sys::descriptors;
 use crate::{Delivery, Error};
 
 /// An event for one event loop.
@@ -63,6 +65,12 @@ impl EventQueue {
 
     /// Delivers every event. An exception of one does not keep the next one from being delivered.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        may_run_python(|| self.deliver(py))
+    }
+}
+
+impl EventQueue {
+    fn deliver(&self, py: Python<'_>) -> PyResult<()> {
         let events = self.0.get().map(|queue| queue.take()).unwrap_or_default();
         let mut outcome = Ok(());
         for event in events {
@@ -84,9 +92,7 @@ impl EventQueue {
         }
         outcome
     }
-}
 
-impl EventQueue {
     /// Returns the part for the background thread.
     pub(super) fn shared(&self, py: Python<'_>) -> PyResult<Arc<SharedQueue>> {
         let problem = || Error::configuration("queue", "belongs to the parent process");
@@ -96,7 +102,8 @@ impl EventQueue {
 
 impl SharedQueue {
     fn new() -> io::Result<Self> {
-        let (readable, writable) = UnixStream::pair()?;
+        descriptors::hold_standard_streams();
+        let (readable, writable) = with_descriptors(UnixStream::pair)?;
         readable.set_nonblocking(true)?;
         writable.set_nonblocking(true)?;
         Ok(SharedQueue { events: Mutex::default(), readable, writable })

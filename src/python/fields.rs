@@ -9,7 +9,7 @@ use pyo3::types::{
 };
 
 use super::errors::{exception, says_unfit};
-use super::interpreter::convert;
+use super::interpreter::{convert, may_run_python};
 use crate::{Error, Field, Update, Value, field};
 
 /// Why a value was not taken: the core refuses it, or Python raised another exception.
@@ -41,6 +41,10 @@ impl Rejected {
 
 /// Returns the update of keyword arguments. The core reports a bad value when the update is used.
 pub(super) fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
+    may_run_python(|| fields_of_call(fields))
+}
+
+fn fields_of_call(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
     let mut update = Update::new();
     for (name, value) in fields.into_iter().flatten() {
         let name = name.cast::<PyString>()?.to_string_lossy().into_owned();
@@ -61,6 +65,10 @@ pub(super) fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update
 /// Returns the update of a row. The core reports a bad value, or an unknown name, as the outcome of
 /// the row. `skip_empty` leaves out empty texts and the missing values of pandas.
 pub(super) fn read_row(row: &Bound<'_, PyAny>, number: u64, skip_empty: bool) -> PyResult<Update> {
+    may_run_python(|| fields_of_row(row, number, skip_empty))
+}
+
+fn fields_of_row(row: &Bound<'_, PyAny>, number: u64, skip_empty: bool) -> PyResult<Update> {
     let mut update = Update::new();
     let mut set = |name: Bound<'_, PyAny>, value: Bound<'_, PyAny>| -> PyResult<()> {
         let Ok(text) = name.cast::<PyString>() else {

@@ -1,38 +1,33 @@
 //! Calls from this library into Python.
 
-use std::mem;
-use std::thread;
-
 use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-/// Calls a function that may be written in Python.
+use crate::sys::threads;
+
+/// Does work that may run code of Python, and so may give up the GIL and ask for it again. CPython
+/// before 3.14 ends a thread that does so when the interpreter ends, by unwinding it: no frame of this
+/// library can drop its references then, and none can catch it.
 ///
-/// CPython before 3.14 ends a thread that is in such a call when the interpreter ends, by unwinding
-/// it, and no frame of this library may drop its references then: as pyo3 does where it waits for
-/// the GIL, the thread is stopped here instead.
+/// Such work is a call, an operation on an object of the caller, the end of an object's life, and, up
+/// to Python 3.11, making any object, at which the garbage collector may run.
+pub(super) fn may_run_python<T>(work: impl FnOnce() -> T) -> T {
+    threads::without_exit(work)
+}
+
+/// Calls a function that may be written in Python.
 pub(super) fn call_python<'py>(
     function: &Bound<'py, PyAny>,
     arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>>,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    struct Unwound;
-    impl Drop for Unwound {
-        fn drop(&mut self) {
-            loop {
-                thread::park();
-            }
-        }
-    }
-    // Borrowed by the call, so that nothing further in is dropped before this is.
-    let arguments = arguments.into_pyobject(function.py()).map_err(Into::into)?;
-    let unwound = Unwound;
-    let outcome = function.call(&arguments, keywords);
-    mem::forget(unwound);
-    outcome
+    may_run_python(|| {
+        let arguments = arguments.into_pyobject(function.py()).map_err(Into::into)?;
+        function.call(arguments, keywords)
+    })
 }
 
 /// Returns whether this thread is the one that handles signals.
@@ -49,7 +44,7 @@ pub(super) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
 /// Imports every module that a call needs, once.
 pub(super) fn preload(py: Python<'_>) -> PyResult<()> {
     static PRELOADED: PyOnceLock<()> = PyOnceLock::new();
-    let import = || py.import(intern!(py, "skypostal._preload")).map(drop);
+    let import = || may_run_python(|| py.import(intern!(py, "skypostal._preload")).map(drop));
     PRELOADED.get_or_try_init(py, import).copied()
 }
 

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::arguments::unix_time;
-use super::interpreter::call_python;
+use super::interpreter::{call_python, may_run_python};
 
 /// One attempt of a call that has ended.
 #[pyclass(frozen, eq, module = "skypostal")]
@@ -106,7 +106,7 @@ impl Attempt {
 /// Returns a repr with these attributes.
 pub(super) fn repr_of(of: &Bound<'_, PyAny>, class: &str, names: &[&str]) -> PyResult<String> {
     let show = |name: &&str| Ok(format!("{name}={}", of.getattr(*name)?.repr()?));
-    let shown = names.iter().map(show).collect::<PyResult<Vec<_>>>()?;
+    let shown = may_run_python(|| names.iter().map(show).collect::<PyResult<Vec<_>>>())?;
     Ok(format!("{class}({})", shown.join(", ")))
 }
 
@@ -155,11 +155,13 @@ impl Observer {
     /// `sys.unraisablehook`. Any other exception, such as `KeyboardInterrupt`, is returned, and so is
     /// an exception of a signal handler that ran meanwhile.
     pub(super) fn notify(&self, py: Python<'_>, attempt: &crate::Attempt) -> PyResult<()> {
-        let attempt = Py::new(py, Attempt(attempt.clone()))?;
-        if self.log {
-            self.call(py, &log(py)?.getattr("log_attempt")?.unbind(), &attempt)?;
-        }
-        self.hook.as_ref().map_or(Ok(()), |hook| self.call(py, hook, &attempt))
+        may_run_python(|| {
+            let attempt = Py::new(py, Attempt(attempt.clone()))?;
+            if self.log {
+                self.call(py, &log(py)?.getattr("log_attempt")?.unbind(), &attempt)?;
+            }
+            self.hook.as_ref().map_or(Ok(()), |hook| self.call(py, hook, &attempt))
+        })
     }
 
     fn call(&self, py: Python<'_>, hook: &Py<PyAny>, attempt: &Py<Attempt>) -> PyResult<()> {

@@ -2,7 +2,9 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod module;
 pub(crate) mod privileges;
 pub(crate) mod signals;
+pub(crate) mod threads;

@@ -16,18 +16,19 @@ from skypostal.sandbox import Sandbox
 pytestmark = pytest.mark.usefixtures("for_programs")
 
 
-def run(library: CLibrary, name: str, mode: str) -> None:
+def run(library: CLibrary, name: str, *arguments: str) -> None:
     program = library.compile(TESTS / "c" / f"{name}.c", *FLAGS)
-    done = subprocess.run([program, mode], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "mode",
-    ["constants", "small_stack", "surroundings", "faults"],
-)
+@pytest.mark.parametrize("mode", ["constants", "small_stack", "surroundings", "faults"])
 def test_the_host(c_library: CLibrary, mode: str) -> None:
     run(c_library, "host", mode)
+
+
+def test_no_connection_takes_the_place_of_a_closed_stream(c_library: CLibrary) -> None:
+    run(c_library, "closed_streams")
 
 
 def test_forks_while_other_threads_call(c_library: CLibrary, sandbox: Sandbox) -> None:

@@ -143,3 +143,12 @@ def test_the_headers_example_runs(
     monkeypatch.setenv("SKYPOSTAL_BASE_URL", "nonsense")
     done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout.startswith("base_url: ")
+
+
+@pytest.mark.parametrize("mode", ["static", "main", "first", "after"])
+def test_destructors_of_static_and_thread_local_objects_may_call(
+    mode: str, c_library: CLibrary
+) -> None:
+    program = c_library.compile(TESTS / "cpp" / "endings.cpp", "-std=c++11", *WARNINGS)
+    done = subprocess.run([program, mode], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

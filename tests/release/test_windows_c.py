@@ -30,6 +30,8 @@ RUN = [
 # What has no meaning on Windows, or cannot show anything there.
 NOT_RUN = {
     "forks": "Windows has no fork",
+    "closed_streams": "Windows gives no number of a closed stream to a socket",
+    "endings": "its ends of threads and processes are those of POSIX",
     "signals": "Windows has no signals that a thread could block or wait for",
     "privileges": "Windows has no set-user-ID programs",
     "many_threads forbidden": "it proves that ThreadSanitizer works, which MinGW does not have",

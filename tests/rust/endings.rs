@@ -1,11 +1,13 @@
 //! Calls that a deadline, a cancellation or a closed client ends.
 
+use std::cell::RefCell;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use skypostal::{CallOptions, Client, Delivery, Kind};
+use skypostal::{CallOptions, Client, Delivery, Kind, PersonalInfo};
 
 use crate::support::{Reply, Server, accepted, end, failure, http, options, update, wait_until};
 
@@ -152,4 +154,44 @@ fn closing_lets_a_call_in_flight_end_and_then_closes_its_connection() {
         assert_eq!(call.join().unwrap().unwrap().cust_id, Some(7));
     });
     wait_until(|| server.hung_up.load(Ordering::SeqCst));
+}
+
+/// Calls when it is dropped.
+struct Late<'a>(&'a Client, Sender<Result<PersonalInfo, skypostal::Error>>);
+
+impl Drop for Late<'_> {
+    fn drop(&mut self) {
+        let Late(client, outcomes) = self;
+        outcomes.send(client.update_personal_info(&update())).unwrap();
+        let probe = client.probe(CallOptions::default());
+        assert_eq!(probe.map(|probe| probe.status), Ok(200));
+    }
+}
+
+thread_local! {
+    static LATE: RefCell<Option<Late<'static>>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_thread_that_ends_may_still_call() {
+    let server = Server::new(|number, _| Reply::Keep(accepted(number)));
+    let client: &'static Client = Box::leak(Box::new(server.client()));
+    // Thread-local values are dropped in the reverse order in which they were first used.
+    for call_first in [false, true] {
+        let (send, outcomes) = channel();
+        let keep = move || LATE.set(Some(Late(client, send)));
+        let call = move || client.update_personal_info(&update()).map(drop);
+        let thread = thread::spawn(move || {
+            if call_first {
+                call().unwrap();
+                keep();
+            } else {
+                keep();
+                call().unwrap();
+            }
+        });
+        thread.join().unwrap();
+        assert!(outcomes.recv().unwrap().is_ok());
+    }
+    assert_eq!(server.requests(), 6);
 }

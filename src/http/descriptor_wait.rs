@@ -1,0 +1,67 @@
+//! Calls that find no free descriptor: they close idle connections, and wait for other calls to end.
+//!
+//! The wait is a part of the time that a connection may take. An event loop is made only where one
+//! more descriptor is left, so that of many calls that wait some always go on.
+
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::call::{CallState, INTERRUPT_POLL_INTERVAL};
+use crate::error::Error;
+use crate::http::connection::{Connection, Driver};
+use crate::http::pool::{ConnectionPool, close_all_idle};
+use crate::http::{Endpoint, HttpClient};
+use crate::personal_info::PersonalInfo;
+use crate::update::Request;
+
+impl ConnectionPool {
+    /// Returns a connection for the calling thread, waiting if need be; `None` if the call is cancelled
+    /// meanwhile.
+    pub(crate) fn wait_for_connection(
+        &self,
+        endpoint: &Endpoint,
+        deadline: Instant,
+        mut is_cancelled: impl FnMut() -> bool,
+    ) -> Option<Result<Connection, Error>> {
+        let until = end_of_wait(endpoint.connect_timeout).min(deadline);
+        loop {
+            match self.connection(endpoint, Driver::Caller) {
+                Err(error) if error.lacks_descriptor() && Instant::now() < until => {
+                    thread::sleep(INTERRUPT_POLL_INTERVAL);
+                    if is_cancelled() {
+                        return None;
+                    }
+                }
+                outcome => return Some(outcome),
+            }
+        }
+    }
+}
+
+impl Endpoint {
+    /// Sends an update and reads the response. Waits for a descriptor if need be.
+    pub(crate) async fn send_update_when_possible(
+        &self,
+        http: &HttpClient,
+        request: &Request,
+        state: &mut CallState<'_>,
+    ) -> Result<PersonalInfo, Error> {
+        let until = end_of_wait(self.connect_timeout);
+        loop {
+            let outcome = self.send_update(http, request, state).await;
+            let lacks_descriptor = outcome.as_ref().is_err_and(Error::lacks_descriptor);
+            if !lacks_descriptor || Instant::now() >= until {
+                return outcome;
+            }
+            if !close_all_idle() {
+                sleep(INTERRUPT_POLL_INTERVAL).await;
+            }
+        }
+    }
+}
+
+fn end_of_wait(connect_timeout: Duration) -> Instant {
+    Instant::now() + connect_timeout.saturating_sub(INTERRUPT_POLL_INTERVAL)
+}
