@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from linux_pythons import PYTHONS, LinuxPython
 from other_pythons import PIP, Outcome, new_environment, requirements, run, run_tests
-from released import wheels
+from released import files_in, wheels
+
+from release.platforms import PLATFORMS
 
 pytestmark = pytest.mark.release
 
@@ -25,6 +26,14 @@ TRIED = [python for python in PYTHONS if python.platform in wheels()]
 def test_each_linux_wheel_is_tried_somewhere() -> None:
     built = {name for name in wheels() if name.startswith("linux-")}
     assert built == {python.platform for python in TRIED}
+
+
+@pytest.mark.parametrize("platform", [p for p in wheels() if PLATFORMS[p].glibc])
+def test_the_unwinder_is_that_of_the_system(platform: str, tmp_path: Path) -> None:
+    # By it glibc ends a thread, through our frames. Two of them in one stack crash.
+    library = tmp_path / "library"
+    library.write_bytes(files_in(wheels()[platform])["skypostal/_native.abi3.so"])
+    assert "[libgcc_s.so.1]" in run("readelf", "--dynamic", library)
 
 
 @pytest.mark.parametrize("python", TRIED, ids=lambda python: f"{python.platform}-{python.version}")

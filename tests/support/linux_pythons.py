@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,28 @@ def _launched(folder: Path, launcher: str, version: str) -> Path:
     return program
 
 
+SLOW = "measures time, and a call takes ten times as long under qemu"
+COUNTED = "counts threads, and qemu has one of its own"
+FORKED = "qemu ends a child that starts a thread, when its parent had several"
+NOT_UNDER_QEMU = {
+    "tests/python/test_client.py::test_importing_is_quick": SLOW,
+    "tests/python/test_client.py::test_importing_starts_nothing": COUNTED,
+    "tests/python/test_client.py::test_other_threads_go_on_while_a_call_waits": SLOW,
+    "tests/python/test_async.py::test_nothing_starts_before_the_first_await": COUNTED,
+    "tests/python/test_update_many.py::test_a_rate_holds": SLOW,
+    "tests/python/test_update_many.py::"
+    "test_a_run_is_of_no_use_in_a_forked_child_but_a_new_one_is": FORKED,
+    "tests/sandbox/test_sandbox.py::test_a_thousand_calls_take_well_under_two_seconds": SLOW,
+    "tests/sandbox/test_sandbox.py::test_each_test_can_have_its_own": SLOW,
+}
+
 PYTHONS = [
+    LinuxPython(
+        f"CPython {sys.version_info[0]}.{sys.version_info[1]} that runs the tests",
+        "linux-x86_64",
+        f"{sys.version_info[0]}.{sys.version_info[1]}",
+        lambda: Path(sys.executable),
+    ),
     LinuxPython("CPython 3.14 of Debian testing", "linux-x86_64", "3.14", _debian_testing("3.14")),
     LinuxPython("CPython 3.15 of Debian testing", "linux-x86_64", "3.15", _debian_testing("3.15")),
     LinuxPython(
@@ -112,6 +134,7 @@ PYTHONS = [
         "3.13",
         _arm,
         tests=CORE,
+        not_run=NOT_UNDER_QEMU,
         tags=["manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64"],
     ),
     LinuxPython("CPython 3.13 linked with musl 1.2", "linux-musl-x86_64", "3.13", _musl),

@@ -69,7 +69,15 @@ def run_tests(
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, project / name)
     report = folder / "report.xml"
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"--junitxml={report}",
+    ]
     command += [f"--basetemp={folder / 'tmp'}", *(f"--deselect={test}" for test in not_run), *tests]
     # An emulated Python takes minutes to compile what it imports, unless it may keep it.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
