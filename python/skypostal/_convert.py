@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 from decimal import Decimal, DecimalException
 
 # Importing typing would take longer than importing all the rest of this package.
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 # Python refuses to turn longer texts into an int, because it takes quadratic time.
 _LONGEST_INT = 4000
+# json's own limit follows the stack of the main thread. A thread under musl has a smaller one, on
+# which 1,000 levels ended the process.
+_MAX_DEPTH = 200
 
 
 def number(text: str) -> int | Decimal | None:
@@ -28,10 +32,23 @@ def number(text: str) -> int | Decimal | None:
 
 def json_value(text: str) -> Any:
     """A JSON value; what Python cannot hold, such as a nesting too deep, is left as its text."""
+    if _is_too_deep(text):
+        return text
     try:
         return json.loads(text, parse_int=_number_or_text, parse_float=_number_or_text)
-    except (RecursionError, ValueError):
+    except ValueError:
         return text
+
+
+def _is_too_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in re.findall(r"[][{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _MAX_DEPTH:
+            return True
+    return False
 
 
 def _number_or_text(text: str) -> int | Decimal | str:

@@ -491,8 +491,8 @@ class PersonalInfo:
     @property
     def raw(self) -> dict[str, Any]:
         """The whole JSON object that the service sent, with the members that are not documented; a
-        new one each time. Numbers are ``int`` or ``Decimal``; a value that Python cannot hold, such
-        as one nested too deeply, is its JSON text.
+        new one each time. Numbers are ``int`` or ``Decimal``. A value that Python cannot hold is
+        its JSON text, and so is one that is nested more than 200 levels deep.
         """
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,7 +17,8 @@ mod observer;
 mod personal_info;
 mod socket_pair;
 
-#[pymodule]
+// A free-threaded Python turns its lock on again for this module: the code was never run without.
+#[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
     use super::bulk::{BulkUpdate, Outcome};

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from locks import locked
+from other_pythons import install, requirements, run
 from packaging.metadata import Metadata
 from project import ROOT, environment_of
 from trove_classifiers import classifiers
@@ -63,13 +63,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("interpreter", other_interpreters() or [None])
 
 
-def run(*command: str | Path, **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    output: str = done.stdout
-    return output
-
-
 @pytest.fixture(scope="session")
 def wheel() -> Path:
     wheels = list((ROOT / "build" / "wheels").glob("*.whl"))
@@ -89,19 +82,9 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pytest for any Python, fetched once."""
     folder = tmp_path_factory.mktemp("links")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    versions = locked("tests/requirements", "3.9")
-    what = [f"{name}=={versions[name]}" for name in PYTEST]
+    what = requirements(PYTEST, "3.9")
     run(*pip, "--no-deps", "--only-binary=:all:", "--python-version=3.9", f"--dest={folder}", *what)
     return folder
-
-
-def install(folder: Path, *what: str | Path, python: str = sys.executable, **options: Any) -> Path:
-    """Installs into a clean environment; the folder of its programs."""
-    run(python, "-m", "venv", "--without-pip", folder)
-    pip = [sys.executable, "-m", "pip", f"--python={folder / 'bin' / 'python'}"]
-    run(*pip, "install", "--quiet", "--disable-pip-version-check", *what, **options)
-    run(*pip, "check")
-    return folder / "bin"
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import copy
 import datetime
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -47,6 +48,20 @@ def test_an_accepted_update_succeeds_whatever_it_echoes(
     assert info.to_dict()[name] == value
     assert pickle.loads(pickle.dumps(info)) == info
     assert info.raw["_verify"] is True
+
+
+@pytest.mark.parametrize(
+    ("levels", "kept"),
+    [(200, list), (201, str), (1000, str), (100_000, str)],
+)
+def test_a_value_that_is_nested_too_deeply_stays_a_text(levels: int, kept: type) -> None:
+    value = b"[" * levels + b"]" * levels
+    info = answered(b'"new":' + value + b',"brackets":["' + b"[" * 300 + b'\\"{"]')
+    # A thread has the smallest stack.
+    with ThreadPoolExecutor() as threads:
+        raw = threads.submit(lambda: info.raw).result()
+    assert type(raw["new"]) is kept
+    assert raw["brackets"] == ["[" * 300 + '"{']
 
 
 def test_an_answer_is_immutable_and_comparable(client: Client) -> None:

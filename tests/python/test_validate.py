@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
-from project import ROOT
 
 import skypostal
 from skypostal import AsyncClient, Client, ConfigurationError, ValidationError
@@ -129,7 +129,7 @@ def test_the_table_of_fields_has_the_types_that_the_core_takes(client: Client) -
 
 
 def test_the_stubs_name_the_fields_and_the_kinds() -> None:
-    tree = ast.parse((ROOT / "python" / "skypostal" / "_types.py").read_text())
+    tree = ast.parse(Path(skypostal.__file__).with_name("_types.py").read_text())
     (fields,) = (
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Fields"
     )

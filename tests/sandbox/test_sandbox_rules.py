@@ -70,6 +70,12 @@ def test_unknown_and_misspelt_members_are_ignored(sandbox: Sandbox) -> None:
     assert sandbox.customers[BOX_ID] == before
 
 
+def test_brackets_in_a_text_are_no_nesting(sandbox: Sandbox) -> None:
+    name = '\\"[{' * 300
+    body = body_of(customer_first_name=name)
+    assert update(sandbox, body)["customer_first_name"] == name
+
+
 @pytest.mark.parametrize(
     ("literal", "digits", "kind"),
     [
@@ -232,6 +238,8 @@ def test_a_database_failure_is_a_system_error(tmp_path: Path) -> None:
         body_of(user_code=396.0),
         body_of(customer_box_id=2**63),
         body_of(app_key=5),
+        raw_body('"other":' + "[" * 300 + "]" * 300),
+        raw_body('"other":' + '{"a":' * 300 + "1" + "}" * 300),
         raw_body('"other":' + "[" * 30000 + "]" * 30000),
     ],
 )

@@ -12,6 +12,7 @@ from ._wcf import (
     INTEGER,
     TAX_NUMBER,
     Number,
+    check_depth,
     is_day,
     plain_decimal,
     read_members,
@@ -43,16 +44,15 @@ def update(customers: Customers, body: bytes) -> tuple[str, bytes]:
     """What became of it, in words, and the answer. ValueError for what WCF itself refuses."""
     if re.search(b"\xef\xbf[\xbe\xbf]", body):
         raise ValueError("a raw U+FFFE or U+FFFF")
-    try:
-        members = json.loads(
-            body.decode(),
-            parse_int=Number,
-            parse_float=Number,
-            parse_constant=refuse_constant,
-            object_pairs_hook=read_members,
-        )
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    text = body.decode()
+    check_depth(text)
+    members = json.loads(
+        text,
+        parse_int=Number,
+        parse_float=Number,
+        parse_constant=refuse_constant,
+        object_pairs_hook=read_members,
+    )
     if not isinstance(members, dict):
         raise ValueError("not an object")
     user_code, box_id = (

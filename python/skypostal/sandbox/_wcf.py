@@ -12,12 +12,22 @@ from typing import Any
 # The name of the one field that is a number.
 TAX_NUMBER = "customer_tax_number"
 MAX_STRING = 8_192  # UTF-16 units
+MAX_DEPTH = 200
 INTEGER = re.compile(r"-?[0-9]{1,19}")
 DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 class Number(str):
     """A JSON number as it was written, so that no digit and no scale is lost."""
+
+
+def check_depth(text: str) -> None:
+    """Refuses a nesting too deep. Where json itself gives up depends on the version of Python."""
+    depth = 0
+    for bracket in re.findall(r"[][{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError("nested too deeply")
 
 
 def refuse_constant(name: str) -> None:

@@ -1,0 +1,63 @@
+"""The Linux wheels, each installed alone where its users are, and the tests that run there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from linux_pythons import PYTHONS, LinuxPython
+from other_pythons import PIP, Outcome, new_environment, requirements, run, run_tests
+from released import files_in, wheels
+
+from release.platforms import PLATFORMS
+
+pytestmark = pytest.mark.release
+
+# What the tests import, with all that it depends on.
+TOOLS = ["pytest", "iniconfig", "packaging", "pluggy", "pygments", "pytest-xdist", "execnet"]
+TOOLS += ["trustme", "cryptography", "cffi", "pycparser", "idna"]
+TOOLS += ["trio", "attrs", "outcome", "sniffio", "sortedcontainers", "anyio"]
+TOOLS += ["exceptiongroup", "tomli", "typing-extensions"]
+
+TRIED = [python for python in PYTHONS if python.platform in wheels()]
+
+
+def test_each_linux_wheel_is_tried_somewhere() -> None:
+    built = {name for name in wheels() if name.startswith("linux-")}
+    assert built == {python.platform for python in TRIED}
+
+
+@pytest.mark.parametrize("platform", [p for p in wheels() if PLATFORMS[p].glibc])
+def test_the_unwinder_is_that_of_the_system(platform: str, tmp_path: Path) -> None:
+    # By it glibc ends a thread, through our frames. Two of them in one stack crash.
+    library = tmp_path / "library"
+    library.write_bytes(files_in(wheels()[platform])["skypostal/_native.abi3.so"])
+    assert "[libgcc_s.so.1]" in run("readelf", "--dynamic", library)
+
+
+@pytest.mark.parametrize("python", TRIED, ids=lambda python: f"{python.platform}-{python.version}")
+def test_the_wheel(python: LinuxPython, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = time.monotonic()
+    program = new_environment(tmp_path / "environment", python.program())
+    install_tools(python, program)
+    install = [f"--python={program}", "install", "--no-index", "--no-deps"]
+    run(*PIP, *install, wheels()[python.platform])
+    where = run(program, "-c", "import skypostal; print(skypostal.__file__)", cwd=tmp_path)
+    assert where.startswith(str(tmp_path / "environment"))
+    outcome = run_tests(program, python.tests, python.not_run, tmp_path)
+    assert outcome == Outcome(outcome.passed, {}, len(python.not_run))
+    with capsys.disabled():
+        seconds = time.monotonic() - begun
+        print(f"\n{python.name}: {outcome.passed} tests passed, {outcome.deselected} cannot run;")
+        print(f"{seconds:.0f} s", end=" ")
+
+
+def install_tools(python: LinuxPython, program: Path) -> None:
+    tools = ["install", "--no-deps", "--only-binary=:all:", *requirements(TOOLS, python.version)]
+    if not python.tags:
+        run(*PIP, f"--python={program}", *tools)
+        return
+    packages = program.parents[1] / "lib" / f"python{python.version}" / "site-packages"
+    place = [f"--target={packages}", "--no-compile", f"--python-version={python.version}"]
+    run(*PIP, *tools, *place, *(f"--platform={tag}" for tag in python.tags))
