@@ -116,7 +116,14 @@ def test_a_debug_build_tells_misuse_on_the_standard_error(
 
 def test_every_function_that_takes_a_handle_is_misused() -> None:
     used = set(re.findall(r"skypostal_\w+", (TESTS / "c" / "misuse.c").read_text()))
-    without_handle = {"version", "version_number", "strerror", "delivery_text", "options_new", "update_new"}
+    without_handle = {
+        "version",
+        "version_number",
+        "strerror",
+        "delivery_text",
+        "options_new",
+        "update_new",
+    }
     assert {name.removeprefix("skypostal_") for name in DECLARED - used} <= without_handle
 
 

@@ -93,7 +93,9 @@ def test_ssl_cert_file_and_ssl_cert_dir_replace_the_systems_roots(
     assert update(server.port).cust_id == 51736835
     none = tmp_path / "none"
     monkeypatch.setenv("SSL_CERT_DIR", str(none))
-    with pytest.raises(ConfigurationError, match=f"^SSL_CERT_DIR: {re.escape(str(none))}: {NO_SUCH_FILE}"):
+    with pytest.raises(
+        ConfigurationError, match=f"^SSL_CERT_DIR: {re.escape(str(none))}: {NO_SUCH_FILE}"
+    ):
         update(server.port)
     monkeypatch.setenv("SSL_CERT_DIR", f"{none}{os.pathsep}{tmp_path}")
     assert update(server.port).cust_id == 51736835
@@ -131,7 +133,8 @@ def test_a_folder_of_certificates_is_trusted(
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
     options: Any = {} if by_variable else {"ca_file": tmp_path}
     source = r" \(read from REQUESTS_CA_BUNDLE\)" if by_variable else ""
-    words = f"^ca_file: {re.escape(str(tmp_path))}: no file of this folder holds a PEM certificate{source}$"
+    folder = re.escape(str(tmp_path))
+    words = f"^ca_file: {folder}: no file of this folder holds a PEM certificate{source}$"
     with pytest.raises(ConfigurationError, match=words):
         update(server.port, **options)
     (tmp_path / name).write_bytes(ca_file.read_bytes())

@@ -33,7 +33,7 @@ def said(*command: str | Path, **options: Any) -> str:
 def meaning(message: str) -> str:
     """What the page says that a message means; an ellipsis in the page's stands for any text."""
     table = PAGE[PAGE.index("| message | meaning |") :]
-    found = []
+    found: list[str] = []
     for _, shown, meant in re.findall(r"^\| (`+) ?(.+?) ?\1 \| (.+) \|$", table, re.MULTILINE):
         if re.search(".*".join(map(re.escape, shown.split("…"))), message):
             found.append(meant)
@@ -107,7 +107,7 @@ def test_a_library_and_a_program_for_another_processor(
 ) -> None:
     folder = folders["linux-aarch64"]
     assert "it is for another processor" in meaning(load(folder / "lib" / "libskypostal.so"))
-    link = ["cc", folder / "examples" / "update.c", f"-I{folder / 'include'}"]
+    link: list[str | Path] = ["cc", folder / "examples" / "update.c", f"-I{folder / 'include'}"]
     message = said(*link, f"-L{folder / 'lib'}", "-lskypostal", "-o", tmp_path / "update")
     assert "linker found the library of another" in meaning(message)
     (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
@@ -122,7 +122,7 @@ def test_a_library_and_a_program_for_another_processor(
 def test_a_library_that_is_not_found(folders: dict[str, Path], tmp_path: Path) -> None:
     folder = folders["linux-x86_64"]
     program = tmp_path / "update"
-    link = ["cc", folder / "examples" / "update.c", f"-I{folder / 'include'}"]
+    link: list[str | Path] = ["cc", folder / "examples" / "update.c", f"-I{folder / 'include'}"]
     subprocess.run([*link, f"-L{folder / 'lib'}", "-lskypostal", "-o", program], check=True)
     assert "`ldconfig`" in meaning(said(program))
 

@@ -1,6 +1,7 @@
 use std::thread;
 
 use super::*;
+use crate::environment::Source;
 use crate::http::Url;
 use crate::http::tls::Tls;
 
@@ -9,7 +10,7 @@ fn endpoint() -> Endpoint {
         url: Url::parse("http://127.0.0.1:9").unwrap(),
         connect_timeout: Duration::from_secs(1),
         proxy: None,
-        tls: Tls::new(None, false).unwrap(),
+        tls: Tls::new((None, Source::Default), false).unwrap(),
     }
 }
 
