@@ -76,7 +76,12 @@ def _queue_of(loop: object) -> tuple[_EventQueue, bool]:
 def _queue_of_asyncio(loop: asyncio.AbstractEventLoop) -> _EventQueue:
     queue, is_new = _queue_of(loop)
     if is_new:
-        loop.add_reader(queue.fileno(), queue.drain)
+        try:
+            loop.add_reader(queue.fileno(), queue.drain)
+        except NotImplementedError:
+            from ._proactor import add_reader
+
+            add_reader(loop, queue)
     return queue
 
 

@@ -17,6 +17,7 @@ project may define anew, and for one test from a marker, which wins:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -110,7 +111,8 @@ def skypostal_environment(skypostal_sandbox: Sandbox, monkeypatch: pytest.Monkey
     monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
     monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
     monkeypatch.delenv("SKYPOSTAL_ENVIRONMENT", raising=False)
-    for name in ("NO_PROXY", "no_proxy"):
+    # To Windows, both names are the same one.
+    for name in ("NO_PROXY",) if sys.platform == "win32" else ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, str(urlsplit(skypostal_sandbox.url).hostname), prepend=",")
     if skypostal_sandbox.ca_file is not None:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(skypostal_sandbox.ca_file))

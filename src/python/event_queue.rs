@@ -5,8 +5,6 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
@@ -15,6 +13,7 @@ use super::errors::{exception, set_delivery};
 use super::interpreter::call_python;
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
+use super::socket_pair::{self, Socket};
 use crate::http::transport_error::could_not_prepare;
 use crate::per_process::OfProcess;
 use crate::{Delivery, Error};
@@ -38,8 +37,8 @@ pub(super) struct EventQueue(OfProcess<Arc<SharedQueue>>);
 pub(super) struct SharedQueue {
     events: Mutex<Vec<QueuedEvent>>,
     /// The event loop waits until this has a byte to read.
-    readable: UnixStream,
-    writable: UnixStream,
+    readable: Socket,
+    writable: Socket,
 }
 
 #[pymethods]
@@ -56,9 +55,9 @@ impl EventQueue {
         self.0.get().is_some()
     }
 
-    /// Returns a descriptor that can be read when there are events.
-    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        self.shared(py).map(|queue| queue.readable.as_raw_fd())
+    /// Returns the descriptor of a socket that can be read when there are events.
+    fn fileno(&self, py: Python<'_>) -> PyResult<socket_pair::Descriptor> {
+        self.shared(py).map(|queue| socket_pair::descriptor(&queue.readable))
     }
 
     /// Delivers every event. An exception of one does not keep the next one from being delivered.
@@ -96,9 +95,7 @@ impl EventQueue {
 
 impl SharedQueue {
     fn new() -> io::Result<Self> {
-        let (readable, writable) = UnixStream::pair()?;
-        readable.set_nonblocking(true)?;
-        writable.set_nonblocking(true)?;
+        let (readable, writable) = socket_pair::pair()?;
         Ok(SharedQueue { events: Mutex::default(), readable, writable })
     }
 

@@ -15,6 +15,7 @@ mod fields;
 mod interpreter;
 mod observer;
 mod personal_info;
+mod socket_pair;
 
 #[pymodule]
 mod _native {

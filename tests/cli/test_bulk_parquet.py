@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import stat
 import subprocess
 import sys
 from decimal import Decimal
@@ -11,7 +10,17 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from bulk_command import HEADER, NAMES, Bulk, assert_ended, key_of, rows_of, sent, write
+from bulk_command import (
+    HEADER,
+    NAMES,
+    Bulk,
+    assert_ended,
+    assert_private,
+    key_of,
+    rows_of,
+    sent,
+    write,
+)
 from command_line import environment
 from pyarrow import parquet
 
@@ -40,7 +49,7 @@ def test_parquet_in_and_out(bulk: Bulk, sandbox: Sandbox) -> None:
         2: {}, 3: {"customer_tax_number": Decimal("7.00")},
     }  # fmt: skip
     report = parquet.read_table(bulk.out)
-    assert stat.S_IMODE(bulk.out.stat().st_mode) == 0o600
+    assert_private(bulk.out)
     assert report.column_names == [*NAMES, *table.column_names]
     assert report["skypostal_status"].to_pylist() == ["updated", "refused", "updated"]
     assert report["customer_key"].to_pylist() == [None, "wrong", None]

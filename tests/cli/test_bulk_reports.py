@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from bulk_command import (
     NAMES,
     Bulk,
     assert_ended,
+    assert_private,
     key_of,
     limited,
     read_report,
@@ -209,13 +209,15 @@ def refuse(*_):
     raise OSError({error}, os.strerror({error}))
 """
 
+FILE_LOCK = "from skypostal._cli.bulk import journal\njournal.try_to_lock = refuse\n"
+
 
 @pytest.mark.parametrize("error", ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EACCES", "EIO"])
 def test_a_file_system_without_locks_is_told_in_a_line(
     bulk: Bulk, sandbox: Sandbox, error: str
 ) -> None:
     write(bulk.table, rows_of([1]))
-    patch = LACKING.format(error=f"errno.{error}") + "import fcntl\nfcntl.flock = refuse\n"
+    patch = LACKING.format(error=f"errno.{error}") + FILE_LOCK
     done = patched(bulk, patch)
     said = os.strerror(getattr(errno, error))
     assert (done.returncode, done.stderr) == (
@@ -236,7 +238,7 @@ def test_a_journal_that_cannot_be_locked_is_left_as_it_is(
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr("skypostal._cli.bulk.journal.try_to_lock", refuse)
     with pytest.raises(JournalError, match="cannot be locked: No locks available"):
         Journal(str(tmp_path / "j"))
     assert (tmp_path / "j").stat().st_size > 0
@@ -271,7 +273,7 @@ def test_a_file_system_without_fsync_and_chmod_has_a_report(
     patch = LACKING.format(error=f"errno.{error}") + functions
     assert_ended(patched(bulk, patch), 0)
     assert sorted(os.listdir(bulk.folder)) == ["customers.csv", f"report.{kind}"]
-    assert bulk.out.stat().st_mode & 0o777 == 0o600
+    assert_private(bulk.out)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
@@ -361,4 +363,5 @@ def test_what_an_earlier_run_left_is_not_read_by_others(bulk: Bulk) -> None:
     with part.open() as reader:
         assert bulk().returncode == 3
         assert reader.read() == "old"
-    assert bulk.out.stat().st_mode & 0o777 == 0o600 and not part.exists()
+    assert_private(bulk.out)
+    assert not part.exists()

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import sqlite3
-import stat
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +20,7 @@ from bulk_command import (
     Bulk,
     add_customers,
     assert_ended,
+    assert_private,
     journal_of,
     names,
     read_report,
@@ -34,6 +35,9 @@ from fault_server import GOOD, read
 
 from skypostal._cli.bulk.journal import Journal
 from skypostal.sandbox import Sandbox
+
+# The return code of a process that was killed.
+KILLED = 1 if sys.platform == "win32" else -signal.SIGKILL
 
 
 def test_a_row_is_in_the_journal_before_its_request(tmp_path: Path) -> None:
@@ -99,7 +103,7 @@ def test_the_journal_is_private_and_holds_no_key(stopped: Bulk) -> None:
     files = sorted(stopped.folder.glob("report.csv.journal*"))
     assert [file.name[18:] for file in files] == ["", "-shm", "-wal"]
     for file in files:
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert_private(file)
         content = file.read_bytes()
         for secret in (b"the-key-of", environment("")["SKYPOSTAL_APP_KEY"].encode(), b"Ana"):
             assert secret not in content
@@ -228,7 +232,7 @@ def test_50_kills_lose_nothing_and_repeat_nothing_that_was_accepted(
         time.sleep(chance.uniform(0.02, 0.8))
         process.kill()
         assert_no_secret("".join(process.communicate()))
-        assert process.returncode == -signal.SIGKILL
+        assert process.returncode == KILLED
         words = journal_of(bulk.journal)[0] if has_begun(bulk) else {}
         accepted = {row + 1 for row, word in words.items() if word == "updated"}
         kept.append((len(sandbox.requests), accepted))
@@ -257,7 +261,7 @@ def test_a_kill_while_the_report_is_written_leaves_no_half_report(bulk: Bulk) ->
     part = bulk.folder / "report.csv.part"
     process = bulk.start()
     wait_until(part.exists)
-    assert stat.S_IMODE(part.stat().st_mode) == 0o600
+    assert_private(part)
     process.kill()
     process.communicate()
     assert not bulk.out.exists() and bulk.journal.exists()

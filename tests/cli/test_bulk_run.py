@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from bulk_command import (
     NAMES,
     Bulk,
     assert_ended,
+    assert_private,
     key_of,
     names,
     read_report,
@@ -47,7 +47,7 @@ def test_a_table_is_sent_and_reported(bulk: Bulk, sandbox: Sandbox) -> None:
     ]
     assert names(sandbox, range(1, 21)) == [f"Ana {box}" for box in range(1, 21)]
     assert all("note" not in request.changes for request in sandbox.requests)
-    assert stat.S_IMODE(bulk.out.stat().st_mode) == 0o600
+    assert_private(bulk.out)
     assert sorted(os.listdir(bulk.folder)) == ["customers.csv", "report.csv"]
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 import time
 from pathlib import Path
 from typing import Callable
@@ -29,7 +30,20 @@ from bulk_command import (
 from command_line import COMMAND, Terminal, environment
 from fault_server import FaultServer
 
+from skypostal._cli.bulk.signals import Signals
 from skypostal.sandbox import Sandbox
+
+ENDING = [signal.SIGINT, signal.SIGTERM]
+if sys.platform == "win32":
+    ENDING.append(signal.SIGBREAK)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_ends_what_is_done_meanwhile(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), Signals() as signals:
+        signal.raise_signal(number)
+    assert signals.number == number and signal.getsignal(number) == before
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

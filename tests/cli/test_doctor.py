@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 import time
 from collections.abc import Sequence
 from email.utils import formatdate
@@ -155,7 +156,8 @@ def test_the_doctor_without_a_network() -> None:
 def test_the_doctor_says_which_proxy_and_why(sandbox: Sandbox) -> None:
     proxy = Proxy()
     _, checks = doctor(url=sandbox.url, http_proxy=proxy.url)
-    assert checks["proxy"]["text"] == f"{proxy.url[7:]} (from http_proxy)"
+    name = "HTTP_PROXY" if sys.platform == "win32" else "http_proxy"
+    assert checks["proxy"]["text"] == f"{proxy.url[7:]} (from {name})"
     assert checks["service"]["state"] == "ok" and len(proxy.heads) == 1
     _, checks = doctor("--proxy", proxy.url, url=sandbox.url)
     assert checks["proxy"]["text"] == f"{proxy.url[7:]} (from --proxy)"

@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 import pytest
 import trio
+from sockets import end
 
 import skypostal
 from skypostal import AsyncClient, Attempt
@@ -35,8 +36,22 @@ def client_of(url: str, **options: Any) -> AsyncClient:
     return AsyncClient(**{"user_code": USER_CODE, "app_key": APP_KEY, "base_url": url, **options})
 
 
+class WithoutReaders(asyncio.SelectorEventLoop):
+    """An event loop that lacks what the default one of Windows lacks."""
+
+    def add_reader(self, *_: object) -> Any:
+        raise NotImplementedError
+
+
+def run_in(loop: asyncio.AbstractEventLoop, main: Callable[[], Awaitable[Any]]) -> Any:
+    with contextlib.closing(loop):
+        return loop.run_until_complete(main())
+
+
 RUNS: dict[str, Run] = {
     "asyncio": lambda main: asyncio.run(main()),  # type: ignore[arg-type]
+    "selector": lambda main: run_in(asyncio.SelectorEventLoop(), main),
+    "without-readers": lambda main: run_in(WithoutReaders(), main),
     "trio": trio.run,
     "anyio": anyio.run,
     "anyio-trio": lambda main: anyio.run(main, backend="trio"),
@@ -81,7 +96,7 @@ class Silent:
 def silent() -> Iterator[Silent]:
     silent = Silent()
     yield silent
-    silent.listener.shutdown(socket.SHUT_RDWR)
+    end(silent.listener)
     silent.listener.close()
 
 

@@ -21,6 +21,7 @@ from faces import COMPILED, Face, Report
 from fault_cases import BUSY, LOST, MANY, Fault, ok, refused, status
 from fault_server import Connection, FaultServer, Script, answer, close, hang, read, send
 from project import ROOT
+from sockets import end
 
 ORDER = ["not_sent", "rejected", "unknown"]
 NOW = "Retry-After: 0"
@@ -117,7 +118,7 @@ def serving_tls(certificate: trustme.LeafCert, sent: Sequence[bytes]) -> Iterato
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"https://localhost:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
+        end(listener)
         thread.join()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -39,6 +41,19 @@ for _ in range(2):
         assert 0 <= float(child.stdout.readline()) - interrupted < 0.3
         assert child.stdout.read() == "calling\n51736835\n"
     assert child.returncode == 0
+
+
+def test_an_interrupt_ends_a_call_on_every_system(silent: str) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    started = time.monotonic()
+    threading.Timer(0.2, _thread.interrupt_main).start()
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            client_of(silent).update_personal_info(**CUSTOMER)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert 0.2 <= time.monotonic() - started < 2
+    assert vars(caught.value) == {"delivery": "unknown", "attempts": 1}
 
 
 class Alarm(Exception):

@@ -281,7 +281,7 @@ LEAVE = {
     "a new installation": "sys.path[:] = []; skypostal.__path__[:] = []; "
     "sys.path_importer_cache.clear()",
 }
-if os.geteuid() == 0:
+if sys.platform != "win32" and os.geteuid() == 0:
     LEAVE["chroot"] = "os.chroot(sys.argv[1]); os.chdir('/')"
     LEAVE["chroot as nobody"] = LEAVE["chroot"] + "; os.setgid(65534); os.setuid(65534)"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import resource
+import os
 import sqlite3
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -88,8 +89,16 @@ def assert_ended(done: Done[str], code: int, *says: str) -> None:
         assert text in done.stderr
 
 
+def assert_private(file: Path) -> None:
+    """Only the owner of the file can read it. Windows has no modes; there, its folder decides."""
+    if os.name != "nt":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 def limited(size: int) -> Callable[[], None]:
     """Limits the size of each file that a program writes."""
+    import resource  # which Windows lacks
+
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 

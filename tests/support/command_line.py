@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import pty
 import select
 import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 
@@ -60,6 +57,11 @@ class Terminal:
     """A program at a terminal, of 80 columns unless its environment says otherwise."""
 
     def __init__(self, *command: str, **environment: str) -> None:
+        # Windows lacks them.
+        import fcntl
+        import pty
+        import termios
+
         self.seen = ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Callable
 
 from documented import RESPONSE_BYTES
+from sockets import end
 
 Step = Callable[["Connection"], None]
 Script = Sequence[Step]
@@ -167,14 +168,12 @@ class FaultServer:
 
     def __exit__(self, *_: object) -> None:
         self.stopped.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        end(self._listener)
         # The first thread accepts, and starts the others.
         for thread in self._threads[:1]:
             thread.join(5)
         for record in self.records:
-            with contextlib.suppress(OSError):
-                record.socket.shutdown(socket.SHUT_RDWR)
+            end(record.socket)
         for thread in self._threads[1:]:
             thread.join(5)
         for each in [self._listener, self._elsewhere, *self._fillers]:
@@ -203,7 +202,7 @@ class FaultServer:
 
     def leave(self) -> None:
         """Refuses connections from now on; those that are open stay."""
-        self._listener.shutdown(socket.SHUT_RDWR)
+        end(self._listener)
         self._listener.close()
 
     def _fill(self) -> None:

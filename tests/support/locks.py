@@ -7,9 +7,9 @@ from packaging.utils import canonicalize_name
 from project import ROOT
 
 
-def locked(lock: str, python: str) -> dict[str, str]:
-    """The version of each package, by its normalized name."""
-    environment = {"python_version": python, "python_full_version": f"{python}.0"}
+def locked(lock: str, python: str, **system: str) -> dict[str, str]:
+    """The version of each package, by its normalized name; `system` has markers of another one."""
+    environment = {"python_version": python, "python_full_version": f"{python}.0", **system}
     versions: dict[str, str] = {}
     for line in (ROOT / f"{lock}.txt").read_text().splitlines():
         if line.startswith("#"):

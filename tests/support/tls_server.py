@@ -8,6 +8,7 @@ import threading
 from typing import Callable
 
 import trustme
+from sockets import end
 
 RESPONSE = b'[{"_verify":true,"cust_id":51736835}]'
 
@@ -42,7 +43,7 @@ class Server:
             connection.close()
 
     def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
+        end(self.listener)
         self.listener.close()
         for connection in self.sockets:
             connection.close()

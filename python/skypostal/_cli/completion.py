@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .._fields import FIELDS
@@ -43,6 +45,8 @@ def _run(args: argparse.Namespace) -> int:
         problem = "shtab is missing: pip install 'skypostal[completion]'"
         raise UsageError(args.parser.prog, problem) from None
 
+    if sys.platform == "win32" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(newline="\n")  # these shells take a carriage return for a command
     for command in args.commands.choices.values():
         for action in command._actions:
             _give_values(action, shtab.FILE)

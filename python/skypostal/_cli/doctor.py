@@ -207,20 +207,25 @@ def _proxy(args: argparse.Namespace, route: Route) -> Check:
         source = "this system's settings" if source == "system" else source
         return Check("proxy", "ok", f"{route.proxy} (from {source})")
     named = [n for n in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy",
-                         "ALL_PROXY") if os.environ.get(n)]  # fmt: skip
+                         "ALL_PROXY") if _is_set(n)]  # fmt: skip
     if not args.trust_env:
         text = f"; {named[0]} is not read" if named else ""
         return Check("proxy", "ok", f"none: --no-trust-env{text}")
     scheme = route.url.partition(":")[0]
     of_scheme = [name for name in named if name.lower() in (f"{scheme}_proxy", "all_proxy")]
     if of_scheme:
-        exempt = "no_proxy" if os.environ.get("no_proxy") else "NO_PROXY"
+        exempt = "no_proxy" if _is_set("no_proxy") else "NO_PROXY"
         text = f"none: {of_scheme[0]} is set, but {exempt} exempts {route.host}"
     elif named:
         text = f"none: {named[0]} is set, but it is for the other of http and https"
     else:
         return _no_proxy()
     return Check("proxy", "ok", text)
+
+
+def _is_set(name: str) -> bool:
+    """Returns whether a variable has this name, as it is written. On Windows all are in capitals."""
+    return name in list(os.environ) and os.environ[name] != ""
 
 
 def _no_proxy() -> Check:

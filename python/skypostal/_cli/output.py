@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -50,10 +51,15 @@ def write(text: str) -> bool:
     except OSError as problem:
         # At the end, Python would try to write what is left in the buffer, and complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(problem, BrokenPipeError):
+        if not (isinstance(problem, BrokenPipeError) or _left_on_windows(problem)):
             say_error(f"skypostal: cannot write to standard output: {problem.strerror}")
             return False
     return True
+
+
+def _left_on_windows(problem: OSError) -> bool:
+    # Windows' C library says so of a pipe whose reader has left.
+    return sys.platform == "win32" and problem.errno == errno.EINVAL
 
 
 def say_error(text: str) -> None:

@@ -53,7 +53,9 @@ _CHANGED = {
 _DOCTOR = "`skypostal doctor` looks for the cause, changing nothing."
 _PLACES = {
     "user_code": "Give --user_code, or set SKYPOSTAL_USER_CODE.",
-    "app_key": "Set SKYPOSTAL_APP_KEY; `read -rs SKYPOSTAL_APP_KEY; export SKYPOSTAL_APP_KEY` asks"
+    "app_key": "Set SKYPOSTAL_APP_KEY."
+    if sys.platform == "win32"
+    else "Set SKYPOSTAL_APP_KEY; `read -rs SKYPOSTAL_APP_KEY; export SKYPOSTAL_APP_KEY` asks"
     " for it without an echo.",
     "customer_key": "Set SKYPOSTAL_CUSTOMER_KEY, give --key-file FILE, or run this in a terminal,"
     " which asks for it.",
@@ -134,7 +136,11 @@ def _say_if_nothing(args: argparse.Namespace, given: list[str]) -> None:
 
 
 def _at_a_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
+    if sys.stdin is None or not sys.stdin.isatty():
+        return False
+    # To Windows, NUL is a terminal too. Python reads a console by another class than a file.
+    reader = type(getattr(sys.stdin.buffer, "raw", None)).__name__
+    return sys.platform != "win32" or reader == "_WindowsConsoleIO"
 
 
 def _given_key(args: argparse.Namespace) -> str | None:
@@ -149,7 +155,8 @@ def _given_key(args: argparse.Namespace) -> str | None:
     try:
         with open(0 if args.key_file == "-" else args.key_file, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            if stat.S_ISREG(mode) and mode & 0o077:
+            # Windows has access lists in place of modes, which Python does not read.
+            if stat.S_ISREG(mode) and mode & 0o077 and sys.platform != "win32":
                 say_error(f"skypostal update: warning: others can read {shown}; chmod 600 it")
             key = file.read(65_537).decode("utf-8-sig").strip()
     except OSError as problem:

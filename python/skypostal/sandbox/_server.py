@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import io
 import json
 import re
 import socket
@@ -11,6 +12,7 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email.message import Message
@@ -94,6 +96,9 @@ class Handler(BaseHTTPRequestHandler):
         self.sandbox = self.server.sandbox
         super().setup()
         self.connection.settimeout(self.sandbox._idle_timeout)
+        if sys.platform == "win32":
+            self.rfile.close()
+            self.rfile = io.BufferedReader(_Received(self.connection, self.sandbox._closed))
         self.response_count = 0
         with self.sandbox._lock:
             self.sandbox._connections += 1
@@ -183,9 +188,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(response.status, response)
         if self.sandbox._log is not None:
-            time = datetime.datetime.now().strftime("%H:%M:%S")
+            now = datetime.datetime.now().strftime("%H:%M:%S")
             path = self.path.partition("?")[0].encode("unicode_escape").decode()
-            self.sandbox._log(f"{time} {self.command} {path} {response.status or '-'} {outcome}")
+            self.sandbox._log(f"{now} {self.command} {path} {response.status or '-'} {outcome}")
 
     def send(self, status: int, response: Response) -> None:
         self.send_response(status)
@@ -212,9 +217,40 @@ class Handler(BaseHTTPRequestHandler):
         """Silence: standard error belongs to the program around us."""
 
 
+class _Received(io.RawIOBase):
+    """The bytes that a connection receives, until the sandbox closes.
+
+    On Windows, a thread that reads does not notice that another one shuts the connection down.
+    """
+
+    def __init__(self, connection: socket.socket, closed: threading.Event) -> None:
+        self._connection, self._closed = connection, closed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        timeout = self._connection.gettimeout() or 0.0
+        deadline = time.monotonic() + timeout
+        try:
+            while True:
+                if self._closed.is_set():
+                    raise ConnectionAbortedError("the sandbox has closed")
+                self._connection.settimeout(max(0.001, min(0.1, deadline - time.monotonic())))
+                try:
+                    return self._connection.recv_into(buffer)
+                except socket.timeout:
+                    if time.monotonic() >= deadline:
+                        raise
+        finally:
+            self._connection.settimeout(timeout)
+
+
 class Server(ThreadingHTTPServer):
     request_queue_size = 128
     timeout = 1.0  # after which the end is noticed even where `wake` has no effect
+    # On Windows it would let two servers listen at one port.
+    allow_reuse_address = sys.platform != "win32"
 
     def __init__(
         self, address: tuple[str, int], sandbox: Sandbox, context: ssl.SSLContext | None
@@ -239,8 +275,15 @@ class Server(ThreadingHTTPServer):
         return connection, address
 
     def wake(self) -> None:
-        """Ends a `handle_request` that waits for a connection."""
-        self.socket.shutdown(socket.SHUT_RDWR)
+        """Ends a `handle_request` that waits for a connection, by one that is not served."""
+        host, port = self.socket.getsockname()
+        # Not every system connects to the address that stands for all of its addresses.
+        address = "127.0.0.1" if host == "0.0.0.0" else host
+        with contextlib.suppress(OSError):
+            socket.create_connection((address, port), timeout=self.timeout).close()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return not self.sandbox._closed.is_set()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._closed_one:

@@ -36,7 +36,8 @@ exit status:
   5    some rows failed: give the report as the table, later
   6    stopped, because the journal or the report cannot be written, or the
        table was changed meanwhile: correct that, then continue with --resume
-  130  ended by Ctrl-C, 143 by SIGTERM: continue with --resume
+  130  ended by Ctrl-C, 143 by SIGTERM, 149 by Ctrl-Break: continue with
+       --resume
 
 example:
   skypostal bulk customers.csv --map first=customer_first_name --out report.csv

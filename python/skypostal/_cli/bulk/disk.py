@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 
+# Windows has no such flag; there, only an administrator makes symbolic links.
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # The errors of a file system without this function, and of a folder that is closed to readers.
 _LACKING = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES)
 
@@ -18,7 +21,9 @@ def sync(file: int) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Waits until the name of a new or removed file is on the disk."""
+    """Waits until the name of a new or removed file is on the disk, where a system can do that."""
+    if sys.platform == "win32":
+        return
     with _if_it_can():
         folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -30,7 +35,7 @@ def sync_folder(path: str) -> None:
 def try_to_write(path: str) -> None:
     """Raises OSError if no file of this name can be made. It leaves an existing file unchanged."""
     was_there = os.path.lexists(path)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | NO_FOLLOW, 0o600))
     if not was_there:
         os.unlink(path)
 

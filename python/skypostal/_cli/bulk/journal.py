@@ -7,7 +7,6 @@ table. It has the messages of errors, which may quote the service's words.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import queue
@@ -15,7 +14,8 @@ import sqlite3
 import threading
 from typing import Any, NamedTuple
 
-from .disk import sync_folder
+from .disk import NO_FOLLOW, sync_folder
+from .lock import is_at, remove_locked, try_to_lock
 
 APPLICATION = 0x736B7970  # "skyp", in the file's header
 VERSION = 1
@@ -71,7 +71,8 @@ class Journal:
             self._reader.close()
             os.close(self._lock)
             if isinstance(problem, sqlite3.Error) and is_new:
-                self._remove()
+                for each in (path, f"{path}-wal", f"{path}-shm"):
+                    _remove(each)
                 raise JournalError(f"{path}: cannot be written: {problem}; {_ELSEWHERE}") from None
             if isinstance(problem, (sqlite3.Error, ValueError, TypeError)):
                 raise JournalError(f"{path}: is damaged, or no journal ({problem})") from None
@@ -99,10 +100,8 @@ class Journal:
 
     def start(self, settings: dict[str, Any]) -> None:
         """Starts the writing thread. A new journal gets these settings."""
+        self._writer = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
         try:
-            self._writer = sqlite3.connect(
-                self._file, isolation_level=None, check_same_thread=False
-            )
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute("PRAGMA journal_mode = WAL")
             if self.settings is None:
@@ -111,6 +110,8 @@ class Journal:
                 self._writer.execute("COMMIT")
             sync_folder(self.path)
         except (sqlite3.Error, OSError) as problem:
+            # Windows removes no file that is open.
+            self._writer.close()
             raise JournalError(f"{self.path}: cannot be written: {problem}; {_ELSEWHERE}") from None
         self.settings = settings
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -185,40 +186,43 @@ class Journal:
             self._thread.join()
             self._writer.close()
         self._reader.close()
-        if remove:
-            self._remove()
-        os.close(self._lock)
+        if not remove:
+            os.close(self._lock)
+            return
+        for path in (f"{self.path}-wal", f"{self.path}-shm"):
+            _remove(path)
+        remove_locked(self.path, self._lock)
 
-    def _remove(self) -> None:
-        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
-            if os.path.exists(path):
-                os.unlink(path)
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _locked(path: str) -> int:
     """Opens the journal's file, or makes it, and locks it for this process.
 
-    The kernel unlocks it when the process ends, however it ends. The descriptor stays open until
-    SQLite has closed the file: closing it earlier would undo SQLite's own locks.
+    The descriptor stays open until SQLite has closed the file: on Unix, closing it earlier would
+    undo SQLite's own locks.
     """
     while True:
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
         except OSError as problem:
             raise JournalError(f"{path}: cannot be opened: {problem.strerror}") from None
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_to_lock(file)
         except BlockingIOError:
             os.close(file)
             raise JournalError(f"{path}: is in use: another run has locked it") from None
         except OSError as problem:  # a network file system may have no locks
-            if os.fstat(file).st_size == 0:  # made above
+            is_new = os.fstat(file).st_size == 0  # made above
+            os.close(file)
+            if is_new:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
-            os.close(file)
             message = f"{path}: cannot be locked: {problem.strerror}; {_ELSEWHERE}"
             raise JournalError(message) from None
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), os.fstat(file)):
-                return file
+        if is_at(path, file):
+            return file
         os.close(file)  # a run that has just ended removed it

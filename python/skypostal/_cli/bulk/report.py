@@ -14,7 +14,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-from .disk import sync, sync_folder
+from .disk import NO_FOLLOW, sync, sync_folder
 from .table import (
     MAX_REPORT_ROW_BYTES,
     PARQUET_BATCH_ROWS,
@@ -60,7 +60,7 @@ class Report:
         # Not chmod, which some file systems lack: the file is new, and private from the start.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._part)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW
         return open(os.open(self._part, flags, 0o600), "wb")
 
     def write(self, reported: Sequence[Any], row: Row, blank: Collection[int] = ()) -> None:

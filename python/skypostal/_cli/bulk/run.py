@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sqlite3
+import sys
 from typing import Any
 
 import skypostal
@@ -36,6 +37,8 @@ from .table import (
 ALL_UPDATED, CORRECT_IT, SOME_REFUSED, UNREACHABLE, SOME_FAILED, UNWRITTEN = 0, 2, 3, 4, 5, 6
 
 SHOWN_PROBLEMS = 100
+# The variable that names the folder of temporary files.
+TEMPORARY = "TEMP" if sys.platform == "win32" else "TMPDIR"
 
 
 class _Stopped(Exception):
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
                         UNWRITTEN if this.has_begun else CORRECT_IT, str(error)
                     ) from None
                 except sqlite3.Error as error:
-                    message = f"the check's temporary database: {error}; see TMPDIR"
+                    message = f"the check's temporary database: {error}; see {TEMPORARY}"
                     raise _Stopped(UNWRITTEN if this.has_begun else CORRECT_IT, message) from None
                 except KeyboardInterrupt:
                     raise _Stopped(128 + signals.number, "interrupted") from None

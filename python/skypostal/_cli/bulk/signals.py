@@ -1,21 +1,27 @@
-"""Ctrl-C and SIGTERM during a run."""
+"""Ctrl-C and SIGTERM during a run, and Ctrl-Break on Windows."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from typing import Any
 
+# Ctrl-Break is all that one program of Windows can send to another; ending it otherwise kills it.
+_ENDING = [signal.SIGINT, signal.SIGTERM]
+if sys.platform == "win32":
+    _ENDING.append(signal.SIGBREAK)
+
 
 class Signals:
-    """Has Ctrl-C and SIGTERM end the run in order, and a second one end the program at once."""
+    """Has each of them end the run in order, and a second one end the program at once."""
 
     number = signal.SIGINT
 
     def __enter__(self) -> Signals:
         self._before: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            for each in (signal.SIGINT, signal.SIGTERM):
+            for each in _ENDING:
                 if signal.getsignal(each) is not signal.SIG_IGN:
                     self._before[each] = signal.signal(each, self._end)
         return self
