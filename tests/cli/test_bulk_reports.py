@@ -300,6 +300,7 @@ def test_a_disk_that_fails_is_no_file_system_without_fsync(
         ("customers", (), "would be written over the table; give another name"),
         ("/proc/report.csv", (), "cannot be written"),
     ],
+    ids=["part", "part-of-dry-run", "name", "folder", "table", "read-only"],
 )
 def test_a_place_where_no_report_can_be_is_told_before_anything_is_sent(
     bulk: Bulk, sandbox: Sandbox, out: str, options: Sequence[str], says: str

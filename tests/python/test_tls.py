@@ -367,7 +367,7 @@ def test_a_mark_at_the_start_of_a_ca_file_does_no_harm(
     start: Any, ca: trustme.CA, ca_file: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "notepad.pem"
-    path.write_text(ca_file.read_text(), encoding="utf-8-sig", newline="\r\n")
+    path.write_bytes(ca_file.read_text().replace("\n", "\r\n").encode("utf-8-sig"))
     server = start(accept_updates(ca.issue_cert("localhost")))
     assert update(server.port, ca_file=path).cust_id == 51736835
 

@@ -67,12 +67,18 @@ def tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_tests_on_windows(
     python: WindowsPython, tests: Path, tmp_path: Path, folder: str
 ) -> None:
-    listed = [name for name in NOT_RUN if name.startswith(f"tests/{folder}/")]
+    listed = [
+        name
+        for name, reason in NOT_RUN.items()
+        if name.startswith(f"tests/{folder}/")
+        # A reason that begins with a version is one of that version alone.
+        and (not reason.startswith("Python 3") or reason.startswith(f"Python {python.version} "))
+    ]
     modules = [name for name in modules_of(folder) if name not in listed]
     left_out, outcomes = tmp_path / "left-out.json", tmp_path / "outcomes.json"
     left_out.write_text(json.dumps(listed))
     command: list[str | Path] = [python.program, "-m", "pytest", "-q", "--python-only"]
-    command += ["--tb=short", "-p", "no:cacheprovider", "-p", "outcomes"]
+    command += ["--tb=short", "--rootdir=.", "-p", "no:cacheprovider", "-p", "outcomes"]
     command += ["--outcomes", outcomes, "--leave-out", left_out, *modules]
     environment = {**os.environ, "PYTHONPATH": python.wine.path(tests / "tests" / "support")}
     done = python.wine.run(*command, env=environment, cwd=tests, timeout=3600)

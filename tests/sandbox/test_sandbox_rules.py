@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sqlite3
 from decimal import Decimal
@@ -242,6 +243,7 @@ def test_a_database_failure_is_a_system_error(tmp_path: Path) -> None:
         raw_body('"other":' + '{"a":' * 300 + "1" + "}" * 300),
         raw_body('"other":' + "[" * 30000 + "]" * 30000),
     ],
+    ids=itertools.count(),
 )
 def test_what_wcf_refuses_is_an_html_400(sandbox: Sandbox, body: bytes) -> None:
     before = sandbox.customers[BOX_ID]

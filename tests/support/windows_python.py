@@ -26,8 +26,8 @@ ARCHIVES = {
 }
 FULL_VERSIONS = {"3.9": "3.9.13", "3.13": "3.13.2"}
 # What the tests import, of which there are builds for Windows.
-PACKAGES = ["anyio", "colorama", "opentelemetry-sdk", "pyarrow", "pytest", "shtab", "trio"]
-PACKAGES += ["trustme"]
+PACKAGES = ["anyio", "colorama", "opentelemetry-sdk", "pandas", "polars", "pyarrow", "pytest"]
+PACKAGES += ["pytest-xdist", "shtab", "trio", "trustme"]
 # What the markers of the lock say there.
 WINDOWS = {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"}
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
