@@ -43,6 +43,14 @@ export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
 VENV := .venv
+# Where an environment has its programs, and what Windows adds to their names.
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+EXE := .exe
+else
+BIN := $(VENV)/bin
+endif
+VENV_PYTHON := $(BIN)/python$(EXE)
 RUST_SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml $(shell find src -name '*.rs')
 SOURCES := $(RUST_SOURCES) README.md $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
 # The wheel, installed, and what its tests need.
@@ -83,24 +91,24 @@ C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 	tools lint-tools test-tools bench-tools c-library install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
-	@$(VENV)/bin/python examples/demo.py build/update
+	@$(VENV_PYTHON) examples/demo.py build/update
 
 # The tests of the wheel itself are in test_package.py.
 test: test-tools lint test-rust $(TESTED)
-	$(VENV)/bin/python -m pytest
-	$(VENV)/bin/python -m pytest -m "wheel and not pythons" tests/packaging
+	$(VENV_PYTHON) -m pytest
+	$(VENV_PYTHON) -m pytest -m "wheel and not pythons" tests/packaging
 
 PYTHON_CODE := python tests examples benches release docs/site.py
 lint: lint-tools $(VENV)/requirements
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features capi,python -- $$($(CLIPPY_FAILS))
-	$(VENV)/bin/ruff format --check $(PYTHON_CODE)
-	$(VENV)/bin/ruff check $(PYTHON_CODE)
-	$(VENV)/bin/mypy python examples tests release
+	$(BIN)/ruff format --check $(PYTHON_CODE)
+	$(BIN)/ruff check $(PYTHON_CODE)
+	$(BIN)/mypy python examples tests release
 
 # The inner loop. A file or folder of tests in ARGS stands in place of the folders here.
 ARGS ?=
-these_tests = $(VENV)/bin/python -m pytest $(if $(filter tests/%,$(ARGS)),,$(1)) $(ARGS)
+these_tests = $(VENV_PYTHON) -m pytest $(if $(filter tests/%,$(ARGS)),,$(1)) $(ARGS)
 test-rust: tools
 	$(CARGO) test --locked --features capi $(ARGS)
 
@@ -111,23 +119,23 @@ test-c: $(VENV)/develop
 	$(call these_tests,tests/c tests/cpp)
 
 docs: $(TESTED)
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 soak: tools $(VENV)/installed
-	$(VENV)/bin/python tests/support/soak.py
+	$(VENV_PYTHON) tests/support/soak.py
 
 memcheck: test-tools $(TESTED)
 	@$(call has,valgrind) || $(call missing,valgrind,Run: apt-get install valgrind)
-	$(VENV)/bin/python -m pytest -m memcheck
+	$(VENV_PYTHON) -m pytest -m memcheck
 
 test-toolchains: test-tools $(TESTED)
-	$(VENV)/bin/python -m pytest -m toolchains
+	$(VENV_PYTHON) -m pytest -m toolchains
 
 tsan: test-tools $(TESTED)
-	$(VENV)/bin/python -m pytest -m toolchains tests/c/test_thread_sanitizer.py
+	$(VENV_PYTHON) -m pytest -m toolchains tests/c/test_thread_sanitizer.py
 
 test-pythons: test-tools $(TESTED)
-	$(VENV)/bin/python -m pytest -m pythons
+	$(VENV_PYTHON) -m pytest -m pythons
 
 # In a copy of the work tree, whose own lock files are written anew.
 LATEST := build/latest
@@ -208,7 +216,7 @@ $(BENCH)/rust/built: $(SOURCES) benches/rust/Cargo.toml benches/rust/Cargo.lock 
 	@touch $@
 
 instructions: $(TESTED) build/calls
-	$(VENV)/bin/python tests/support/instructions.py write build/calls
+	$(VENV_PYTHON) tests/support/instructions.py write build/calls
 
 # With the lines of the source in the library, and in a folder of its own.
 PARTS := target/parts/release
@@ -216,7 +224,7 @@ instructions-parts: $(TESTED) build/calls
 	CARGO_PROFILE_RELEASE_DEBUG=line-tables-only $(CARGO) rustc --locked --release \
 		--target-dir target/parts --lib --features capi --crate-type cdylib
 	ln -sf $(SO) $(PARTS)/$(SONAME)
-	LD_LIBRARY_PATH=$(PARTS) $(VENV)/bin/python tests/support/instructions.py parts build/calls
+	LD_LIBRARY_PATH=$(PARTS) $(VENV_PYTHON) tests/support/instructions.py parts build/calls
 
 header:
 	@$(CARGO_IS_NEW)
@@ -313,31 +321,31 @@ uninstall:
 	@rmdir "$(CMAKE_TO)" "$(DOC_TO)" 2>/dev/null || true
 
 # Without --clear, what an earlier Python left there would count as installed.
-$(VENV)/bin/python: | tools
+$(VENV_PYTHON): | tools
 	$(PYTHON) -m venv --clear $(VENV)
 
 # Its tag says which glibc it needs, and maturin refuses to write one that is not true.
 wheel: tools build/wheels/built
-build/wheels/built: $(VENV)/bin/python $(SOURCES) tests/requirements.txt
+build/wheels/built: $(VENV_PYTHON) $(SOURCES) tests/requirements.txt
 	rm -rf build/wheels
-	$(LOCKED_BUILD) $(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels . \
+	$(LOCKED_BUILD) $(VENV_PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels . \
 		--config-settings=build-args="--compatibility pypi"
 	@touch $@
 
 # Of the two ways to install, each takes the place of the other.
 $(VENV)/installed: build/wheels/built
-	$(VENV)/bin/pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
+	$(VENV_PYTHON) -m pip $(PIP_INSTALL) --force-reinstall build/wheels/*.whl
 	@rm -f $(VENV)/develop
 	@touch $@
 
 develop: $(VENV)/develop
 $(VENV)/develop: $(RUST_SOURCES) $(VENV)/requirements
-	$(VENV)/bin/maturin develop --quiet --profile dev --features python
+	$(BIN)/maturin develop --quiet --profile dev --features python
 	@rm -f $(VENV)/installed
 	@touch $@
 
-$(VENV)/requirements: tests/requirements.txt | $(VENV)/bin/python
-	$(VENV)/bin/pip $(PIP_INSTALL) -r tests/requirements.txt
+$(VENV)/requirements: tests/requirements.txt | $(VENV_PYTHON)
+	$(VENV_PYTHON) -m pip $(PIP_INSTALL) -r tests/requirements.txt
 	@touch $@
 
 # What must be there beforehand. For what is missing or too old, one line says what is needed, what was

@@ -15,7 +15,7 @@ release-build: tools $(RELEASE_TOOLS)/installed
 
 # Tries what is in build/release and builds nothing there.
 release-test: test-tools $(TESTED)
-	$(VENV)/bin/python -m pytest -m release tests/release $(ARGS)
+	$(VENV_PYTHON) -m pytest -m release tests/release $(ARGS)
 
 $(RELEASE_TOOLS)/installed: release/requirements.txt
 	$(PYTHON) -m venv --clear $(RELEASE_TOOLS)

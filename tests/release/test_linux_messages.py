@@ -20,6 +20,12 @@ PAGE = (ROOT / "docs" / "platforms.md").read_text()
 LOAD = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
 
 
+@pytest.mark.skipif("linux-x86_64" not in wheels(), reason="linux-x86_64 was not built")
+def test_the_commands_of_the_page_name_files_that_are_there() -> None:
+    named = re.findall(r"^(?:pip|tar|apt-get) \S+ (?:\./)?(build/release/\S+)", PAGE, re.MULTILINE)
+    assert [len(list(ROOT.glob(name))) for name in named] == [1, 1, 2]
+
+
 def said(*command: str | Path, **options: Any) -> str:
     """The output of a command that fails."""
     done = subprocess.run(

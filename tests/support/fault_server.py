@@ -203,6 +203,8 @@ class FaultServer:
     def leave(self) -> None:
         """Refuses connections from now on; those that are open stay."""
         end(self._listener)
+        for thread in self._threads[:1]:
+            thread.join(5)
         self._listener.close()
 
     def _fill(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as xml
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,48 +50,37 @@ def requirements(names: Iterable[str], version: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How tests ended: how many passed, and what pytest says of each other one."""
+class Outcomes:
+    """How tests ended: by name those that ran, and the names of those that were left out."""
 
-    passed: int
-    others: dict[str, str]
-    deselected: int
+    ran: dict[str, str]
+    left_out: list[str]
+    output: str
+
+    def others(self) -> dict[str, str]:
+        """Returns those that neither passed nor were left out."""
+        return {name: how for name, how in self.ran.items() if how != "passed"}
 
 
 def run_tests(
-    python: Path, tests: Iterable[str], not_run: Collection[str], folder: Path
-) -> Outcome:
+    python: Path, tests: Iterable[str], left_out: Collection[str], folder: Path
+) -> Outcomes:
     """Runs tests in a copy of this project that lacks the package's source."""
     project = folder / "project"
     for name in READ_BY_TESTS:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, project / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "Cargo.toml", "README.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, project / name)
-    report = folder / "report.xml"
-    command: list[str | Path] = [
-        python,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        f"--junitxml={report}",
-    ]
-    command += [f"--basetemp={folder / 'tmp'}", *(f"--deselect={test}" for test in not_run), *tests]
+    names, outcomes = folder / "left-out.json", folder / "outcomes.json"
+    names.write_text(json.dumps(list(left_out)))
+    command: list[str | Path] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["-p", "outcomes", f"--leave-out={names}", f"--outcomes={outcomes}"]
+    command += [f"--basetemp={folder / 'tmp'}", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(project / "tests" / "support")}
     # An emulated Python takes minutes to compile what it imports, unless it may keep it.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
-    assert report.exists(), done.stdout + done.stderr
-    others: dict[str, str] = {}
-    passed = 0
-    for case in xml.parse(report).getroot().iter("testcase"):
-        ends = [end for end in case if end.tag in ("failure", "error", "skipped")]
-        if ends:
-            module = case.get("classname", "").replace(".", "/")
-            others[f"{module}.py::{case.get('name')}"] = f"{ends[0].tag}: {ends[0].get('message')}"
-        else:
-            passed += 1
-    last = done.stdout.splitlines()[-1].replace(",", "").split()
-    deselected = int(last[last.index("deselected") - 1]) if "deselected" in last else 0
-    return Outcome(passed, others, deselected)
+    assert outcomes.exists(), done.stdout + done.stderr
+    report = json.loads(outcomes.read_text())
+    return Outcomes(report["outcomes"], report["left out"], done.stdout)

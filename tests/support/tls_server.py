@@ -23,7 +23,8 @@ class Server:
         self.sockets: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -44,6 +45,8 @@ class Server:
 
     def close(self) -> None:
         end(self.listener)
+        # musl calls accept again, with a number that the next server's listener may have by then.
+        self._thread.join(5)
         self.listener.close()
         for connection in self.sockets:
             connection.close()
