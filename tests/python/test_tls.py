@@ -93,7 +93,9 @@ def test_ssl_cert_file_and_ssl_cert_dir_replace_the_systems_roots(
     assert update(server.port).cust_id == 51736835
     none = tmp_path / "none"
     monkeypatch.setenv("SSL_CERT_DIR", str(none))
-    with pytest.raises(ConfigurationError, match=f"^SSL_CERT_DIR: {re.escape(str(none))}: {NO_SUCH_FILE}"):
+    with pytest.raises(
+        ConfigurationError, match=f"^SSL_CERT_DIR: {re.escape(str(none))}: {NO_SUCH_FILE}"
+    ):
         update(server.port)
     monkeypatch.setenv("SSL_CERT_DIR", f"{none}{os.pathsep}{tmp_path}")
     assert update(server.port).cust_id == 51736835
