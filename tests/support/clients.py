@@ -14,10 +14,6 @@ from skypostal.sandbox import APP_KEY, USER_CODE, Sandbox
 NO_SUCH_FILE = "(No such file|(File|Path) not found|The system cannot find)"
 
 
-# What the systems say of a path that leads nowhere; the second is Wine's.
-NO_SUCH_FILE = "(No such file|(File|Path) not found|The system cannot find)"
-
-
 def client_of(url: str, **options: Any) -> Client:
     return Client(**{"user_code": USER_CODE, "app_key": APP_KEY, "base_url": url, **options})
 

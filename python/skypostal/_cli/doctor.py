@@ -224,7 +224,7 @@ def _proxy(args: argparse.Namespace, route: Route) -> Check:
 
 
 def _is_set(name: str) -> bool:
-    """Returns whether a variable has this name as written. On Windows all are in capitals."""
+    """Returns whether a variable of exactly this name is set; Windows has capitals alone."""
     return name in list(os.environ) and os.environ[name] != ""
 
 
