@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from ._event_loop import Wakeup, start_waiting
 from ._native import Client
 
@@ -61,9 +59,6 @@ class AsyncClient:
         """
         # Client imports it too. Tools that freeze programs see this line.
         from . import _preload  # noqa: F401
-
-        if sys.platform == "win32":
-            from . import _proactor  # noqa: F401
 
         self._client = Client(
             user_code=user_code,

@@ -11,6 +11,10 @@ import collections.abc  # noqa: F401  row mappings of update_many
 import contextvars  # noqa: F401  the context of on_attempt
 import datetime  # noqa: F401  birth dates
 import signal  # noqa: F401  whether an exception came from a signal handler
+import sys
 import threading  # noqa: F401  whether a call is on the main thread
 
 from . import _arrow, _convert, _logging, errors  # noqa: F401
+
+if sys.platform == "win32":
+    from . import _proactor  # noqa: F401
