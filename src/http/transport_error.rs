@@ -39,8 +39,10 @@ impl Endpoint {
                 (false, None) => "; if this port speaks TLS, give an https:// base_url".to_owned(),
                 (false, Some(used)) => format!("; check {}", used.name()),
             };
-            let problem = format_args!("it is not HTTP/1.1 ({causes}){advice}");
-            return Error::response(problem, String::new());
+            return Error::response(
+                format_args!("it is not HTTP/1.1 ({causes}){advice}"),
+                String::new(),
+            );
         }
         let advice = if tls_error.is_some_and(tls::wants_client_certificate) {
             "; the server asks for a client's certificate, which this library does not send"

@@ -102,7 +102,7 @@ VALUES: dict[str, Callable[[Callable[..., Any]], dict[str, Any]]] = {
         "customer_tax_number": type("Number", (Decimal,), {"__format__": fail})(5)
     },
     "whole tax number": lambda fail: {
-        "customer_tax_number": type("Number", (int,), {"__str__": fail})(5)
+        "customer_tax_number": type("Number", (), {"__index__": fail})()
     },
     "birth date": lambda fail: {
         "customer_birth_date": type("Day", (datetime.date,), {"isoformat": fail})(1980, 8, 19)
