@@ -142,7 +142,7 @@ def test_integers_of_numpy_are_integers(client: Client, sandbox: Sandbox, intege
 
 
 MISSING = [
-    float("nan"), numpy.float64("nan"), numpy.float32("nan"), numpy.datetime64("NaT"),
+    float("nan"), numpy.float64("nan"), numpy.float32("nan"), numpy.datetime64("NaT", "D"),
     pandas.NA, pandas.NaT, Decimal("NaN"), Decimal("sNaN"),
 ]  # fmt: skip
 
