@@ -162,7 +162,7 @@ def test_an_unreachable_service_stops_the_bulk() -> None:
             returned.append(outcome)
     assert len(returned) < 40
     assert all(isinstance(outcome.error, skypostal.ConnectError) for outcome in returned)
-    assert {outcome.attempts for outcome in returned} == {0, 1}
+    assert {outcome.attempts for outcome in returned} <= {0, 1}
     assert list(outcomes) == []
 
 
