@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -46,11 +47,11 @@ def stream() -> bytes:
 
 
 def database() -> bytes:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE customers (customer_box_id)")
     if sys.version_info < (3, 11):
         return b"SQLite format 3\0" + bytes(84)
-    return connection.serialize()
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE customers (customer_box_id)")
+        return connection.serialize()
 
 
 FILES = {
