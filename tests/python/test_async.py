@@ -449,7 +449,8 @@ def test_two_loops_that_take_turns_keep_their_descriptors(sandbox: Sandbox) -> N
 
     try:
         after_one = update_on_both()
-        assert [update_on_both() for _ in range(20)][-1] == after_one
+        # Fewer, where idle connections of earlier tests are closed meanwhile.
+        assert [update_on_both() for _ in range(20)][-1] <= after_one
     finally:
         for loop in loops:
             loop.close()
