@@ -286,7 +286,8 @@ def test_a_cancelled_task_tells_what_became_of_the_update() -> None:
                 client = AsyncClient(**GIVEN, base_url=url)
                 calls += [asyncio.ensure_future(until_cancelled(client)) for _ in range(count)]
             await asyncio.sleep(0.5)
-            for call in calls:
+            # The one that waits before those whose turn it would take.
+            for call in reversed(calls):
                 call.cancel()
             return await asyncio.gather(*calls)
 
