@@ -13,7 +13,7 @@ from release.archive import pack_zip
 from release.compiler import Compiler
 from release.platforms import Platform
 from release.run import WORK, Run
-from release.third_party import license_texts, linked_crates
+from release.third_party import license_texts, linked_crates, sbom
 
 MATURIN = (sys.executable, "-m", "maturin")
 
@@ -32,12 +32,16 @@ def build_wheel(run: Run, platform: Platform, compiler: Compiler) -> None:
     run.command(*MATURIN, "build", *options, **run.variables(platform, compiler))
     (wheel,) = folder.glob("*.whl")
     crates = linked_crates(compiler, platform, "python")
-    _add_license(wheel, license_texts(crates, run.source.version), run.source.time)
+    licenses = license_texts(crates, run.source.version)
+    _complete(wheel, licenses, sbom(run, crates), run.source.time)
     run.keep(wheel)
 
 
-def _add_license(wheel: Path, text: str, when: int) -> None:
-    """Adds the licences of what is linked in, which the wheel's metadata and record name."""
+def _complete(wheel: Path, licenses: str, parts: str, when: int) -> None:
+    """Adds the licences of what is linked in, and puts its list in the place of maturin's.
+
+    That one names the folder of the build, and the crates that only the build needs.
+    """
     with zipfile.ZipFile(wheel) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     (record,) = [name for name in files if name.endswith(".dist-info/RECORD")]
@@ -47,7 +51,8 @@ def _add_license(wheel: Path, text: str, when: int) -> None:
     files[f"{info}/METADATA"] = metadata.replace(
         field, field + b"THIRD-PARTY-LICENSES\n" + field, 1
     )
-    files[f"{info}/licenses/THIRD-PARTY-LICENSES"] = text.encode()
+    files[f"{info}/licenses/THIRD-PARTY-LICENSES"] = licenses.encode()
+    files[f"{info}/sboms/skypostal.cyclonedx.json"] = parts.encode()
     # The record is the last file, as the specification recommends.
     del files[record]
     rows = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in files.items()]

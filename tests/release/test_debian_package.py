@@ -49,7 +49,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     # Its updates have a longer name.
     origin = min(run(*archive, "$(CODENAME) $(REPO_URI)").splitlines(), key=len).split()
     include = "--include=gcc,libc6-dev,pkg-config"
-    run("debootstrap", "--variant=minbase", include, *origin, root)
+    run("debootstrap", "--variant=minbase", include, origin[0], root, *origin[1:])
     for package in OWN:
         shutil.copy(package, root / "tmp")
     yield root
