@@ -5,33 +5,6 @@
 
 static skypostal_client *client;
 
-static int call(const char *name)
-{
-    skypostal_update *update = new_update();
-    int result;
-    skypostal_update_set_customer_first_name(update, name);
-    result = skypostal_client_update_personal_info(client, update, NULL, NULL);
-    skypostal_update_free(update);
-    return result;
-}
-
-/* The same as a bulk of one row. */
-static void run(const char *name)
-{
-    skypostal_update *update = new_update();
-    skypostal_bulk *bulk = NULL;
-    skypostal_outcome *outcome = NULL;
-    CHECK_INT(skypostal_bulk_new(client, 1, 0, &bulk, NULL), SKYPOSTAL_OK);
-    skypostal_update_set_customer_first_name(update, name);
-    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_bulk_next(bulk, &outcome, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_outcome_index(outcome), 0);
-    CHECK_INT(skypostal_outcome_result(outcome), SKYPOSTAL_OK);
-    skypostal_outcome_free(outcome);
-    skypostal_bulk_free(bulk);
-    skypostal_update_free(update);
-}
-
 static void close_streams(void)
 {
     int stream;
@@ -59,13 +32,13 @@ int main(void)
     for (round = 0; round < 3; round++) {
         client = new_client(NULL);
         close_streams();
-        CHECK_INT(call("A"), SKYPOSTAL_OK);
+        CHECK_INT(send_name(client, "A"), SKYPOSTAL_OK);
         check_streams();
         close_streams();
-        run("A");
+        send_name_in_bulk(client, "A");
         check_streams();
-        CHECK_INT(call("A"), SKYPOSTAL_OK);
-        run("A");
+        CHECK_INT(send_name(client, "A"), SKYPOSTAL_OK);
+        send_name_in_bulk(client, "A");
         skypostal_client_free(client);
     }
     dup2(kept, 2);

@@ -38,22 +38,6 @@ static void call(int expected)
     skypostal_update_free(update);
 }
 
-/* The same as a bulk of one row. */
-static void run(void)
-{
-    skypostal_update *update = new_update();
-    skypostal_bulk *bulk = NULL;
-    skypostal_outcome *outcome = NULL;
-
-    CHECK_INT(skypostal_bulk_new(client, 1, 0, &bulk, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_bulk_next(bulk, &outcome, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_outcome_result(outcome), SKYPOSTAL_OK);
-    skypostal_outcome_free(outcome);
-    skypostal_bulk_free(bulk);
-    skypostal_update_free(update);
-}
-
 /* The last thing that the program does. */
 static void end(void)
 {
@@ -64,7 +48,7 @@ static void end(void)
         call(no_thread ? SKYPOSTAL_CONNECT : SKYPOSTAL_OK);
     no_thread = 0;
     if (strcmp(mode, "silent") != 0)
-        run();
+        send_name_in_bulk(client, NULL);
     skypostal_client_free(client);
     _exit(check_result());
 }
@@ -80,7 +64,7 @@ __attribute__((destructor)) static void end_of_image(void)
 static void end_of_key(void *value)
 {
     call(SKYPOSTAL_OK);
-    run();
+    send_name_in_bulk(client, NULL);
     if (++rounds < max_rounds)
         pthread_setspecific(key, value);
 }
@@ -178,7 +162,7 @@ int main(int argc, char **argv)
             CHECK_INT(pthread_create(&thread, NULL, keep_calling, NULL), 0);
     if (strcmp(mode, "first") != 0) {
         call(SKYPOSTAL_OK);
-        run();
+        send_name_in_bulk(client, NULL);
     }
     return 0;
 }

@@ -11,33 +11,6 @@
 
 static skypostal_client *client;
 
-static int call(const char *name)
-{
-    skypostal_update *update = new_update();
-    int result;
-    skypostal_update_set_customer_first_name(update, name);
-    result = skypostal_client_update_personal_info(client, update, NULL, NULL);
-    skypostal_update_free(update);
-    return result;
-}
-
-/* The same as a bulk of one row. */
-static void run(const char *name)
-{
-    skypostal_update *update = new_update();
-    skypostal_bulk *bulk = NULL;
-    skypostal_outcome *outcome = NULL;
-    CHECK_INT(skypostal_bulk_new(client, 1, 0, &bulk, NULL), SKYPOSTAL_OK);
-    skypostal_update_set_customer_first_name(update, name);
-    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_bulk_next(bulk, &outcome, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_outcome_index(outcome), 0);
-    CHECK_INT(skypostal_outcome_result(outcome), SKYPOSTAL_OK);
-    skypostal_outcome_free(outcome);
-    skypostal_bulk_free(bulk);
-    skypostal_update_free(update);
-}
-
 /* The child leaves the parent's connection alone, and the parent goes on using it. */
 static void after_a_fork(void)
 {
@@ -129,7 +102,7 @@ static volatile int stop, failed;
 static void *keep_calling(void *nothing)
 {
     while (!stop)
-        if (call("Parent") != SKYPOSTAL_OK)
+        if (send_name(client, "Parent") != SKYPOSTAL_OK)
             failed = 1;
     return nothing;
 }
@@ -148,7 +121,7 @@ static void busy(void)
         pid_t child = fork();
         if (child == 0) {
             alarm(20);
-            status = call("Child");
+            status = send_name(client, "Child");
             skypostal_client_free(client);
             _exit(status);
         }
@@ -212,20 +185,20 @@ static void same_number(pid_t (*fork_again)(void))
 
     CHECK_INT(getpid(), 1);
     client = new_client(NULL);
-    CHECK_INT(call("Parent"), SKYPOSTAL_OK);
-    run("Parent");
+    CHECK_INT(send_name(client, "Parent"), SKYPOSTAL_OK);
+    send_name_in_bulk(client, "Parent");
     child = fork_again();
     CHECK(child >= 0);
     if (child == 0) {
         CHECK_INT(syscall(SYS_getpid), 1);
-        CHECK_INT(call("Child"), SKYPOSTAL_OK);
-        run("Child");
+        CHECK_INT(send_name(client, "Child"), SKYPOSTAL_OK);
+        send_name_in_bulk(client, "Child");
         skypostal_client_free(client);
         _exit(check_failures);
     }
     wait_for(child);
-    CHECK_INT(call("Parent"), SKYPOSTAL_OK);
-    run("Parent");
+    CHECK_INT(send_name(client, "Parent"), SKYPOSTAL_OK);
+    send_name_in_bulk(client, "Parent");
     skypostal_client_free(client);
 }
 

@@ -5,33 +5,6 @@
 
 static skypostal_client *client;
 
-static int call(const char *name)
-{
-    skypostal_update *update = new_update();
-    int result;
-    skypostal_update_set_customer_first_name(update, name);
-    result = skypostal_client_update_personal_info(client, update, NULL, NULL);
-    skypostal_update_free(update);
-    return result;
-}
-
-/* The same as a bulk of one row. */
-static void run(const char *name)
-{
-    skypostal_update *update = new_update();
-    skypostal_bulk *bulk = NULL;
-    skypostal_outcome *outcome = NULL;
-    CHECK_INT(skypostal_bulk_new(client, 1, 0, &bulk, NULL), SKYPOSTAL_OK);
-    skypostal_update_set_customer_first_name(update, name);
-    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_bulk_next(bulk, &outcome, NULL), SKYPOSTAL_OK);
-    CHECK_INT(skypostal_outcome_index(outcome), 0);
-    CHECK_INT(skypostal_outcome_result(outcome), SKYPOSTAL_OK);
-    skypostal_outcome_free(outcome);
-    skypostal_bulk_free(bulk);
-    skypostal_update_free(update);
-}
-
 /* Numbers are part of the ABI. */
 static void constants(void)
 {
@@ -51,9 +24,9 @@ static void constants(void)
 static void *live(void *nothing)
 {
     client = new_client(NULL);
-    CHECK_INT(call("A"), SKYPOSTAL_OK);
-    CHECK_INT(call(""), SKYPOSTAL_INVALID_FIELD);
-    run("A");
+    CHECK_INT(send_name(client, "A"), SKYPOSTAL_OK);
+    CHECK_INT(send_name(client, ""), SKYPOSTAL_INVALID_FIELD);
+    send_name_in_bulk(client, "A");
     skypostal_client_free(client);
     return nothing;
 }
@@ -81,7 +54,7 @@ static void surroundings(void)
     CHECK(getcwd(folder, sizeof(folder)) != NULL);
     live(NULL);
     client = new_client("https://127.0.0.1:9");
-    CHECK_INT(call("A"), SKYPOSTAL_CONNECT);
+    CHECK_INT(send_name(client, "A"), SKYPOSTAL_CONNECT);
     skypostal_client_free(client);
     CHECK_TEXT(setlocale(LC_ALL, NULL), locale);
     CHECK_TEXT(getcwd(now, sizeof(now)), folder);

@@ -88,7 +88,7 @@ static void *open_and_close(void *data)
             }
             if (strcmp(use, "unused") != 0)
                 *failed += update(library, NULL) != SKYPOSTAL_OK;
-            /* Looked up on a thread of the library's own. Nobody listens there. */
+            /* Looked up on a thread of the library's own. Nothing listens there. */
             if (strcmp(use, "looked_up") == 0)
                 *failed += update(library, "http://localhost:1") != SKYPOSTAL_CONNECT;
             if (strcmp(use, "bulk") == 0)

@@ -35,6 +35,34 @@ static inline skypostal_update *new_update(void)
     return update;
 }
 
+/* A call with this name as the first name, or with none for NULL. */
+static inline int send_name(const skypostal_client *client, const char *name)
+{
+    skypostal_update *update = new_update();
+    int result;
+    skypostal_update_set_customer_first_name(update, name);
+    result = skypostal_client_update_personal_info(client, update, NULL, NULL);
+    skypostal_update_free(update);
+    return result;
+}
+
+/* The same as a bulk of one row, which the service accepts. */
+static inline void send_name_in_bulk(const skypostal_client *client, const char *name)
+{
+    skypostal_update *update = new_update();
+    skypostal_bulk *bulk = NULL;
+    skypostal_outcome *outcome = NULL;
+    CHECK_INT(skypostal_bulk_new(client, 1, 0, &bulk, NULL), SKYPOSTAL_OK);
+    skypostal_update_set_customer_first_name(update, name);
+    CHECK_INT(skypostal_bulk_submit(bulk, update), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_bulk_next(bulk, &outcome, NULL), SKYPOSTAL_OK);
+    CHECK_INT(skypostal_outcome_index(outcome), 0);
+    CHECK_INT(skypostal_outcome_result(outcome), SKYPOSTAL_OK);
+    skypostal_outcome_free(outcome);
+    skypostal_bulk_free(bulk);
+    skypostal_update_free(update);
+}
+
 /* A call on a thread of its own, so that this one can play the server. */
 struct call {
     const skypostal_client *client;
