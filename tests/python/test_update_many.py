@@ -162,7 +162,9 @@ def test_an_unreachable_service_stops_the_bulk() -> None:
             returned.append(outcome)
     assert len(returned) < 40
     assert all(isinstance(outcome.error, skypostal.ConnectError) for outcome in returned)
-    assert {outcome.attempts for outcome in returned} <= {0, 1}
+    # Fast rows may all be tried before the fifth has stopped the others.
+    attempts = [outcome.attempts for outcome in returned]
+    assert set(attempts) <= {0, 1} and attempts.count(1) >= 5
     assert list(outcomes) == []
 
 
