@@ -1,7 +1,8 @@
 //! Threads: those of this library, and the ends of the host's.
 
 use std::error::Error as StdError;
-use std::{fmt, io, panic, thread};
+use std::panic::{self, AssertUnwindSafe};
+use std::{fmt, io, thread};
 
 use tokio::runtime::Handle;
 
@@ -15,7 +16,7 @@ use crate::sys::signals::without_signals;
 pub(crate) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     keep_loaded();
     let thread = thread::Builder::new().name(name.to_owned());
-    without_signals(|| thread.spawn(work)).map_err(NoThread::wrapped)?;
+    on_lasting_thread(|| without_signals(|| thread.spawn(work)))?.map_err(NoThread::wrapped)?;
     Ok(())
 }
 
@@ -47,15 +48,52 @@ pub(crate) fn on_lasting_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io:
     if !Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
         return Ok(work());
     }
-    if cfg!(windows) {
-        return Err(io::Error::other("this thread is ending"));
+    let (mut work, mut outcome) = (Some(work), None);
+    run_on_new_thread(&mut || {
+        outcome = work.take().map(|work| panic::catch_unwind(AssertUnwindSafe(work)));
+    })?;
+    let outcome = outcome.expect("the new thread has run it");
+    Ok(outcome.unwrap_or_else(|panic| panic::resume_unwind(panic)))
+}
+
+/// Runs `work`, which must not panic, on a new thread, and waits for it. The standard library of Rust
+/// 1.85 panics where an ending thread starts another one.
+#[cfg(unix)]
+fn run_on_new_thread(mut work: &mut (dyn FnMut() + Send)) -> io::Result<()> {
+    use std::ffi::c_void;
+    use std::mem::MaybeUninit;
+    use std::ptr;
+
+    /// As the standard library has it; musl's own would be too small.
+    const STACK_BYTES: usize = 2 * 1024 * 1024;
+
+    extern "C" fn run(work: *mut c_void) -> *mut c_void {
+        let work = unsafe { &mut *work.cast::<&mut (dyn FnMut() + Send)>() };
+        work();
+        ptr::null_mut()
     }
-    thread::scope(|scope| {
-        let other = thread::Builder::new().name("skypostal-end".to_owned());
-        let other = without_signals(|| other.spawn_scoped(scope, work));
-        let other = other.map_err(NoThread::wrapped)?;
-        Ok(other.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
-    })
+
+    let work = (&raw mut work).cast();
+    let mut attributes = MaybeUninit::uninit();
+    let mut thread = MaybeUninit::uninit();
+    unsafe {
+        libc::pthread_attr_init(attributes.as_mut_ptr());
+        libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK_BYTES);
+        let status = without_signals(|| {
+            libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), run, work)
+        });
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        if status != 0 {
+            return Err(NoThread::wrapped(io::Error::from_raw_os_error(status)));
+        }
+        libc::pthread_join(thread.assume_init(), ptr::null_mut());
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn run_on_new_thread(_: &mut (dyn FnMut() + Send)) -> io::Result<()> {
+    Err(io::Error::other("this thread is ending"))
 }
 
 /// Runs `work`, in which a `pthread_exit` stops this thread for ever, so that no frame of this library

@@ -160,9 +160,9 @@ int main(int argc, char **argv)
     if (strcmp(mode, "in_flight") == 0)
         for (at = 0; at < 4; at++)
             CHECK_INT(pthread_create(&thread, NULL, keep_calling, NULL), 0);
-    if (strcmp(mode, "first") != 0) {
+    if (strcmp(mode, "first") != 0)
         call(SKYPOSTAL_OK);
+    if (strcmp(mode, "first") != 0 && strcmp(mode, "bulk_last") != 0)
         send_name_in_bulk(client, NULL);
-    }
     return 0;
 }

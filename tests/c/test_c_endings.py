@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("for_programs")
 @pytest.mark.parametrize(
     "mode",
     [
-        *["after", "first", "destructor", "key", "no_thread", "silent"],
+        *["after", "first", "bulk_last", "destructor", "key", "no_thread", "silent"],
         *["on_a_thread", "in_flight"],
     ],
 )
