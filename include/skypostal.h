@@ -331,18 +331,21 @@ SKYPOSTAL_API skypostal_options *skypostal_options_new(void);
 SKYPOSTAL_API void skypostal_options_free(skypostal_options *options);
 
 /**
- * Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
- * `SKYPOSTAL_BASE_URL` from the environment, which no other thread may change meanwhile. What a
- * setter sets wins, before or after. An empty variable counts as absent. Without this call they
- * are not read. In a program with raised privileges (`AT_SECURE`: set-user-ID and its like) the
- * last two are refused as unusable, so that its caller does not choose where the keys go; the
- * first two are read, since a wrong one only makes the service refuse.
+ * Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY` or the file that `SKYPOSTAL_APP_KEY_FILE` names,
+ * `SKYPOSTAL_ENVIRONMENT` and `SKYPOSTAL_BASE_URL` from the environment, which no other thread may
+ * change meanwhile. What a setter sets wins, before or after. An empty variable counts as absent.
+ * Without this call they are not read. Of the file, one line break at its end is no part of the key.
+ *
+ * In a program with raised privileges (`AT_SECURE`: set-user-ID and its like) the last three are
+ * refused as unusable, so that its caller does not choose where the keys go, nor which file is read;
+ * the first two are read, since a wrong one only makes the service refuse.
  *
  * Returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or for the first variable that is unusable
  * `SKYPOSTAL_INVALID_FIELD` (the two credentials) or `SKYPOSTAL_CONFIGURATION`; it is remembered
  * as a setter's bad value is, until that variable is read again or a setter wins over it.
  */
-SKYPOSTAL_API int skypostal_options_read_environment(skypostal_options *options);
+SKYPOSTAL_API
+int skypostal_options_read_environment(skypostal_options *options);
 
 /**
  * The user code given by SkyPostal for one environment (documented): positive. An update may bring
@@ -419,6 +422,15 @@ SKYPOSTAL_API int skypostal_options_set_trust_env(skypostal_options *options, in
  * default) or 1.
  */
 SKYPOSTAL_API int skypostal_options_set_allow_http(skypostal_options *options, int value);
+
+/**
+ * The name of your program, such as `"shop/1.2"`, which follows this library's in the header
+ * `User-Agent`: so SkyPostal can tell its calls from those of others. 1 to 256 characters of printable
+ * ASCII. NULL, the default: the library's name alone.
+ */
+SKYPOSTAL_API
+int skypostal_options_set_user_agent(skypostal_options *options,
+                                     const char *value);
 
 /**
  * The function that receives one line for each attempt of a call or a row when it has ended: what
@@ -837,6 +849,15 @@ SKYPOSTAL_API const char *skypostal_error_location(const skypostal_error *error)
  * keys are redacted, personal data is not. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_body(const skypostal_error *error);
+
+/**
+ * The headers of the response that help SkyPostal or a proxy's operator to find the call: `date`,
+ * `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`. One line
+ * each, `"name: value"`, with `\n` between two; at most 16, of 256 characters each; keys are redacted.
+ * Borrowed; NULL if no response came, or none of them is in it.
+ */
+SKYPOSTAL_API
+const char *skypostal_error_response_headers(const skypostal_error *error);
 
 #ifdef __cplusplus
 }

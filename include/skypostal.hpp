@@ -265,6 +265,13 @@ public:
         return detail::copy(skypostal_error_body(handle_.get()));
     }
 
+    /** The headers of the response that help SkyPostal to find the call, such as x-request-id: a line
+     * "name: value" for each; absent if there is none. Keys are redacted. */
+    optional<std::string> response_headers() const
+    {
+        return detail::copy(skypostal_error_response_headers(handle_.get()));
+    }
+
 private:
     friend class outcome;
 
@@ -315,8 +322,8 @@ class options {
 public:
     options() : handle_(skypostal_options_new()) {}
 
-    /** Reads SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY, SKYPOSTAL_ENVIRONMENT and SKYPOSTAL_BASE_URL;
-     * what a setter sets wins. */
+    /** Reads SKYPOSTAL_USER_CODE, SKYPOSTAL_APP_KEY or the file that SKYPOSTAL_APP_KEY_FILE names,
+     * SKYPOSTAL_ENVIRONMENT and SKYPOSTAL_BASE_URL; what a setter sets wins. */
     options &read_environment() { return set(skypostal_options_read_environment(get())); }
 
     /** The user code given by SkyPostal: positive. An update may bring its own. */
@@ -383,6 +390,12 @@ public:
     options &allow_http(bool value)
     {
         return set(skypostal_options_set_allow_http(get(), value ? 1 : 0));
+    }
+
+    /** The name of your program, such as "shop/1.2", which follows this library's in User-Agent. */
+    options &user_agent(const text &value)
+    {
+        return set(skypostal_options_set_user_agent(get(), value.c_str()));
     }
 
     /**

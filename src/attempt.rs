@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Kind};
 
-/// One attempt of a call that has ended. Holds no key and no personal data.
+/// One attempt of a call that has ended. Holds no key and no personal data, and of the service's own
+/// words the response headers alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -19,6 +20,9 @@ pub struct Attempt {
     pub url: Arc<str>,
     /// The HTTP status, if a response came.
     pub status: Option<u16>,
+    /// The headers of the response that help to find the call in the logs of others, as
+    /// [`Error::response_headers`] has them.
+    pub response_headers: Vec<(String, String)>,
     /// The start, by the clock of this machine.
     pub started: SystemTime,
     /// The time that it took.
@@ -42,6 +46,7 @@ impl Attempt {
             method: "POST",
             url: url.clone(),
             status: None,
+            response_headers: Vec::new(),
             started: SystemTime::UNIX_EPOCH,
             elapsed: Duration::ZERO,
             request_bytes,
@@ -128,8 +133,9 @@ impl<'a> AttemptRecorder<'a> {
         self.started = Some(Instant::now());
     }
 
-    pub(crate) fn record_status(&mut self, status: u16) {
+    pub(crate) fn record_head(&mut self, status: u16, headers: Vec<(String, String)>) {
         self.attempt.status = Some(status);
+        self.attempt.response_headers = headers;
     }
 
     pub(crate) fn record_bytes(&mut self, count: usize) {

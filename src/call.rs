@@ -126,8 +126,15 @@ impl<'a> CallState<'a> {
         self.handshakes.as_ref().map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn record_status(&mut self, status: u16) {
-        self.recorder.iter_mut().for_each(|recorder| recorder.record_status(status));
+    /// Records the status and the headers of a response.
+    pub(crate) fn record_head(
+        &mut self,
+        status: u16,
+        headers: impl FnOnce() -> Vec<(String, String)>,
+    ) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record_head(status, headers());
+        }
     }
 
     pub(crate) fn record_bytes(&mut self, count: usize) {

@@ -23,7 +23,7 @@ use crate::http::connection::{CallerHook, Connection, Driver};
 use crate::http::pool::ConnectionPool;
 use crate::http::tls::Tls;
 use crate::http::transport_error::could_not_prepare;
-use crate::http::{Endpoint, HttpClient};
+use crate::http::{Endpoint, HttpClient, headers};
 use crate::options::{Options, check_time};
 use crate::per_process::PerProcess;
 use crate::personal_info::PersonalInfo;
@@ -97,7 +97,13 @@ impl Client {
             max_retries: options.max_retries,
             sources: options.sources(proxy.as_ref()),
             url: url.as_str().into(),
-            endpoint: Endpoint { connect_timeout: options.connect_timeout, proxy, tls, url },
+            endpoint: Endpoint {
+                connect_timeout: options.connect_timeout,
+                proxy,
+                tls,
+                headers: headers(options.user_agent.as_deref()),
+                url,
+            },
             budget: RetryBudget::new(),
             pool: PerProcess::default(),
             closed: AtomicBool::new(false),
@@ -378,13 +384,16 @@ impl Client {
         update.validate(&self.credentials)
     }
 
-    /// Returns the request that an update would send, checked as if it were sent: each header, and
-    /// the body with `***` in place of the keys. The method is POST, the URL [`url`](Client::url).
-    #[cfg(feature = "python")]
-    pub(crate) fn preview(&self, update: &Update) -> Result<Preview, Error> {
+    /// Returns the request that an update would send, and sends nothing. The method is POST, the URL
+    /// [`url`](Client::url).
+    ///
+    /// # Errors
+    /// As a call, for what is found before anything is sent.
+    pub fn preview(&self, update: &Update) -> Result<Preview, Error> {
         let length = update.request(&self.credentials)?.body.len();
         let body = update.preview_body(&self.credentials)?;
-        let mut headers: Vec<(String, String)> = crate::http::headers()
+        let headers = &self.endpoint.headers;
+        let mut headers: Vec<(String, String)> = headers
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
             .collect();
@@ -433,10 +442,12 @@ impl Client {
 }
 
 /// A request as a person may see it.
-#[cfg(feature = "python")]
-pub(crate) struct Preview {
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The headers, by their names in small letters.
+    pub headers: Vec<(String, String)>,
+    /// The body, which is JSON, with `***` in place of the keys. Holds personal data.
+    pub body: String,
 }
 
 impl fmt::Debug for Client {

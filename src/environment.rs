@@ -2,20 +2,26 @@
 
 use std::env;
 #[cfg(feature = "python")]
-use std::ffi::OsString;
+use std::{ffi::OsString, fs, time::SystemTime};
+
+use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::field::Field;
+use crate::key_file;
 use crate::sys::privileges;
 
 pub(crate) const USER_CODE: &str = "SKYPOSTAL_USER_CODE";
 pub(crate) const APP_KEY: &str = "SKYPOSTAL_APP_KEY";
+pub(crate) const APP_KEY_FILE: &str = "SKYPOSTAL_APP_KEY_FILE";
 pub(crate) const ENVIRONMENT: &str = "SKYPOSTAL_ENVIRONMENT";
 pub(crate) const BASE_URL: &str = "SKYPOSTAL_BASE_URL";
 
 /// Every environment variable that a [`Client`](crate::Client) may read.
-pub const ENVIRONMENT_VARIABLES: [&str; 15] = [
+pub const ENVIRONMENT_VARIABLES: [&str; 16] = [
     USER_CODE,
     APP_KEY,
+    APP_KEY_FILE,
     ENVIRONMENT,
     BASE_URL,
     "https_proxy",
@@ -109,6 +115,28 @@ fn proxy_variables(scheme: &str, is_cgi: bool, ignores_case: bool) -> &'static [
     }
 }
 
+/// Returns the variable that gives the application key, and the key; `None` if none is set.
+pub(crate) fn app_key() -> Option<(&'static str, Result<Zeroizing<String>, Error>)> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    match (set(APP_KEY), set(APP_KEY_FILE)) {
+        (None, None) => None,
+        (Some(key), None) => {
+            let key = key.into_string().map(Zeroizing::new);
+            Some((APP_KEY, key.map_err(|_| Field::AppKey.invalid("is not valid UTF-8"))))
+        }
+        (None, Some(path)) => {
+            let refuse = |problem| Error::configuration("app_key", problem);
+            // The caller of a program with raised privileges would choose a file that it must not read.
+            let checked = check_trusted("app_key");
+            Some((APP_KEY_FILE, checked.and_then(|()| key_file::read(&path).map_err(refuse))))
+        }
+        (Some(_), Some(_)) => {
+            let problem = "SKYPOSTAL_APP_KEY and SKYPOSTAL_APP_KEY_FILE are both set; unset one";
+            Some((APP_KEY_FILE, Err(Error::configuration("app_key", problem))))
+        }
+    }
+}
+
 /// Returns the hosts that no proxy is used for.
 pub(crate) fn no_proxy() -> String {
     variable("no_proxy").or_else(|| variable("NO_PROXY")).unwrap_or_default()
@@ -133,14 +161,25 @@ pub(crate) fn check_trusted(option: &'static str) -> Result<(), Error> {
 /// The values of all variables that a client may read, at one moment.
 #[cfg(feature = "python")]
 #[derive(PartialEq, Eq)]
-pub(crate) struct Snapshot(Vec<Option<OsString>>);
+pub(crate) struct Snapshot {
+    values: Vec<Option<OsString>>,
+    /// When the file with the key was written, and its length: another key may be in it later.
+    key_file: Option<(SystemTime, u64)>,
+}
 
 #[cfg(feature = "python")]
 impl Snapshot {
     /// Reads the variables, and the one that may name the CA file.
     pub(crate) fn new(ca_file_variable: &str) -> Self {
         let names = ENVIRONMENT_VARIABLES.into_iter().chain([ca_file_variable]);
-        Snapshot(names.map(env::var_os).collect())
+        let written = |path| {
+            let file = fs::metadata(path).ok()?;
+            Some((file.modified().ok()?, file.len()))
+        };
+        Snapshot {
+            values: names.map(env::var_os).collect(),
+            key_file: env::var_os(APP_KEY_FILE).and_then(written),
+        }
     }
 }
 

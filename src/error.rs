@@ -129,6 +129,7 @@ struct Detail {
     variable: Option<&'static str>,
     status: Option<u16>,
     retry_after: Option<Duration>,
+    response_headers: Vec<(String, String)>,
     body: Option<String>,
     description: Option<String>,
     location: Option<String>,
@@ -151,6 +152,7 @@ impl Error {
             variable: None,
             status: None,
             retry_after: None,
+            response_headers: Vec::new(),
             body: None,
             description: None,
             location: None,
@@ -304,6 +306,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_response_headers(mut self, headers: Vec<(String, String)>) -> Self {
+        self.0.response_headers = headers;
+        self
+    }
+
     /// Says that the connection failed at the proxy, not at the service.
     pub(crate) fn at_proxy(mut self) -> Self {
         self.0.at_proxy = true;
@@ -398,6 +405,14 @@ impl Error {
     /// Returns the time that the service asked to wait, for [`Kind::Status`].
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Returns the headers of the response that help to find the call in the logs of others, for a
+    /// question to SkyPostal: `date`, `server`, `via` and the numbers that gateways give to a request,
+    /// such as `x-request-id`. At most 16, of 256 characters each; keys are redacted. Empty if no
+    /// response came.
+    pub fn response_headers(&self) -> &[(String, String)] {
+        &self.0.response_headers
     }
 
     /// Returns an excerpt of the response, of about 1 KiB at most, for [`Kind::Status`] and

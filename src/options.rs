@@ -46,6 +46,7 @@ pub struct Options {
     ca_file_variable: Option<&'static str>,
     trust_env: bool,
     allow_http: bool,
+    pub(crate) user_agent: Option<String>,
     /// The errors of what was set; those of the environment are in `read`.
     deferred_errors: DeferredErrors,
 }
@@ -55,6 +56,8 @@ pub struct Options {
 struct Target {
     /// Holds `user_code` and `app_key`.
     credentials: Update,
+    /// The variable that gave `app_key`, if one did.
+    app_key_variable: &'static str,
     environment: Option<&'static str>,
     base_url: Option<Url>,
     deferred_errors: DeferredErrors,
@@ -73,6 +76,7 @@ impl Default for Options {
             ca_file_variable: None,
             trust_env: true,
             allow_http: false,
+            user_agent: None,
             deferred_errors: DeferredErrors::default(),
         }
     }
@@ -154,17 +158,25 @@ impl Options {
         self
     }
 
+    /// Sets the name of the program, such as `shop/1.2`, which follows this library's in the header
+    /// `User-Agent`: so SkyPostal can tell its calls from those of others. 1 to 256 characters of
+    /// printable ASCII.
+    pub fn user_agent(self, value: &str) -> Self {
+        self.with(|options| options.set_user_agent(Some(value)))
+    }
+
     fn with(mut self, set: impl FnOnce(&mut Self) -> Result<(), Error>) -> Self {
         // The error is remembered, and returned by Client::new.
         let _ = set(&mut self);
         self
     }
 
-    /// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
-    /// `SKYPOSTAL_BASE_URL`. What is set by a method wins; an empty variable counts as absent.
+    /// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY` or the file that `SKYPOSTAL_APP_KEY_FILE`
+    /// names, `SKYPOSTAL_ENVIRONMENT` and `SKYPOSTAL_BASE_URL`. What is set by a method wins; an empty
+    /// variable counts as absent. Of the file, one line break at its end is no part of the key.
     ///
-    /// In a program with raised privileges, such as a set-user-ID one, the last two are refused:
-    /// its caller must not choose where the keys go.
+    /// In a program with raised privileges, such as a set-user-ID one, the last three are refused:
+    /// its caller must not choose where the keys go, nor which file is read.
     ///
     /// # Errors
     /// Names the first variable that is unusable.
@@ -179,10 +191,10 @@ impl Options {
             let outcome = target.credentials.set(Field::UserCode, value);
             note("user_code", environment::USER_CODE, outcome);
         }
-        if let Some(key) = env::var_os(environment::APP_KEY).filter(|key| !key.is_empty()) {
-            let value = key.to_str().map_or(Value::Invalid("is not valid UTF-8"), Value::Text);
-            let outcome = target.credentials.set(Field::AppKey, value);
-            note("app_key", environment::APP_KEY, outcome);
+        if let Some((variable, key)) = environment::app_key() {
+            target.app_key_variable = variable;
+            let outcome = key.and_then(|key| target.credentials.set(Field::AppKey, key.as_str()));
+            note("app_key", variable, outcome);
         }
         if let Some(text) = variable(environment::ENVIRONMENT) {
             let trusted = environment::check_trusted("environment");
@@ -307,6 +319,17 @@ impl Options {
         self.allow_http = value;
     }
 
+    /// Sets the [`user_agent`](Options::user_agent).
+    ///
+    /// # Errors
+    /// [`Kind::Configuration`](crate::Kind::Configuration) for anything else than its 1 to 256
+    /// characters.
+    pub fn set_user_agent(&mut self, value: Option<&str>) -> Result<(), Error> {
+        let checked = value.map(check_user_agent).transpose();
+        self.user_agent = self.deferred_errors.record("user_agent", checked)?;
+        Ok(())
+    }
+
     /// Remembers, as a setter does, that a value could not be converted.
     pub fn refuse(&mut self, option: &'static str, problem: &str) -> Error {
         let error = Error::configuration(option, problem);
@@ -402,7 +425,7 @@ impl Options {
         let of_base = |option| if decisive == option { source } else { Source::Default };
         Sources {
             user_code: credential(Field::UserCode, environment::USER_CODE),
-            app_key: credential(Field::AppKey, environment::APP_KEY),
+            app_key: credential(Field::AppKey, self.read.app_key_variable),
             environment: of_base("environment"),
             base_url: of_base("base_url"),
             proxy: proxy.map_or(Source::Default, |used| used.source),
@@ -435,6 +458,15 @@ fn parse_base_url(text: &str) -> Result<Url, Error> {
         return Err(Error::configuration(name, problem));
     }
     Ok(url)
+}
+
+fn check_user_agent(text: &str) -> Result<String, Error> {
+    let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let is_name = is_printable && !text.trim().is_empty() && text.len() <= 256;
+    let problem = "must be 1 to 256 characters of printable ASCII, such as shop/1.2";
+    is_name
+        .then(|| text.trim().to_owned())
+        .ok_or_else(|| Error::configuration("user_agent", problem))
 }
 
 /// Checks the time of the timeout `name`.

@@ -77,6 +77,26 @@ impl PersonalInfo {
         members.into_iter().map(|(name, value)| (name.into_owned(), value.get()))
     }
 
+    /// Returns the seven fields as one JSON object, `null` where one is absent: the date as
+    /// `YYYY-MM-DD`, the tax number as a number with every digit that the service sent.
+    pub fn to_json(&self) -> String {
+        let json = |text: Option<&str>| {
+            text.map_or("null".to_owned(), |text| serde_json::Value::from(text).to_string())
+        };
+        let date = self.customer_birth_date.map(|day| day.to_string());
+        let members = [
+            ("cust_id", self.cust_id.map_or("null".to_owned(), |id| id.to_string())),
+            ("customer_first_name", json(self.customer_first_name.as_deref())),
+            ("customer_last_name", json(self.customer_last_name.as_deref())),
+            ("customer_identity_number", json(self.customer_identity_number.as_deref())),
+            ("customer_tax_number", self.customer_tax_number.clone().unwrap_or("null".to_owned())),
+            ("customer_birth_date", json(date.as_deref())),
+            ("customer_gender", json(self.customer_gender.as_deref())),
+        ];
+        let members = members.map(|(name, value)| format!("\"{name}\": {value}"));
+        format!("{{{}}}", members.join(", "))
+    }
+
     fn from_item(raw: &str) -> Result<Self, NotAccepted> {
         let malformed = |problem: &str| NotAccepted::Malformed(problem.to_owned());
         let members: Members = serde_json::from_str(raw)

@@ -233,7 +233,6 @@ impl Update {
     }
 
     /// Returns the body with `***` in place of the keys, to be shown.
-    #[cfg(feature = "python")]
     pub(crate) fn preview_body(&self, defaults: &Update) -> Result<String, Error> {
         // An error of the defaults does not matter where a field of this update wins.
         let mut shown = Update::new();

@@ -6,8 +6,9 @@
         customer_box_id=811111, customer_key="...", customer_first_name="New Name"
     )
 
-``user_code`` and ``app_key`` come from ``SKYPOSTAL_USER_CODE`` and ``SKYPOSTAL_APP_KEY``, from a
-``Client``, or from the call. Not affiliated with SkyPostal.
+``user_code`` and ``app_key`` come from the variables ``SKYPOSTAL_USER_CODE`` and
+``SKYPOSTAL_APP_KEY`` (or ``SKYPOSTAL_APP_KEY_FILE``), from a ``Client``, or from the call. Not
+affiliated with SkyPostal.
 """
 
 import os as _os
@@ -19,6 +20,7 @@ from ._native import (
     Client,
     Outcome,
     PersonalInfo,
+    Preview,
     __version__,
     update_batch,
     update_batch_schema,
@@ -43,12 +45,14 @@ __all__ = [
     "AsyncBulkUpdate",
     "Attempt",
     "Client",
+    "Fields",
     "ConfigurationError",
     "ConnectError",
     "ConnectionLostError",
     "InternalError",
     "Outcome",
     "PersonalInfo",
+    "Preview",
     "RefusedError",
     "RequestTimeoutError",
     "ResponseError",
@@ -62,6 +66,20 @@ __all__ = [
     "update_batch",
     "update_personal_info",
 ]
+
+# Importing typing would take longer than importing all the rest of this package.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Fields
+else:
+
+    def __getattr__(name: str) -> object:
+        if name == "Fields":
+            from ._types import Fields
+
+            return Fields
+        raise AttributeError(f"module 'skypostal' has no attribute '{name}'")
+
 
 if _level := _os.environ.get("SKYPOSTAL_LOG"):
     from . import _logging

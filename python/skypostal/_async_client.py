@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Never, Self, Unpack
 
-    from ._native import Attempt, BulkUpdate, Outcome, PersonalInfo
+    from ._native import Attempt, BulkUpdate, Outcome, PersonalInfo, Preview
     from ._types import Fields
     from .errors import ConfigurationError, ValidationError
 
@@ -49,6 +49,7 @@ class AsyncClient:
         ca_file: str | os.PathLike[str] | None = None,
         trust_env: bool = True,
         allow_http: bool = False,
+        user_agent: str | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
         **unknown: Never,
     ) -> None:
@@ -72,6 +73,7 @@ class AsyncClient:
             ca_file=ca_file,
             trust_env=trust_env,
             allow_http=allow_http,
+            user_agent=user_agent,
             on_attempt=on_attempt,
             **unknown,  # it suggests the nearest name
         )
@@ -105,6 +107,10 @@ class AsyncClient:
     def validate(self, **fields: Unpack[Fields]) -> list[ValidationError | ConfigurationError]:
         """As ``Client.validate``: not awaited, as it sends nothing."""
         return self._client.validate(**fields)
+
+    def preview(self, **fields: Unpack[Fields]) -> Preview:
+        """As ``Client.preview``: not awaited, as it sends nothing."""
+        return self._client.preview(**fields)
 
     def update_many(
         self,

@@ -15,6 +15,7 @@ __all__ = [
     "Client",
     "Outcome",
     "PersonalInfo",
+    "Preview",
     "BulkUpdate",
     "_EventQueue",
     "_nearest",
@@ -49,8 +50,7 @@ def update_personal_info(*, timeout: float | None = None, **fields: Unpack[Field
     ``ValidationError`` for a field (nothing is sent then), ``ConfigurationError`` for a missing
     ``user_code`` or ``app_key`` or an unusable option, ``ConnectError``, ``TlsError``,
     ``ConnectionLostError``, ``RequestTimeoutError``, ``StatusError``, ``RefusedError`` (observed:
-    with status 200 too), ``ResponseError``. And ``TypeError`` for a name that is no field.
-    """
+    with status 200 too), ``ResponseError``. And ``TypeError`` for a name that is no field."""
 
 def update_batch(
     batch: ArrowArray | ArrowStream,
@@ -101,8 +101,7 @@ def update_batch(
     another type, or is missing; ``ConfigurationError`` for a missing ``user_code`` or ``app_key``
     or an argument out of range; ``ValueError`` for a table that cannot be read and a wrong
     ``keep``; ``TypeError`` for what is no table; ``ModuleNotFoundError`` where neither
-    ``skypostal[pyarrow]`` nor ``skypostal[polars]`` is installed.
-    """
+    ``skypostal[pyarrow]`` nor ``skypostal[polars]`` is installed."""
 
 def update_batch_schema() -> Any:
     """Returns the columns of the table that ``update_batch`` returns, without those that it keeps:
@@ -122,7 +121,42 @@ class Client:
     Any number of threads may call at once, each on a connection of its own; connections are kept
     for later calls. A client made before a fork works in the child too. It cannot be pickled or
     copied. Its repr shows no secret. As a context manager it closes itself.
-    """
+
+    Making one reads certificates and connects to nothing. Arguments win over the environment.
+
+    user_code, app_key: the credentials given by SkyPostal; else ``SKYPOSTAL_USER_CODE`` and
+        ``SKYPOSTAL_APP_KEY``, or the file that ``SKYPOSTAL_APP_KEY_FILE`` names, without the
+        line break at its end; a call may bring its own.
+    environment: ``"test"`` or ``"production"``; else ``SKYPOSTAL_ENVIRONMENT``, else test. Each
+        has credentials of its own, and test's address is documented; production's was seen in
+        use elsewhere.
+    base_url: where the service is, without the path of the call, in place of the environment's
+        address; else, if no ``environment`` is given, ``SKYPOSTAL_BASE_URL``. Plain
+        ``http://`` to this machine only.
+    timeout: seconds that a whole call may take, retries and waits included; then
+        ``RequestTimeoutError``. More than 0, at most 49 days.
+    connect_timeout: seconds that one connection may take, from name look-up to TLS; then
+        ``ConnectError``. The same range.
+    max_retries: how often a call may be tried again after a failed or lost connection or a
+        status 408, 429, 502, 503 or 504: the same update sent twice leaves the same record
+        (documented: it sets fields to values). With 0 an update is sent at most once.
+    proxy: ``http://[user:password@]host:port`` or ``https://…``; wins over the environment's.
+    ca_file: a PEM file of certificates, or a folder of them, to trust beside the operating
+        system's, which ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace; else
+        ``REQUESTS_CA_BUNDLE``, if trust_env.
+    trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, the system's proxy, and
+        ``REQUESTS_CA_BUNDLE`` are read; never in a program with raised privileges.
+    allow_http: whether plain ``http://`` may leave this machine.
+    user_agent: the name of your program, such as ``"shop/1.2"``, which follows this library's
+        in the header ``User-Agent``: 1 to 256 characters of printable ASCII.
+    on_attempt: called with each attempt of a call when it is over, before the wait that may
+        follow, on the thread that calls; it may make a call of its own. The deadline runs on
+        meanwhile. An ``Exception`` of it goes to ``sys.unraisablehook``, so that it does not
+        hide the outcome of the update; any other exception, such as ``KeyboardInterrupt``, ends
+        the call and is raised.
+
+    Raises ``ConfigurationError`` for an option that is unusable, ``ValidationError`` for a
+    malformed ``user_code`` or ``app_key``."""
 
     def __new__(
         cls,
@@ -138,49 +172,14 @@ class Client:
         ca_file: str | os.PathLike[str] | None = None,
         trust_env: bool = True,
         allow_http: bool = False,
+        user_agent: str | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
-    ) -> Self:
-        """Reads certificates, connects to nothing. Arguments win over the environment.
-
-        user_code, app_key: the credentials given by SkyPostal; else ``SKYPOSTAL_USER_CODE`` and
-            ``SKYPOSTAL_APP_KEY``; a call may bring its own.
-        environment: ``"test"`` or ``"production"``; else ``SKYPOSTAL_ENVIRONMENT``, else test. Each
-            has credentials of its own, and test's address is documented; production's was seen in
-            use elsewhere.
-        base_url: where the service is, without the path of the call, in place of the environment's
-            address; else, if no ``environment`` is given, ``SKYPOSTAL_BASE_URL``. Plain
-            ``http://`` to this machine only.
-        timeout: seconds that a whole call may take, retries and waits included; then
-            ``RequestTimeoutError``. More than 0, at most 49 days.
-        connect_timeout: seconds that one connection may take, from name look-up to TLS; then
-            ``ConnectError``. The same range.
-        max_retries: how often a call may be tried again after a failed or lost connection or a
-            status 408, 429, 502, 503 or 504: the same update sent twice leaves the same record
-            (documented: it sets fields to values). With 0 an update is sent at most once.
-        proxy: ``http://[user:password@]host:port`` or ``https://…``; wins over the environment's.
-        ca_file: a PEM file of certificates, or a folder of them, to trust beside the operating
-            system's, which ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace; else
-            ``REQUESTS_CA_BUNDLE``, if trust_env.
-        trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY`` and their like, the system's proxy, and
-            ``REQUESTS_CA_BUNDLE`` are read; never in a program with raised privileges.
-        allow_http: whether plain ``http://`` may leave this machine.
-        on_attempt: called with each attempt of a call when it is over, before the wait that may
-            follow, on the thread that calls; it may make a call of its own. The deadline runs on
-            meanwhile. An ``Exception`` of it goes to ``sys.unraisablehook``, so that it does not
-            hide the outcome of the update; any other exception, such as ``KeyboardInterrupt``, ends
-            the call and is raised.
-
-        Raises ``ConfigurationError`` for an option that is unusable, ``ValidationError`` for a
-        malformed ``user_code`` or ``app_key``.
-        """
-
+    ) -> Self: ...
     def update_personal_info(
         self, *, timeout: float | None = None, **fields: Unpack[Fields]
     ) -> PersonalInfo:
-        """As ``skypostal.update_personal_info``, with this client's options.
-
-        ``user_code``, ``app_key`` and ``timeout`` win over the client's where given.
-        """
+        """As ``skypostal.update_personal_info``, with this client's options, over which
+        ``user_code``, ``app_key`` and ``timeout`` win where they are given."""
 
     def validate(self, **fields: Unpack[Fields]) -> list[ValidationError | ConfigurationError]:
         """Returns every problem for which ``update_personal_info`` would send nothing; an empty
@@ -191,24 +190,21 @@ class Client:
         ``user_code`` or ``app_key`` that neither the client nor the call has, as no field of the
         customer can correct that. The first one is what a call would raise.
 
-        Raises ``TypeError`` for a name that is no field.
-        """
+        Raises ``TypeError`` for a name that is no field."""
 
-    def _preview(self, **fields: Unpack[Fields]) -> tuple[str, list[tuple[str, str]], str]: ...
+    def preview(self, **fields: Unpack[Fields]) -> Preview:
+        """Returns the request that ``update_personal_info`` would send, with the keys hidden. Sends
+        nothing. Raises what a call raises before it sends anything."""
+
     def _route(self) -> tuple[str, str | None, dict[str, str]]: ...
-    def _probe(self, *, timeout: float | None = None) -> Probe:
-        """Requests a page from the service in place of an update: by the same proxy, with the same
-        errors, once. Sends no credentials, needs none, and changes nothing."""
-
+    def _probe(self, *, timeout: float | None = None) -> Probe: ...
     def _start_update(
         self,
         queue: _EventQueue,
         settle: Callable[[PersonalInfo | None, BaseException | None], None],
         timeout: float | None,
         fields: Fields,
-    ) -> _PendingCall:
-        """Starts a call for ``AsyncClient``; its outcome goes to ``settle``."""
-
+    ) -> _PendingCall: ...
     def update_many(
         self,
         rows: Iterable[Mapping[str, object]],
@@ -241,8 +237,7 @@ class Client:
         its old rate. Such a row is retried until its timeout, unless ``max_retries`` is 0.
 
         An exception of rows, and the ``TypeError`` for a row that is no mapping, is raised after
-        the outcomes of the rows before. ``ConfigurationError`` for an argument out of range.
-        """
+        the outcomes of the rows before. ``ConfigurationError`` for an argument out of range."""
 
     def update_batch(
         self,
@@ -266,14 +261,10 @@ class Client:
         timeout: float | None,
         max_connect_failures: int,
         skip_empty: bool,
-    ) -> BulkUpdate:
-        """Starts a bulk for ``AsyncClient``, which submits the rows and is woken by ``wake``."""
-
+    ) -> BulkUpdate: ...
     def close(self) -> None:
-        """Closes the connections, from any thread and any number of times.
-
-        Calls in flight end as they would; later ones raise ``ConfigurationError``.
-        """
+        """Closes the connections, from any thread and any number of times. Calls in flight end as
+        they would; later ones raise ``ConfigurationError``."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -288,9 +279,7 @@ class Client:
 class _EventQueue:
     """The events of one event loop, from the background thread."""
 
-    def __new__(cls) -> Self:
-        """Empty."""
-
+    def __new__(cls) -> Self: ...
     def is_of_this_process(self) -> bool:
         """Returns whether this process made it, and not its parent."""
 
@@ -302,10 +291,7 @@ class _EventQueue:
 
 @final
 class _PendingCall:
-    """A call in flight for an event loop."""
-
-    def cancel(self) -> tuple[_Delivery, int]:
-        """Ends the call and its connection. Returns the delivery and the number of attempts."""
+    def cancel(self) -> tuple[_Delivery, int]: ...
 
 @final
 class Outcome:
@@ -358,27 +344,18 @@ class BulkUpdate:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    def _capacity(self) -> int:
-        """Returns how many more rows the bulk takes. For an event loop, as all that follow."""
-
-    def _submit(self, row: Mapping[str, object]) -> None:
-        """Submits a row."""
-
-    def _poll(self) -> Outcome | None:
-        """Returns an outcome, if there is one; if not, the event loop will be woken."""
-
-    def _is_drained(self) -> bool:
-        """Returns whether every outcome was returned."""
-
-    def _raise_stop_reason(self) -> None:
-        """Raises the error that stopped the bulk, if there is one."""
+    def _capacity(self) -> int: ...
+    def _submit(self, row: Mapping[str, object]) -> None: ...
+    def _poll(self) -> Outcome | None: ...
+    def _is_drained(self) -> bool: ...
+    def _raise_stop_reason(self) -> None: ...
 
 @final
 class Attempt:
     """One attempt of a call that has ended: the argument of ``on_attempt``.
 
-    Immutable and comparable. Holds no key, no personal data and no text of the service.
-    """
+    Immutable and comparable. Holds no key, no personal data, and of what the service sent its
+    ``response_headers`` alone."""
 
     @property
     def number(self) -> int:
@@ -401,6 +378,10 @@ class Attempt:
         """The HTTP status, None if no response came. A refusal may have 200 (observed)."""
 
     @property
+    def response_headers(self) -> dict[str, str]:
+        """The headers that ``SkyPostalError.response_headers`` has, of an accepted attempt too."""
+
+    @property
     def started(self) -> float:
         """The start, as ``time.time()`` counts."""
 
@@ -421,8 +402,7 @@ class Attempt:
         """The kind of error; None if the update was accepted.
 
         The words are those of ``SkyPostalError.kind``; ``"timeout"`` is the deadline of the whole
-        call, ``"cancelled"`` a call ended by a signal or a cancelled task.
-        """
+        call, ``"cancelled"`` a call ended by a signal or a cancelled task."""
 
     @property
     def reason(self) -> str | None:
@@ -432,11 +412,8 @@ class Attempt:
     def retry_in(self) -> float | None:
         """The seconds until the next attempt; None if none follows."""
 
-    def _log_line(self) -> str:
-        """Returns the log line of the attempt."""
-
-    def _retry_log_line(self) -> str | None:
-        """Returns the log line of the retry that follows, if one does."""
+    def _log_line(self) -> str: ...
+    def _retry_log_line(self) -> str | None: ...
 
 @final
 class PersonalInfo:
@@ -444,8 +421,7 @@ class PersonalInfo:
 
     Immutable, comparable, hashable, for any thread; it pickles. An attribute is None if the service
     sent no value, or one that cannot be read, which ``raw`` has too. The repr shows no personal
-    data; ``to_dict`` does.
-    """
+    data; ``to_dict`` does."""
 
     __match_args__: Final = (
         "cust_id",
@@ -481,8 +457,7 @@ class PersonalInfo:
     def customer_birth_date(self) -> datetime.date | None:
         """The birth date, a day of the service's calendar whatever the time zone of the reader.
 
-        None where the service says year 1, which stands for "not set" (observed).
-        """
+        None where the service says year 1, which stands for "not set" (observed)."""
 
     @property
     def customer_gender(self) -> str | None:
@@ -492,8 +467,30 @@ class PersonalInfo:
     def raw(self) -> dict[str, Any]:
         """The whole JSON object that the service sent, with the members that are not documented; a
         new one each time. Numbers are ``int`` or ``Decimal``. A value that Python cannot hold is
-        its JSON text, and so is one that is nested more than 200 levels deep.
-        """
+        its JSON text, and so is one that is nested more than 200 levels deep."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the seven attributes by name, without ``raw``."""
+
+    def to_json(self) -> str:
+        """Returns the same as JSON: the date as ``YYYY-MM-DD``, the tax number with every digit."""
+
+@final
+class Preview:
+    """A request that was not sent. Immutable, comparable. The repr shows no personal data."""
+
+    @property
+    def method(self) -> str:
+        """The HTTP method, ``"POST"``."""
+
+    @property
+    def url(self) -> str:
+        """The address of the call."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers, by their names in small letters."""
+
+    @property
+    def body(self) -> str:
+        """The JSON, with ``***`` in place of the keys. Holds personal data."""

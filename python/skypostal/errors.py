@@ -32,6 +32,10 @@ class SkyPostalError(Exception):
     """
     attempts: int
     """The number of attempts that were started; 0 if nothing was tried."""
+    response_headers: dict[str, str]
+    """The headers of the response that help SkyPostal to find the call in its logs: ``date``,
+    ``server``, ``via`` and the numbers that gateways give to a request, such as ``x-request-id``.
+    By their names in small letters; keys are redacted. Empty if no response came."""
 
     def __init__(
         self, message: str = "", *, delivery: _Delivery = "unknown", attempts: int = 0
@@ -40,6 +44,7 @@ class SkyPostalError(Exception):
         self.message = message
         self.delivery = delivery
         self.attempts = attempts
+        self.response_headers = {}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SkyPostalError) or type(other) is not type(self):

@@ -77,6 +77,7 @@ pub struct ErrorTexts {
     description: Option<CString>,
     location: Option<CString>,
     body: Option<CString>,
+    response_headers: Option<CString>,
 }
 
 impl From<Error> for ErrorTexts {
@@ -99,8 +100,15 @@ impl From<Error> for ErrorTexts {
             description: owned(error.description()),
             location: owned(error.location()),
             body: owned(error.body()),
+            response_headers: c_text(header_lines(error.response_headers())),
         }
     }
+}
+
+/// Returns a line for each header, with a line break between two; `None` if there is none.
+fn header_lines(headers: &[(String, String)]) -> Option<String> {
+    let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 pub fn result_of(kind: Kind) -> c_int {
@@ -157,6 +165,7 @@ impl From<Failure> for ErrorTexts {
                 description: None,
                 location: None,
                 body: None,
+                response_headers: None,
             },
         }
     }
@@ -298,4 +307,15 @@ pub unsafe extern "C" fn skypostal_error_location(error: *const skypostal_error)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> *const c_char {
     get(error).map_or(ptr::null(), |error| borrowed(&error.body))
+}
+
+/// The headers of the response that help SkyPostal or a proxy's operator to find the call: `date`,
+/// `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`. One line
+/// each, `"name: value"`, with `\n` between two; at most 16, of 256 characters each; keys are redacted.
+/// Borrowed; NULL if no response came, or none of them is in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_error_response_headers(
+    error: *const skypostal_error,
+) -> *const c_char {
+    get(error).map_or(ptr::null(), |error| borrowed(&error.response_headers))
 }

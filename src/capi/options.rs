@@ -47,12 +47,14 @@ pub unsafe extern "C" fn skypostal_options_free(options: *mut skypostal_options)
     free(options)
 }
 
-/// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY`, `SKYPOSTAL_ENVIRONMENT` and
-/// `SKYPOSTAL_BASE_URL` from the environment, which no other thread may change meanwhile. What a
-/// setter sets wins, before or after. An empty variable counts as absent. Without this call they
-/// are not read. In a program with raised privileges (`AT_SECURE`: set-user-ID and its like) the
-/// last two are refused as unusable, so that its caller does not choose where the keys go; the
-/// first two are read, since a wrong one only makes the service refuse.
+/// Reads `SKYPOSTAL_USER_CODE`, `SKYPOSTAL_APP_KEY` or the file that `SKYPOSTAL_APP_KEY_FILE` names,
+/// `SKYPOSTAL_ENVIRONMENT` and `SKYPOSTAL_BASE_URL` from the environment, which no other thread may
+/// change meanwhile. What a setter sets wins, before or after. An empty variable counts as absent.
+/// Without this call they are not read. Of the file, one line break at its end is no part of the key.
+///
+/// In a program with raised privileges (`AT_SECURE`: set-user-ID and its like) the last three are
+/// refused as unusable, so that its caller does not choose where the keys go, nor which file is read;
+/// the first two are read, since a wrong one only makes the service refuse.
 ///
 /// Returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or for the first variable that is unusable
 /// `SKYPOSTAL_INVALID_FIELD` (the two credentials) or `SKYPOSTAL_CONFIGURATION`; it is remembered
@@ -199,6 +201,17 @@ pub unsafe extern "C" fn skypostal_options_set_allow_http(
     value: c_int,
 ) -> c_int {
     set_flag(options, "allow_http", value, Options::set_allow_http)
+}
+
+/// The name of your program, such as `"shop/1.2"`, which follows this library's in the header
+/// `User-Agent`: so SkyPostal can tell its calls from those of others. 1 to 256 characters of printable
+/// ASCII. NULL, the default: the library's name alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skypostal_options_set_user_agent(
+    options: *mut skypostal_options,
+    value: *const c_char,
+) -> c_int {
+    set_option(options, "user_agent", value, Options::set_user_agent)
 }
 
 /// The function that receives one line for each attempt of a call or a row when it has ended: what

@@ -27,7 +27,7 @@ use crate::call::INTERRUPT_POLL_INTERVAL;
 use crate::error::Error;
 use crate::http::pool::{ConnectionPool, IDLE_TIMEOUT, with_descriptors};
 use crate::http::transport_error::could_not_prepare;
-use crate::http::{Endpoint, HttpClient, exchange};
+use crate::http::{Endpoint, HttpClient};
 use crate::sys::fork::generation;
 use crate::sys::{descriptors, signals};
 
@@ -157,7 +157,7 @@ fn http_client(
     handshakes: &Arc<AtomicU8>,
 ) -> Result<HttpClient, reqwest::Error> {
     let mut http = HttpClient::builder()
-        .default_headers(exchange::headers())
+        .default_headers(endpoint.headers.clone())
         .http1_only()
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())

@@ -16,7 +16,7 @@ use reqwest::{RequestBuilder, Response};
 
 use crate::call::{CallState, SharedCallState};
 use crate::error::{Delivery, Error};
-use crate::http::{Endpoint, HttpClient, tunnel};
+use crate::http::{Endpoint, HttpClient, response_headers, tunnel};
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::redact::{redacted_excerpt, redacted_line};
 use crate::retry;
@@ -37,7 +37,10 @@ impl Endpoint {
         let post = http.post(self.url.clone()).body(reqwest::Body::wrap(body));
         let mut response = self.send(http, post, state).await?;
         let head = Head::new(&response);
-        state.record_status(head.status);
+        let for_support = |response: &Response| {
+            response_headers::for_support(response.headers(), &request.keys())
+        };
+        state.record_head(head.status, || for_support(&response));
         if head.status == 407 {
             return Err(self.login_wanted(response.headers()));
         }
@@ -48,7 +51,8 @@ impl Endpoint {
         let end = self.read_body(&mut response, &mut body, state).await;
         state.response_complete = end.is_ok();
         state.record_bytes(body.len());
-        head.into_outcome(&body, end, &request.keys())
+        let outcome = head.into_outcome(&body, end, &request.keys());
+        outcome.map_err(|error| error.with_response_headers(for_support(&response)))
     }
 
     /// Sends a request. Returns the head of the response.
@@ -177,10 +181,15 @@ fn delivery(status: u16) -> Delivery {
     }
 }
 
-/// The headers of each request, beside those that HTTP itself needs.
-pub(crate) fn headers() -> HeaderMap {
+/// Returns the headers of each request, beside those that HTTP itself needs. `program` is the
+/// printable name that follows this library's.
+pub(crate) fn headers(program: Option<&str>) -> HeaderMap {
     let json = HeaderValue::from_static("application/json");
-    let agent = HeaderValue::from_static(concat!("skypostal/", env!("CARGO_PKG_VERSION")));
+    let library = concat!("skypostal/", env!("CARGO_PKG_VERSION"));
+    let agent = match program {
+        Some(program) => HeaderValue::try_from(format!("{library} {program}")).expect("printable"),
+        None => HeaderValue::from_static(library),
+    };
     HeaderMap::from_iter([
         (USER_AGENT, agent),
         (CONTENT_TYPE, json.clone()),

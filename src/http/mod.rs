@@ -9,6 +9,7 @@ mod lookup;
 mod no_proxy;
 pub(crate) mod pool;
 pub(crate) mod proxy;
+mod response_headers;
 mod system_proxy;
 pub(crate) mod tls;
 pub(crate) mod transport_error;
@@ -16,9 +17,10 @@ mod tunnel;
 
 use std::time::Duration;
 
-#[cfg(feature = "python")]
 pub(crate) use exchange::headers;
 pub(crate) use reqwest::{Client as HttpClient, Url};
+
+use reqwest::header::HeaderMap;
 
 use crate::http::proxy::UsedProxy;
 use crate::http::tls::Tls;
@@ -29,6 +31,8 @@ pub(crate) struct Endpoint {
     pub(crate) connect_timeout: Duration,
     pub(crate) proxy: Option<UsedProxy>,
     pub(crate) tls: Tls,
+    /// The headers of each request, beside those that HTTP itself needs.
+    pub(crate) headers: HeaderMap,
 }
 
 impl Endpoint {

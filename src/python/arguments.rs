@@ -58,7 +58,7 @@ arguments! {
 }
 
 /// The keyword arguments of `Client`.
-const CLIENT_OPTIONS: [&str; 12] = [
+const CLIENT_OPTIONS: [&str; 13] = [
     "user_code",
     "app_key",
     "environment",
@@ -70,6 +70,7 @@ const CLIENT_OPTIONS: [&str; 12] = [
     "ca_file",
     "trust_env",
     "allow_http",
+    "user_agent",
     "on_attempt",
 ];
 

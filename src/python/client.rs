@@ -18,13 +18,14 @@ use super::fields::{Rejected, integer, read_fields, with_text};
 use super::interpreter::{call_arrow, is_main_thread, preload};
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
+use super::preview::Preview;
 use crate::error::ConnectCause;
 use crate::{CallOptions, Delivery, Error, Options};
 
 /// The variable by which Python programs that use requests name the certificates of their company.
 pub(super) const CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
 
-/// Updates customers. Make it once and use it for every call, from any number of threads at once.
+#[doc = include_str!("client_help.txt")]
 #[pyclass(frozen, module = "skypostal")]
 pub(super) struct Client {
     client: Arc<crate::Client>,
@@ -41,10 +42,10 @@ impl Client {
     #[pyo3(signature = (
         *, user_code=None, app_key=None, environment=None, base_url=None, timeout=30.0,
         connect_timeout=10.0, max_retries=2, proxy=None, ca_file=None, trust_env=true,
-        allow_http=false, on_attempt=None, **unknown
+        allow_http=false, user_agent=None, on_attempt=None, **unknown
     ), text_signature = "(*, user_code=None, app_key=None, environment=None, base_url=None, \
         timeout=30.0, connect_timeout=10.0, max_retries=2, proxy=None, ca_file=None, \
-        trust_env=True, allow_http=False, on_attempt=None)")]
+        trust_env=True, allow_http=False, user_agent=None, on_attempt=None)")]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -59,6 +60,7 @@ impl Client {
         #[pyo3(from_py_with = arguments::ca_file)] ca_file: Option<PathBuf>,
         #[pyo3(from_py_with = arguments::trust_env)] trust_env: bool,
         #[pyo3(from_py_with = arguments::allow_http)] allow_http: bool,
+        user_agent: Option<Bound<'_, PyAny>>,
         on_attempt: Option<Bound<'_, PyAny>>,
         unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
@@ -88,6 +90,7 @@ impl Client {
             options.read_ca_file_from(CA_BUNDLE);
             options.set_trust_env(trust_env);
             options.set_allow_http(allow_http);
+            set_text(&mut options, "user_agent", user_agent, Options::set_user_agent)?;
             crate::Client::new(&options).map_err(Rejected::Error)
         })()
         .map_err(|rejected| rejected.exception(py))?;
@@ -197,18 +200,12 @@ impl Client {
         BulkUpdate::new(py, &self.client, observer, &options, skip_empty, None, waker)
     }
 
-    /// Returns the address, the headers and the body of the request that this update would send, with
-    /// the keys hidden. For the command line.
+    /// Returns the request that this update would send, with the keys hidden; sends nothing.
     #[pyo3(signature = (**fields))]
-    #[allow(clippy::type_complexity)]
-    fn _preview(
-        &self,
-        py: Python<'_>,
-        fields: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<(&str, Vec<(String, String)>, String)> {
-        let preview = self.client.preview(&read_fields(fields)?);
-        let preview = preview.map_err(|error| exception(py, &error))?;
-        Ok((self.client.url(), preview.headers, preview.body))
+    fn preview(&self, py: Python<'_>, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Preview> {
+        let request = self.client.preview(&read_fields(fields)?);
+        let request = request.map_err(|error| exception(py, &error))?;
+        Ok(Preview { url: self.client.url().to_owned(), request })
     }
 
     /// Returns the address of the call, the proxy, and where each option came from: `"default"`,

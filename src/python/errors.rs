@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::interpreter::{call_python, may_run_python};
+use super::observer::headers_dict;
 use crate::{Delivery, Error, Kind};
 
 /// Runs work that makes values of Python. If Python has no memory for one, pyo3 panics; this returns
@@ -88,6 +89,7 @@ pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
         let class = py.import("skypostal.errors")?.getattr(class)?;
         let raised = call_python(&class, (error.to_string(),), Some(&details))?;
         raised.setattr("message", error.message())?;
+        raised.setattr("response_headers", headers_dict(py, error.response_headers())?)?;
         Ok(PyErr::from_value(raised))
     };
     // A RecursionError, for example, is then raised in place of the error.

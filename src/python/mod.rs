@@ -15,6 +15,7 @@ mod fields;
 mod interpreter;
 mod observer;
 mod personal_info;
+mod preview;
 mod socket_pair;
 
 // A free-threaded Python turns its lock on again for this module: the code was never run without.
@@ -34,6 +35,8 @@ mod _native {
     use super::observer::Attempt;
     #[pymodule_export]
     use super::personal_info::PersonalInfo;
+    #[pymodule_export]
+    use super::preview::Preview;
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

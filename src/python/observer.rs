@@ -45,6 +45,12 @@ impl Attempt {
         self.0.status
     }
 
+    /// The headers of the response that help to find the call in the logs of others.
+    #[getter]
+    fn response_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        headers_dict(py, &self.0.response_headers)
+    }
+
     /// The start, as time.time() counts.
     #[getter]
     fn started(&self) -> f64 {
@@ -101,6 +107,20 @@ impl Attempt {
         let names = ["number", "method", "host", "status", "elapsed", "error", "retry_in"];
         repr_of(this, "Attempt", &names)
     }
+}
+
+/// Returns headers as a dict. One that came several times has its values with commas in between.
+pub(super) fn headers_dict<'py>(
+    py: Python<'py>,
+    headers: &[(String, String)],
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in headers {
+        let earlier: Option<String> = dict.get_item(name)?.map(|it| it.extract()).transpose()?;
+        let value = earlier.map_or(value.clone(), |earlier| format!("{earlier}, {value}"));
+        dict.set_item(name, value)?;
+    }
+    Ok(dict)
 }
 
 /// Returns a repr with these attributes.

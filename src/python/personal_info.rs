@@ -95,6 +95,11 @@ impl PersonalInfo {
         Ok(dict)
     }
 
+    /// The seven attributes as JSON.
+    fn to_json(&self) -> String {
+        self.0.to_json()
+    }
+
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
         PyString::new(py, &self.0.raw).hash()
     }

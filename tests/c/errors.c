@@ -131,6 +131,28 @@ static void of_answers(const skypostal_update *update)
     close(listener);
 }
 
+/* What helps SkyPostal to find the call, and nothing else of the response's head. */
+static void of_headers(const skypostal_update *update)
+{
+    char url[64];
+    int listener = listen_here(url, "http");
+    skypostal_client *client = new_client(url);
+    struct call call = {0};
+
+    check_about = "headers";
+    begin_call(&call, client, update);
+    respond(accept_request(listener),
+            "HTTP/1.1 500 Oops\r\nServer: Microsoft-IIS/10.0\r\nX-Request-Id: 7 " KEY "\r\n"
+            "Set-Cookie: a=b\r\nContent-Length: 0\r\n\r\n");
+    end_call(&call);
+    CHECK_INT(call.result, SKYPOSTAL_STATUS);
+    CHECK_TEXT(skypostal_error_response_headers(call.error),
+               "server: Microsoft-IIS/10.0\nx-request-id: 7 ***");
+    free_call(&call);
+    skypostal_client_free(client);
+    close(listener);
+}
+
 static void of_connections(const skypostal_update *update)
 {
     static const struct expected timed_out = {
@@ -151,6 +173,7 @@ static void of_connections(const skypostal_update *update)
     skypostal_options_set_timeout_ms(options, 50);
     CHECK_INT(skypostal_client_new(options, &client, NULL), SKYPOSTAL_OK);
     fail(client, update, &timed_out);
+    CHECK_TEXT(skypostal_error_response_headers(NULL), NULL);
     skypostal_client_free(client);
 
     check_about = "nobody listens";
@@ -187,6 +210,7 @@ static void *work(void *nothing)
     CHECK_TEXT(getenv("SKYPOSTAL_CUSTOMER_KEY"), KEY);
     of_the_sandbox(update);
     of_answers(update);
+    of_headers(update);
     of_connections(update);
     skypostal_update_free(update);
     return nothing;

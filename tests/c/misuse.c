@@ -5,7 +5,8 @@
 
 static int (*const option_texts[])(skypostal_options *, const char *) = {
     skypostal_options_set_app_key, skypostal_options_set_environment,
-    skypostal_options_set_base_url, skypostal_options_set_proxy, skypostal_options_set_ca_file};
+    skypostal_options_set_base_url, skypostal_options_set_proxy, skypostal_options_set_ca_file,
+    skypostal_options_set_user_agent};
 static int (*const option_ints[])(skypostal_options *, int) = {
     skypostal_options_set_max_retries, skypostal_options_set_trust_env,
     skypostal_options_set_allow_http};
@@ -25,7 +26,7 @@ static const char *(*const info_texts[])(const skypostal_personal_info *) = {
     skypostal_personal_info_raw};
 static const char *(*const error_texts[])(const skypostal_error *) = {
     skypostal_error_message, skypostal_error_field, skypostal_error_description,
-    skypostal_error_location, skypostal_error_body};
+    skypostal_error_location, skypostal_error_body, skypostal_error_response_headers};
 
 /* What functions give through their outputs must be overwritten. */
 #define GARBAGE ((void *)&check_count)

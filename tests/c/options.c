@@ -72,6 +72,9 @@ static void texts(void)
           "http://s3cret#@localhost", "http://s3cret\\u:p@localhost", "http://u:s3cret @localhost",
           "http://localhost/proxy.pac"},
          {"http://127.0.0.1:3128", "http://user:s3cret@proxy.test:3128", "proxy.test:3128"}},
+        {"user_agent", skypostal_options_set_user_agent, SKYPOSTAL_CONFIGURATION,
+         {"", " ", "a\nb", "a\r\nX-Header: 1", "a\x7F", "caf\xC3\xA9", "\xFF"},
+         {"shop/1.2", "shop/1.2 (legacy; AIX)", " ~ "}},
     };
     size_t row, at;
 

@@ -86,6 +86,26 @@ def test_the_doctor_looks_at_the_credentials(
     assert checks["service"]["state"] == "ok"  # the rest is looked at all the same
 
 
+@pytest.mark.parametrize(
+    ("text", "state", "says"),
+    [
+        ("{}\n", "ok", "SKYPOSTAL_APP_KEY_FILE are set and well-formed"),
+        ("'{}'\n", "warning", "SKYPOSTAL_APP_KEY_FILE: the key begins or ends with a space or"),
+        ("", "problem", "is empty"),
+    ],
+)
+def test_the_doctor_looks_at_the_file_of_the_key(
+    sandbox: Sandbox, tmp_path: Path, text: str, state: str, says: str
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(text.format(APP_KEY))
+    for arguments, variable in [((), str(file)), (("--app-key-file", str(file)), None)]:
+        given = {"SKYPOSTAL_APP_KEY": None, "SKYPOSTAL_APP_KEY_FILE": variable}
+        _, checks = doctor(*arguments, url=sandbox.url, **given)
+        assert checks["credentials"]["state"] == state
+        assert says in checks["credentials"]["text"]
+
+
 def test_the_doctor_asks_about_a_misspelt_variable(sandbox: Sandbox) -> None:
     _, checks = doctor(url=sandbox.url, SKYPOSTAL_APP_KEY=None, SKYPOSTAL_APPKEY="k")
     assert checks["credentials"]["text"].endswith("not set; did you mean SKYPOSTAL_APPKEY?")

@@ -55,6 +55,18 @@ def test_a_file_or_standard_input_gives_the_key(
         assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_file_gives_the_application_key(sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "app key"
+    file.write_text(f"{APP_KEY}\n")
+    for given in ("wrong", None):  # the file wins over the variable
+        done = run(*CHANGE, "--app-key-file", str(file), url=sandbox.url, SKYPOSTAL_APP_KEY=given)
+        assert (done.returncode, done.stderr) == (0, "")
+    file.write_text("the old key")
+    assert run(*CHANGE, "--app-key-file", str(file), url=sandbox.url).returncode == 3
+    done = run(*CHANGE, "--app-key-file", str(tmp_path / "none"), url=sandbox.url)
+    assert done.returncode == 2 and "app_key: cannot be read from" in done.stderr
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604])
 def test_a_key_file_that_others_can_read_is_told(
     sandbox: Sandbox, tmp_path: Path, mode: int

@@ -256,7 +256,9 @@ static void every_option()
     }
     options.timeout(std::chrono::hours(1)).connect_timeout(std::chrono::seconds(1));
     CHECK_STRING(bad_option(options.max_retries(-1)), "max_retries");
-    CHECK_STRING(bad_option(options.max_retries(3).proxy("socks5://localhost")), "proxy");
+    CHECK_STRING(bad_option(options.max_retries(3).user_agent("a\nb")), "user_agent");
+    options.user_agent("shop/1.2").user_agent(nullptr);
+    CHECK_STRING(bad_option(options.proxy("socks5://localhost")), "proxy");
     CHECK_STRING(bad_option(options.proxy(nullptr).ca_file("/no/such/file")), "ca_file");
     options.ca_file(nullptr).base_url("http://192.0.2.1").trust_env(false);
     CHECK_STRING(bad_option(options), "base_url");
@@ -287,6 +289,7 @@ static void faults(const char *url)
     CHECK_INT(error.http_status().value(), 503);
     CHECK(error.retry_after() == std::chrono::milliseconds(7000));
     CHECK_STRING(error.body(), "busy");
+    CHECK_STRING(error.response_headers(), "x-request-id: 42");
 
     check_about = "response";
     error = send(client, update);

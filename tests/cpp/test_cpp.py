@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("for_programs")
 def run(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
     """Runs tests/cpp/members.cpp, compiled, against the sandbox and the answers that it expects."""
     scripts: list[Script] = [
-        [read, send(answer(b"busy", "503 Busy", "Retry-After: 7"))],
+        [read, send(answer(b"busy", "503 Busy", "Retry-After: 7", "X-Request-Id: 42"))],
         [read, send(answer(b"[]"))],
         [read, send(answer(SYSTEM_ERROR))],
         [read, close],

@@ -41,6 +41,14 @@ def hook(attempt: skypostal.Attempt) -> None:
     if attempt.error == "timeout":
         print(attempt.host, attempt.status, again)
 
+row: skypostal.Fields = {"customer_box_id": 1, "customer_key": "k", "customer_gender": "M"}
+rows: list[skypostal.Fields] = [row]
+client.update_personal_info(**row)
+for outcome in client.update_many(rows):
+    headers: dict[str, str] = {} if outcome.error is None else vars(outcome.error)
+preview: skypostal.Preview = client.preview(**row)
+print(preview.method, preview.url, preview.headers["accept"], preview.body, info.to_json())
+
 class Table:
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
         return 1, 2
@@ -63,6 +71,8 @@ def advise(error: skypostal.SkyPostalError) -> str | None:
 """
 
 MISTAKES = [
+    "row: skypostal.Fields = {'customer_gender': 'X'}",
+    "skypostal.Client(user_agent=1.2)",
     "skypostal.update_personal_info(customer_frist_name='x')",
     "skypostal.update_personal_info(customer_gender='X')",
     "skypostal.update_personal_info(customer_tax_number=1.5)",

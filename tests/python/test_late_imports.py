@@ -92,7 +92,7 @@ CALLS = {
     ),
     "closed run": ("", "with client.update_many([who] * 20) as run: repr(next(run))"),
     "closed client": ("", "with client: client.update_personal_info(**who)"),
-    "preview": ("", "client._preview(**who)"),
+    "preview": ("", "client.preview(**who)"),
     "probe": ("", "client._probe()"),
     "logging": (
         "import logging; logging.basicConfig(level='DEBUG', stream=open('/dev/null', 'w'))",

@@ -38,6 +38,31 @@ def troubled() -> Iterator[FaultServer]:
         yield server
 
 
+def test_headers_that_find_a_call_are_reported() -> None:
+    heads = [
+        "Server: IIS",
+        f"X-Request-Id: 7 {APP_KEY}",
+        "Via: 1.1 a",
+        "Via: 1.1 b",
+        "Set-Cookie: c=d",
+    ]
+    shown = {"server": "IIS", "x-request-id": "7 ***", "via": "1.1 a, 1.1 b"}
+    busy = [read, send(answer(b"busy", "500 Oops", *heads))]
+    refused = [read, send(answer(REFUSED_BODY, "200 OK", *heads))]
+    good = [read, send(answer(GOOD_BODY, "200 OK", *heads))]
+    with FaultServer([busy, refused, LOST, good]) as server:
+        reported: list[Attempt] = []
+        client = client_of(server, on_attempt=reported.append, max_retries=0)
+        for found in (shown, shown, {}):
+            with pytest.raises(skypostal.SkyPostalError) as caught:
+                client.update_personal_info(**WHO)
+            assert caught.value.response_headers == found
+            assert APP_KEY not in repr(vars(caught.value))
+        client.update_personal_info(**WHO)
+    assert [attempt.response_headers for attempt in reported] == [shown, shown, {}, shown]
+    assert skypostal.StatusError("made by a test").response_headers == {}
+
+
 def test_each_attempt_is_reported_when_it_has_ended(troubled: FaultServer) -> None:
     reported: list[tuple[Attempt, float, int]] = []
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +115,12 @@ def test_an_unusable_variable_is_named(
         ({"environment": "test\ud83d"}, "environment"),
         ({"base_url": "https://example.com/\ud83d"}, "base_url"),
         ({"proxy": "http://user:secret\ud83d@example.com"}, "proxy"),
+        ({"user_agent": ""}, "user_agent"),
+        ({"user_agent": " "}, "user_agent"),
+        ({"user_agent": "shop\r\nX-Header: 1"}, "user_agent"),
+        ({"user_agent": "café"}, "user_agent"),
+        ({"user_agent": "a" * 257}, "user_agent"),
+        ({"user_agent": 1.2}, "user_agent"),
     ],
 )
 def test_a_bad_option_is_named(options: Any, name: str) -> None:
@@ -140,6 +149,24 @@ def test_an_option_of_the_wrong_type_is_named(name: str, value: Any) -> None:
     for kind in (Client, skypostal.AsyncClient):
         with pytest.raises(TypeError, match=f"^{name}\\b"):
             kind(**{name: value})
+
+
+def test_the_programs_name_follows_the_librarys(sandbox: Sandbox) -> None:
+    client = client_of(sandbox.url, user_agent=" shop/1.2 (legacy) ")
+    client.update_personal_info(**CUSTOMER)
+    agent = f"skypostal/{skypostal.__version__} shop/1.2 (legacy)"
+    assert sandbox.requests[-1].headers["user-agent"] == agent
+    assert client.preview(**CUSTOMER).headers["user-agent"] == agent
+
+
+def test_help_explains_every_option() -> None:
+    shown = inspect.getdoc(Client) or ""
+    *options, _ = inspect.signature(skypostal.AsyncClient).parameters
+    explained = re.findall(r"^([a-z_, ]+): ", shown, re.MULTILINE)
+    assert [name for names in explained for name in names.split(", ")] == options
+    stub = ast.parse((Path(skypostal.__file__).parent / "_native.pyi").read_text("utf-8"))
+    (documented,) = (node for node in stub.body if getattr(node, "name", "") == "Client")
+    assert isinstance(documented, ast.ClassDef) and ast.get_docstring(documented) == shown.strip()
 
 
 @pytest.mark.parametrize("kind", [Client, skypostal.AsyncClient])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import json
 import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -106,3 +107,14 @@ def test_an_answer_matches_by_position_and_by_name(client: Client) -> None:
     found: dict[str, Any] = {"info": client.update_personal_info(**CUSTOMER), "Info": PersonalInfo}
     exec("match info:\n case Info(number, customer_gender=gender): pass", found)
     assert (found["number"], found["gender"]) == (51736835, "F")
+
+
+def test_json_has_every_digit_and_letter(client: Client) -> None:
+    info = client.update_personal_info(**{**UPDATE, "customer_first_name": 'Zoë "Z"\u2028'})
+    values = json.loads(info.to_json(), parse_float=Decimal)
+    day = info.customer_birth_date
+    assert day is not None and values == {**info.to_dict(), "customer_birth_date": day.isoformat()}
+    absent = json.loads(answered(b'"customer_tax_number":"12.50"').to_json(), parse_float=str)
+    assert absent.pop("customer_tax_number") == "12.50"
+    assert list(absent) == [n for n in info.__match_args__ if n != "customer_tax_number"]
+    assert set(absent.values()) == {None}

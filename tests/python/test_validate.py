@@ -12,7 +12,7 @@ import skypostal
 from skypostal import AsyncClient, Client, ConfigurationError, ValidationError
 from skypostal._fields import CHANGES, FIELDS, REQUIRED, SECRETS
 from skypostal._native import _nearest, _unknown_field
-from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 WHO: Any = {"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}
 
@@ -109,7 +109,7 @@ def test_the_table_of_fields_is_the_cores(client: Client) -> None:
     assert listed.split(", ") == [*FIELDS] == [field.name for field in FIELDS.values()]
     assert {*CHANGES}.isdisjoint({*REQUIRED, *SECRETS}) and {*REQUIRED, *SECRETS} < {*FIELDS}
     assert all(field.help for field in FIELDS.values())
-    preview = client._preview(**{**WHO, "app_key": "k"})[2]
+    preview = client.preview(**{**WHO, "app_key": "k"}).body
     assert preview.count("***") == len(SECRETS)
     assert all(f'"{name}":"***"' in preview for name in SECRETS)
 
@@ -151,3 +151,20 @@ def test_the_stubs_name_the_fields_and_the_kinds() -> None:
     assert {error.kind for error in classes} == {*literals["_Kind"]}
     unattempted = {"invalid_field", "configuration"}
     assert {*literals["_AttemptError"]} == {*literals["_Kind"]} - unattempted | {"cancelled"}
+
+
+def test_a_preview_is_the_request_without_keys(sandbox: Sandbox) -> None:
+    options: Any = {"user_code": USER_CODE, "app_key": APP_KEY, "base_url": sandbox.url}
+    fields: Any = {**WHO, "customer_first_name": "Zoë"}
+    client = Client(**options)
+    preview = client.preview(**fields)
+    assert preview == AsyncClient(**options).preview(**fields) and not sandbox.requests
+    client.update_personal_info(**fields)
+    (request,) = sandbox.requests
+    assert (preview.method, preview.url) == (request.method, sandbox.url + request.path)
+    assert preview.headers == {name.lower(): value for name, value in request.headers.items()}
+    shown = request.body.decode().replace(APP_KEY, "***").replace(CUSTOMER_KEY, "***")
+    assert preview.body == shown and "Zoë" in shown
+    assert repr(preview) == f"Preview(method='POST', url={preview.url!r})"
+    with pytest.raises(ValidationError, match="customer_gender"):
+        client.preview(**{**fields, "customer_gender": "x"})

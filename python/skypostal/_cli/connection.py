@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from .parser import Parser, UsageError, count
@@ -15,6 +16,12 @@ def add_connection(parser: Parser) -> None:
     def add(name: str, **arguments: Any) -> None:
         parser.option(name, group=group, **arguments)
 
+    add(
+        "--app-key-file",
+        metavar="FILE",
+        help="a file with the application key and nothing else, in place of SKYPOSTAL_APP_KEY"
+        " (default: SKYPOSTAL_APP_KEY_FILE)",
+    )
     add(
         "--environment",
         choices=("test", "production"),
@@ -73,6 +80,10 @@ def connection_arguments(args: argparse.Namespace) -> dict[str, Any]:
     if "@" in (args.proxy or ""):
         raise UsageError(args.parser.prog, "--proxy: a password is not taken as an argument, which"
                          " everyone on this machine can read: set HTTPS_PROXY")  # fmt: skip
+    if args.app_key_file is not None:
+        # The library reads the file as the variable names it, with the same checks.
+        os.environ.pop("SKYPOSTAL_APP_KEY", None)
+        os.environ["SKYPOSTAL_APP_KEY_FILE"] = args.app_key_file
     names = ("environment", "base_url", "timeout", "connect_timeout", "max_retries", "proxy",
              "ca_file", "trust_env", "allow_http")  # fmt: skip
     return {name: getattr(args, name) for name in names}

@@ -146,29 +146,37 @@ def _version() -> Check:
 
 
 def _credentials(host: str) -> Iterator[Check]:
-    missing = [name for name in ("SKYPOSTAL_USER_CODE", "SKYPOSTAL_APP_KEY")
-               if not os.environ.get(name)]  # fmt: skip
-    key = os.environ.get("SKYPOSTAL_APP_KEY", "")
+    file = os.environ.get("SKYPOSTAL_APP_KEY_FILE")
+    key_name = "SKYPOSTAL_APP_KEY_FILE" if file else "SKYPOSTAL_APP_KEY"
+    missing = [name for name in ("SKYPOSTAL_USER_CODE", key_name) if not os.environ.get(name)]
     try:
         # The library's own check, without the rest of the environment.
         skypostal.Client(base_url="http://localhost", trust_env=False).close()
     except skypostal.SkyPostalError as error:
-        yield Check("credentials", "problem", str(error), "correct the variable")
+        advice = "correct the file" if file else "correct the variable"
+        yield Check("credentials", "problem", str(error), advice)
         return
+    key = _key_in(file) if file else os.environ.get(key_name, "")
     if missing:
         text = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
         text += "".join(map(_meant_for, missing))
         advice = "set what SkyPostal gave you for this environment, unless your program gives it"
         yield Check("credentials", "warning", text, advice)
     elif key != key.strip() or key[0] in "\"'" or key[-1] in "\"'":
-        text = "SKYPOSTAL_APP_KEY begins or ends with a space or a quotation mark"
-        yield Check("credentials", "warning", text, "set it to the bare key")
+        text = f"{key_name}: the key begins or ends with a space or a quotation mark"
+        yield Check("credentials", "warning", text, "leave the bare key there")
     elif _is_documented(key) and host.endswith("skypostal.com"):
-        text = "SKYPOSTAL_APP_KEY is the example of the public documentation"
+        text = f"{key_name}: the key is the example of the public documentation"
         yield Check("credentials", "warning", text, "ask SkyPostal for your own")
     else:
-        text = "SKYPOSTAL_USER_CODE and SKYPOSTAL_APP_KEY are set and well-formed"
+        text = f"SKYPOSTAL_USER_CODE and {key_name} are set and well-formed"
         yield Check("credentials", "ok", text)
+
+
+def _key_in(file: str) -> str:
+    """Returns the key in a file that the library has read."""
+    with open(file, encoding="utf-8-sig", newline="") as opened:
+        return opened.read().removesuffix("\n").removesuffix("\r")
 
 
 def _meant_for(name: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NO_KEYS = (
     "keys are not taken as arguments, which everyone on this machine can read: set"
-    " SKYPOSTAL_APP_KEY and SKYPOSTAL_CUSTOMER_KEY, or use --key-file FILE for the customer's key;"
+    " SKYPOSTAL_APP_KEY and SKYPOSTAL_CUSTOMER_KEY, or use --app-key-file FILE and --key-file FILE;"
     " and remove this key from your shell's history"
 )
 

@@ -23,7 +23,8 @@ UPDATED, CORRECT_IT, REFUSED, TRY_LATER, PERHAPS, UNWRITTEN = 0, 2, 3, 4, 5, 6
 
 _EPILOG = """\
 Keys are never arguments, which everyone on the machine can read. The
-application key comes from SKYPOSTAL_APP_KEY. The customer's key comes from
+application key comes from --app-key-file, else from SKYPOSTAL_APP_KEY or the
+file that SKYPOSTAL_APP_KEY_FILE names. The customer's key comes from
 --key-file, else from SKYPOSTAL_CUSTOMER_KEY; else a terminal is asked for it,
 without an echo.
 
@@ -110,9 +111,9 @@ def _run(args: argparse.Namespace) -> int:
                 fields["customer_key"] = _ask()
             given = [name for name in CHANGES if fields[name] is not None]
             if args.dry_run:
-                preview = client._preview(**fields)
+                preview = client.preview(**fields)
                 _say_if_nothing(args, given)
-                return _show_request(args, *preview)
+                return _show_request(args, preview)
             url, *_ = client._route()
             sending = True
             info = client.update_personal_info(**fields)
@@ -178,15 +179,14 @@ def _ask() -> str | None:
         return None
 
 
-def _show_request(
-    args: argparse.Namespace, url: str, headers: list[tuple[str, str]], body: str
-) -> int:
+def _show_request(args: argparse.Namespace, request: skypostal.Preview) -> int:
+    headers = request.headers
     if wants_json(args):
-        request = {"method": "POST", "url": url, "headers": dict(headers), "body": body}
-        text = to_json(request)
+        shown = {"method": request.method, "url": request.url}
+        text = to_json({**shown, "headers": headers, "body": request.body})
     else:
-        lines = [f"POST {url}", *(f"{name}: {value}" for name, value in headers), "", body]
-        text = "\n".join(lines)
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        text = "\n".join([f"{request.method} {request.url}", *lines, "", request.body])
     written = write(text + "\n")
     say_error("This was a dry run: nothing was sent.")
     return UPDATED if written else UNWRITTEN

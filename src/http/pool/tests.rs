@@ -2,8 +2,8 @@ use std::thread;
 
 use super::*;
 use crate::environment::Source;
-use crate::http::Url;
 use crate::http::tls::Tls;
+use crate::http::{Url, headers};
 
 fn endpoint() -> Endpoint {
     Endpoint {
@@ -11,6 +11,7 @@ fn endpoint() -> Endpoint {
         connect_timeout: Duration::from_secs(1),
         proxy: None,
         tls: Tls::new((None, Source::Default), false).unwrap(),
+        headers: headers(None),
     }
 }
 

@@ -23,7 +23,8 @@ The first row names the columns, as the service names its fields;
 customer_box_id and customer_key are needed. An empty cell is not sent. All is
 checked before anything is sent. A journal has the outcome of each row before
 anything reports it, so that --resume continues after a crash. The application
-key comes from SKYPOSTAL_APP_KEY, or from a column app_key.
+key comes from --app-key-file, SKYPOSTAL_APP_KEY or the file that
+SKYPOSTAL_APP_KEY_FILE names, or from a column app_key.
 
 exit status:
   0    every customer is updated; with --dry-run: every row could be sent
