@@ -27,7 +27,10 @@ Done = subprocess.CompletedProcess
 
 
 def environment(url: str, **changes: str | None) -> dict[str, str]:
-    given = {**os.environ, **KEYS, "SKYPOSTAL_BASE_URL": url, "COLUMNS": "80", **changes}
+    # What `run` reads. Windows would have its code page there.
+    encoding = {"PYTHONIOENCODING": "utf-8"} if sys.platform == "win32" else {}
+    own = {**KEYS, **encoding, "SKYPOSTAL_BASE_URL": url, "COLUMNS": "80"}
+    given = {**os.environ, **own, **changes}
     return {name: value for name, value in given.items() if value is not None}
 
 
