@@ -65,6 +65,7 @@ def test_a_file_gives_the_application_key(sandbox: Sandbox, tmp_path: Path) -> N
     assert run(*CHANGE, "--app-key-file", str(file), url=sandbox.url).returncode == 3
     done = run(*CHANGE, "--app-key-file", str(tmp_path / "none"), url=sandbox.url)
     assert done.returncode == 2 and "app_key: cannot be read from" in done.stderr
+    assert "nothing was sent. Correct the file with the application key, or what" in done.stderr
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604])

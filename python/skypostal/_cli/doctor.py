@@ -153,7 +153,7 @@ def _credentials(host: str) -> Iterator[Check]:
         # The library's own check, without the rest of the environment.
         skypostal.Client(base_url="http://localhost", trust_env=False).close()
     except skypostal.SkyPostalError as error:
-        advice = "correct the file" if file else "correct the variable"
+        advice = "correct the file, or what names it" if file else "correct the variable"
         yield Check("credentials", "problem", str(error), advice)
         return
     key = _key_in(file) if file else os.environ.get(key_name, "")

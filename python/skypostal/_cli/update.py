@@ -237,6 +237,9 @@ def _status(error: skypostal.SkyPostalError) -> int:
 
 def _advice(error: skypostal.SkyPostalError) -> str:
     """Returns what to do next, beside what the message says."""
+    named = getattr(error, "field", None) or getattr(error, "option", None)
+    if named == "app_key" and os.environ.get("SKYPOSTAL_APP_KEY_FILE"):
+        return "Correct the file with the application key, or what names it."
     if isinstance(error, skypostal.ValidationError):
         return _PLACES.get(error.field or "", f"Correct --{error.field}.")
     if isinstance(error, skypostal.ConfigurationError):
