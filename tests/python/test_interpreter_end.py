@@ -101,7 +101,10 @@ if sys.argv[1] == "unraisable":
 for _ in range(3):
     threading.Thread(target=uses[sys.argv[1]], daemon=True).start()
 started.wait()
-sys.at_the_end = AtTheEnd(lambda sleep=time.sleep, write=os.write: (sleep(0.5), write(1, b"end")))
+# Not time.sleep: under Wine, CPython 3.13 ends in it here, even without other threads.
+wait = threading.Lock().acquire
+wait()
+sys.at_the_end = AtTheEnd(lambda wait=wait, write=os.write: (wait(timeout=0.5), write(1, b"end")))
 """
 
 
