@@ -51,7 +51,7 @@ else
 BIN := $(VENV)/bin
 endif
 VENV_PYTHON := $(BIN)/python$(EXE)
-RUST_SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml $(shell find src -name '*.rs')
+RUST_SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml pyproject.toml $(shell find src -type f)
 SOURCES := $(RUST_SOURCES) README.md $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
 # The wheel, installed, and what its tests need.
 TESTED := $(VENV)/installed $(VENV)/requirements
