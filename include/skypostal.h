@@ -853,7 +853,8 @@ SKYPOSTAL_API const char *skypostal_error_body(const skypostal_error *error);
 /**
  * The headers of the response that help SkyPostal or a proxy's operator to find the call: `date`,
  * `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`. One line
- * each, `"name: value"`, with `\n` between two; at most 16, of 256 characters each; keys are redacted.
+ * each, `"name: value"`, with a line break between two; at most 16, of 256 characters each; keys are
+ * redacted.
  * Borrowed; NULL if no response came, or none of them is in it.
  */
 SKYPOSTAL_API
