@@ -42,7 +42,9 @@ def look():
                     fields = dict(line.split(":", 1) for line in status)
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            blocked[fields["Name"].strip()] = int(fields["SigBlk"], 16)
+            # Of a thread that is ending, Linux shows no thread and no signal.
+            if int(fields["Threads"]) > 0:
+                blocked[fields["Name"].strip()] = int(fields["SigBlk"], 16)
 
 threading.Thread(target=look, daemon=True).start()
 deadline = time.monotonic() + 30
