@@ -1,8 +1,9 @@
 //! The environment variables: which are read, and which one a value came from.
 
 use std::env;
+use std::ffi::OsString;
 #[cfg(feature = "python")]
-use std::{ffi::OsString, fs, time::SystemTime};
+use std::{fs, time::SystemTime};
 
 use zeroize::Zeroizing;
 
@@ -90,8 +91,12 @@ pub struct Sources {
 
 /// Returns a variable that is set and not empty.
 pub(crate) fn variable(name: &str) -> Option<String> {
-    let value = env::var_os(name)?.to_string_lossy().into_owned();
-    (!value.is_empty()).then_some(value)
+    os_variable(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Returns the same in the system's own encoding.
+fn os_variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Returns the name and the value of the variable that names a proxy for this scheme.
@@ -117,8 +122,7 @@ fn proxy_variables(scheme: &str, is_cgi: bool, ignores_case: bool) -> &'static [
 
 /// Returns the variable that gives the application key, and the key; `None` if none is set.
 pub(crate) fn app_key() -> Option<(&'static str, Result<Zeroizing<String>, Error>)> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-    match (set(APP_KEY), set(APP_KEY_FILE)) {
+    match (os_variable(APP_KEY), os_variable(APP_KEY_FILE)) {
         (None, None) => None,
         (Some(key), None) => {
             let key = key.into_string().map(Zeroizing::new);

@@ -18,6 +18,7 @@ __all__ = [
     "Preview",
     "BulkUpdate",
     "_EventQueue",
+    "_app_key",
     "_nearest",
     "_unknown_field",
     "__version__",
@@ -108,6 +109,7 @@ def update_batch_schema() -> Any:
     a ``pyarrow.Schema``, or a ``polars.Schema`` if pyarrow is not installed. Engines need it. Sends
     nothing."""
 
+def _app_key() -> str | None: ...
 def _nearest(word: str, names: Iterable[str]) -> str | None:
     """Returns the name that a misspelt word is nearest to, if one is near."""
 
@@ -489,7 +491,7 @@ class Preview:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers, by their names in small letters."""
+        """The headers, by their lower-case names."""
 
     @property
     def body(self) -> str:

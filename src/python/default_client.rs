@@ -7,10 +7,10 @@ use pyo3::types::PyDict;
 
 use super::arguments;
 use super::client::{CA_BUNDLE, Client};
-use super::errors::not_sent;
+use super::errors::{exception, not_sent};
 use super::interpreter::call_arrow;
 use super::personal_info::PersonalInfo;
-use crate::environment::Snapshot;
+use crate::environment::{self, Snapshot};
 
 /// The number of clients that are kept, one for each configuration.
 const MAX_CLIENTS: usize = 16;
@@ -72,6 +72,14 @@ pub(super) fn update_batch<'py>(
 #[pyfunction]
 pub(super) fn update_batch_schema(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     call_arrow(py, "update_batch_schema", ())
+}
+
+/// Returns the application key that the environment gives. For `skypostal doctor`.
+#[pyfunction]
+#[pyo3(name = "_app_key")]
+pub(super) fn app_key(py: Python<'_>) -> PyResult<Option<String>> {
+    let key = environment::app_key().map(|(_, key)| key).transpose();
+    Ok(key.map_err(|error| exception(py, &error))?.map(|key| key.to_string()))
 }
 
 /// Returns the client that was made from the environment as it is now.

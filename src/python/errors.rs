@@ -9,8 +9,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::headers::headers_dict;
 use super::interpreter::{call_python, may_run_python};
-use super::observer::headers_dict;
 use crate::{Delivery, Error, Kind};
 
 /// Runs work that makes values of Python. If Python has no memory for one, pyo3 panics; this returns

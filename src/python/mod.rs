@@ -12,6 +12,7 @@ mod default_client;
 mod errors;
 mod event_queue;
 mod fields;
+mod headers;
 mod interpreter;
 mod observer;
 mod personal_info;
@@ -26,7 +27,7 @@ mod _native {
     #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]
-    use super::default_client::{update_batch, update_batch_schema, update_personal_info};
+    use super::default_client::{app_key, update_batch, update_batch_schema, update_personal_info};
     #[pymodule_export]
     use super::event_queue::EventQueue;
     #[pymodule_export]

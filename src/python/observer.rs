@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::arguments::unix_time;
+use super::headers::headers_dict;
 use super::interpreter::{call_python, may_run_python};
 
 /// One attempt of a call that has ended.
@@ -107,20 +108,6 @@ impl Attempt {
         let names = ["number", "method", "host", "status", "elapsed", "error", "retry_in"];
         repr_of(this, "Attempt", &names)
     }
-}
-
-/// Returns headers as a dict. One that came several times has its values with commas in between.
-pub(super) fn headers_dict<'py>(
-    py: Python<'py>,
-    headers: &[(String, String)],
-) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for (name, value) in headers {
-        let earlier: Option<String> = dict.get_item(name)?.map(|it| it.extract()).transpose()?;
-        let value = earlier.map_or(value.clone(), |earlier| format!("{earlier}, {value}"));
-        dict.set_item(name, value)?;
-    }
-    Ok(dict)
 }
 
 /// Returns a repr with these attributes.

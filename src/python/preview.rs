@@ -3,7 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::observer::{headers_dict, repr_of};
+use super::headers::headers_dict;
+use super::observer::repr_of;
 
 /// The request that an update would send, with *** in place of the keys.
 #[pyclass(frozen, eq, module = "skypostal")]
@@ -27,7 +28,7 @@ impl Preview {
         &self.url
     }
 
-    /// The headers, by their names in small letters.
+    /// The headers, by their lower-case names.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         headers_dict(py, &self.request.headers)

@@ -156,7 +156,7 @@ def _credentials(host: str) -> Iterator[Check]:
         advice = "correct the file, or what names it" if file else "correct the variable"
         yield Check("credentials", "problem", str(error), advice)
         return
-    key = _key_in(file) if file else os.environ.get(key_name, "")
+    key = _native._app_key() or ""
     if missing:
         text = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
         text += "".join(map(_meant_for, missing))
@@ -171,12 +171,6 @@ def _credentials(host: str) -> Iterator[Check]:
     else:
         text = f"SKYPOSTAL_USER_CODE and {key_name} are set and well-formed"
         yield Check("credentials", "ok", text)
-
-
-def _key_in(file: str) -> str:
-    """Returns the key in a file that the library has read."""
-    with open(file, encoding="utf-8-sig", newline="") as opened:
-        return opened.read().removesuffix("\n").removesuffix("\r")
 
 
 def _meant_for(name: str) -> str:
