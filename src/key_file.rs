@@ -15,6 +15,7 @@ const MAX_BYTES: usize = 64 * 1024;
 /// after it that editors and `echo` add. An error says what is wrong with the file.
 pub(crate) fn read(path: &OsStr) -> Result<Zeroizing<String>, String> {
     let path = Path::new(path);
+    // With room for all of it: a vector that grows leaves a copy behind, which is not zeroed.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     File::open(path)
         .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))

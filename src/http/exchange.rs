@@ -37,9 +37,9 @@ impl Endpoint {
         let post = http.post(self.url.clone()).body(reqwest::Body::wrap(body));
         let mut response = self.send(http, post, state).await?;
         let head = Head::new(&response);
-        let for_support = |response: &Response| {
-            response_headers::for_support(response.headers(), &request.keys())
-        };
+        let keys = request.keys();
+        let for_support =
+            |response: &Response| response_headers::for_support(response.headers(), &keys);
         state.record_head(head.status, || for_support(&response));
         if head.status == 407 {
             return Err(self.login_wanted(response.headers()));
@@ -51,7 +51,7 @@ impl Endpoint {
         let end = self.read_body(&mut response, &mut body, state).await;
         state.response_complete = end.is_ok();
         state.record_bytes(body.len());
-        let outcome = head.into_outcome(&body, end, &request.keys());
+        let outcome = head.into_outcome(&body, end, &keys);
         outcome.map_err(|error| error.with_response_headers(for_support(&response)))
     }
 
