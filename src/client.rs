@@ -444,7 +444,7 @@ impl Client {
 /// A request as a person may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
-    /// The headers, by their names in small letters.
+    /// The headers, by their lower-case names.
     pub headers: Vec<(String, String)>,
     /// The body, which is JSON, with `***` in place of the keys. Holds personal data.
     pub body: String,

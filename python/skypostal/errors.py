@@ -35,7 +35,7 @@ class SkyPostalError(Exception):
     response_headers: dict[str, str]
     """The headers of the response that help SkyPostal to find the call in its logs: ``date``,
     ``server``, ``via`` and the numbers that gateways give to a request, such as ``x-request-id``.
-    By their names in small letters; keys are redacted. Empty if no response came."""
+    By their lower-case names; keys are redacted. Empty if no response came."""
 
     def __init__(
         self, message: str = "", *, delivery: _Delivery = "unknown", attempts: int = 0

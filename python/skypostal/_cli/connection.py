@@ -76,12 +76,12 @@ def add_connection(parser: Parser) -> None:
 
 
 def connection_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns what these options say, as arguments of `skypostal.Client`."""
+    """Returns what these options say, as arguments of `skypostal.Client`. The file of the
+    application key is named in the environment, where the library looks for it."""
     if "@" in (args.proxy or ""):
         raise UsageError(args.parser.prog, "--proxy: a password is not taken as an argument, which"
                          " everyone on this machine can read: set HTTPS_PROXY")  # fmt: skip
     if args.app_key_file is not None:
-        # The library reads the file as the variable names it, with the same checks.
         os.environ.pop("SKYPOSTAL_APP_KEY", None)
         os.environ["SKYPOSTAL_APP_KEY_FILE"] = args.app_key_file
     names = ("environment", "base_url", "timeout", "connect_timeout", "max_retries", "proxy",
