@@ -21,6 +21,7 @@
 # make instructions  counts the instructions of a call anew, for the test that compares with them
 # make instructions-parts  what part of a call from C takes how many
 # make header write include/skypostal.h anew from src/capi
+# make man    write skypostal.1 anew from the parsers of python/skypostal/_cli
 # make release    what users install, for every platform, into build/release; then tries it
 # make c-library  the C library, into build
 # make install    the C library and all that belongs to it, below PREFIX; staged below DESTDIR
@@ -38,6 +39,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
 DOCDIR ?= $(DATADIR)/doc/skypostal
+MANDIR ?= $(DATADIR)/man
 # Loopback is where the sandbox listens; a proxy has no business there.
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
@@ -88,7 +90,7 @@ C_FLAGS := -std=c89 -pedantic-errors -Wall -Wextra -Werror -Iinclude
 
 .PHONY: demo develop test-rust test-python test-c lint test wheel docs soak memcheck test-toolchains tsan \
 	fuzz test-engines test-pythons test-latest lock bench instructions instructions-parts header clean \
-	tools lint-tools test-tools bench-tools c-library install uninstall
+	tools lint-tools test-tools bench-tools c-library man install uninstall
 
 demo: tools $(VENV)/installed c-library build/update
 	@$(VENV_PYTHON) examples/demo.py build/update
@@ -226,6 +228,9 @@ instructions-parts: $(TESTED) build/calls
 	ln -sf $(SO) $(PARTS)/$(SONAME)
 	LD_LIBRARY_PATH=$(PARTS) $(VENV_PYTHON) tests/support/instructions.py parts build/calls
 
+man: $(VENV)/develop
+	$(VENV_PYTHON) -m release.man_page
+
 header:
 	@$(CARGO_IS_NEW)
 	SKYPOSTAL_WRITE_HEADER=1 $(CARGO) test --locked --features capi --lib header
@@ -279,6 +284,8 @@ INCLUDE_TO := $(DESTDIR)$(INCLUDEDIR)
 LIB_TO := $(DESTDIR)$(LIBDIR)
 CMAKE_DIR := $(DATADIR)/cmake/skypostal
 CMAKE_TO := $(DESTDIR)$(CMAKE_DIR)
+SHARE_TO := $(DESTDIR)$(DATADIR)/skypostal
+MAN_TO := $(DESTDIR)$(MANDIR)/man1
 DOC_TO := $(DESTDIR)$(DOCDIR)
 # The path from the first folder to the second, by their names alone.
 RELATIVE := awk 'function whole(path, parts,   n, i, m) { \
@@ -295,7 +302,7 @@ RELATIVE := awk 'function whole(path, parts,   n, i, m) { \
 seen_from = $$($(RELATIVE) "$(1)" "$(2)" | sed 's/ /\\\\ /g')
 
 install: c-library
-	$(INSTALL) -d "$(INCLUDE_TO)" "$(LIB_TO)/pkgconfig" "$(CMAKE_TO)" "$(DOC_TO)"
+	$(INSTALL) -d "$(INCLUDE_TO)" "$(LIB_TO)/pkgconfig" "$(CMAKE_TO)" "$(SHARE_TO)" "$(MAN_TO)" "$(DOC_TO)"
 	$(INSTALL) -m 644 $(HEADERS) "$(INCLUDE_TO)"
 	$(INSTALL) -m 755 $(C_LIBRARY)/$(SHARED) "$(LIB_TO)"
 	ln -sf $(SHARED) "$(LIB_TO)/$(SONAME)"
@@ -311,14 +318,16 @@ install: c-library
 		cmake/skypostal-config.cmake > "$(CMAKE_TO)/skypostal-config.cmake"
 	@chmod 644 "$(LIB_TO)/pkgconfig/skypostal.pc" "$(CMAKE_TO)/skypostal-config.cmake"
 	$(INSTALL) -m 644 cmake/skypostal-config-version.cmake "$(CMAKE_TO)"
+	$(INSTALL) -m 644 valgrind.supp "$(SHARE_TO)"
+	$(INSTALL) -m 644 skypostal.1 "$(MAN_TO)"
 	$(INSTALL) -m 644 $(LICENSES) "$(DOC_TO)"
 
 uninstall:
 	rm -f $(addprefix "$(INCLUDE_TO)"/,$(notdir $(HEADERS))) \
 		$(addprefix "$(LIB_TO)"/,$(SO) $(SONAME) $(SHARED) libskypostal.a pkgconfig/skypostal.pc) \
 		$(addprefix "$(CMAKE_TO)"/,$(notdir $(wildcard cmake/*.cmake))) \
-		$(addprefix "$(DOC_TO)"/,$(LICENSES))
-	@rmdir "$(CMAKE_TO)" "$(DOC_TO)" 2>/dev/null || true
+		"$(SHARE_TO)"/valgrind.supp "$(MAN_TO)"/skypostal.1 $(addprefix "$(DOC_TO)"/,$(LICENSES))
+	@rmdir "$(CMAKE_TO)" "$(SHARE_TO)" "$(DOC_TO)" 2>/dev/null || true
 
 # Without --clear, what an earlier Python left there would count as installed.
 $(VENV_PYTHON): | tools

@@ -47,6 +47,9 @@ def build_debian_packages(run: Run, platform: Platform, compiler: Compiler) -> N
     (folder / runtime / libraries).mkdir(parents=True)
     for path in (folder / dev / libraries).glob(f"libskypostal.so.{major}*"):
         path.rename(folder / runtime / libraries / path.name)
+    manual = folder / dev / "usr/share/man/man1/skypostal.1"
+    _compress(manual.with_name("skypostal.1.gz"), manual.read_text())
+    manual.unlink()
     documents = folder / dev / "usr/share/doc" / dev
     for path in documents.glob("LICENSE-*"):
         path.unlink()  # Debian's copyright file has them.

@@ -8,16 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable
 
 import pytest
 from c_library import CLibrary
 from code_blocks import CodeBlock, code_blocks
-from project import ROOT
+from project import ROOT, environment_of
 
-from skypostal.sandbox import CUSTOMER_KEY
+from skypostal.sandbox import CUSTOMER_KEY, Sandbox
 
 PAGE = ROOT / "docs" / "c.md"
 LANGUAGES = ["c", "cmake", "sh", "text"]
+# Runs the code of a program.
+Valgrind = Callable[[str, Sandbox], "subprocess.CompletedProcess[str]"]
 
 
 def in_order() -> list[tuple[str, CodeBlock]]:
@@ -60,6 +63,48 @@ def test_a_program_prints_what_the_page_says(
     program = c_library.compile(tmp_path / name, "-std=c89", "-Wstrict-prototypes")
     done = subprocess.run([program], cwd=tmp_path, env=given, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+
+
+@pytest.fixture(scope="module")
+def under_valgrind(c_library: CLibrary, tmp_path_factory: pytest.TempPathFactory) -> Valgrind:
+    """Compiles a program and runs it by the page's command, with a library without names."""
+    folder = tmp_path_factory.mktemp("stripped")
+    for name in ["libskypostal.so", "libskypostal.so.0"]:
+        subprocess.run(["strip", c_library.folder / name, "-o", folder / name], check=True)
+    (command,) = [b.code for b in code_blocks(PAGE, "sh") if b.code.startswith("valgrind ")]
+    command = command.replace("$(pkg-config --variable=prefix skypostal)", str(c_library.prefix))
+
+    def run(code: str, sandbox: Sandbox) -> subprocess.CompletedProcess[str]:
+        (folder / "program.c").write_text(code)
+        program = c_library.compile(folder / "program.c", "-std=c89", "-Wstrict-prototypes")
+        given = {**environment_of(sandbox), "LD_LIBRARY_PATH": str(folder)}
+        if sandbox.ca_file is not None:
+            given["SSL_CERT_FILE"] = str(sandbox.ca_file)
+        shell = ["sh", "-euc", command.replace("./first", str(program))]
+        return subprocess.run(shell, cwd=folder, env=given, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.mark.memcheck
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "over TLS"])
+@pytest.mark.parametrize("name", programs())
+def test_valgrind_passes_a_program(name: str, tls: bool, under_valgrind: Valgrind) -> None:
+    code, printed = programs()[name]
+    with Sandbox(tls=tls) as sandbox:
+        done = under_valgrind(code, sandbox)
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+
+
+@pytest.mark.memcheck
+@pytest.mark.parametrize("handle", ["options", "client", "update", "personal_info"])
+def test_valgrind_reports_a_handle_that_is_not_freed(handle: str, under_valgrind: Valgrind) -> None:
+    code, printed = programs()["first.c"]
+    kept, freed = re.subn(rf"skypostal_{handle}_free\(\w+\);", "", code)
+    with Sandbox() as sandbox:
+        done = under_valgrind(kept, sandbox)
+    assert (freed, done.returncode, done.stdout) == (1, 9, printed)
+    assert "definitely lost" in done.stderr
 
 
 def test_it_can_be_tried_without_an_account(c_library: CLibrary, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ DATA = {
     "cmake/skypostal/skypostal-config-version.cmake",
     "doc/skypostal/LICENSE-APACHE",
     "doc/skypostal/LICENSE-MIT",
+    "man/man1/skypostal.1",
+    "skypostal/valgrind.supp",
 }
 
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from project import environment_of
+from project import ROOT, environment_of
 from released import c_archives, unpack
 
 from release.platforms import PLATFORMS
@@ -154,6 +154,12 @@ def test_the_static_library_keeps_its_names_of_rust_to_itself(archive: Archive) 
         return  # The library is many objects, which name each other.
     of_rust = {name for name in names if re.match(r"_ZN|_R|rust_", name)}
     assert {name for name in of_rust if "compiler_builtins" not in name} == set()
+
+
+def test_the_suppressions_for_valgrind_and_the_man_page_are_there(archive: Archive) -> None:
+    share = archive.folder / "share"
+    for name, folder in [("valgrind.supp", "skypostal"), ("skypostal.1", "man/man1")]:
+        assert (share / folder / name).read_bytes() == (ROOT / name).read_bytes()
 
 
 def test_the_folder_has_all_that_its_readme_names(archive: Archive) -> None:

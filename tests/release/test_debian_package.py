@@ -71,5 +71,8 @@ def test_a_program_is_compiled_against_the_installed_packages(
     variables = {k: v for k, v in environment_of(sandbox).items() if k.startswith("SKYPOSTAL_")}
     assert "cust_id: 51736835\n" in inside("./update New Last 1980-08-19 M", **variables)
     inside("dpkg --verify libskypostal0 libskypostal-dev")
+    manual, suppressions = (ROOT / "skypostal.1", ROOT / "valgrind.supp")
+    assert inside("zcat /usr/share/man/man1/skypostal.1.gz") == manual.read_text()
+    assert inside("cat /usr/share/skypostal/valgrind.supp") == suppressions.read_text()
     inside("apt-get purge -y libskypostal0")
     assert list(debian.glob("usr/lib/*/*skypostal*")) == []

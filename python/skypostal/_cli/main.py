@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from . import bulk, completion, doctor, sandbox, update
 from .exit_status import INTERRUPTED
 from .output import say_error, to_json, write
 from .parser import Parser, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(arguments: list[str]) -> int:
+def parsers() -> tuple[Parser, Commands]:
+    """Returns the parser of the whole, and those of the commands."""
     parser = Parser(
         prog="skypostal",
         description="Update a customer's personal information at SkyPostal.",
@@ -42,7 +47,11 @@ def _run(arguments: list[str]) -> int:
     for module in (update, bulk, doctor, sandbox, completion):
         module.add_command(commands)
     completion.set_parsers(parser, commands)
+    return parser, commands
 
+
+def _run(arguments: list[str]) -> int:
+    parser, commands = parsers()
     # Before argparse, whose message would repeat the word: it may be a key.
     if not arguments:
         parser.print_help(sys.stderr)
