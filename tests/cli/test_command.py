@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from command_line import COMMAND, run
+from update_command import UPDATE
 
 from skypostal import __version__
-from skypostal.sandbox import Sandbox
+from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
 
 def test_the_command_is_the_module(sandbox: Sandbox) -> None:
@@ -75,3 +77,20 @@ def test_the_start_is_light() -> None:
         [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True
     )
     assert not (heavy & imported) - set(bare.stdout.split())
+
+
+@pytest.mark.parametrize("option", ["-v", "--verbose"])
+def test_the_log_is_shown_when_it_is_asked_for(
+    sandbox: Sandbox, tmp_path: Path, option: str
+) -> None:
+    line = re.compile(
+        rf"^[\d:, -]+ skypostal DEBUG POST {urlsplit(sandbox.url).netloc}: 200 in ", re.M
+    )
+    assert not line.search(run(*UPDATE, url=sandbox.url).stderr)
+    assert len(line.findall(run(*UPDATE, option, url=sandbox.url).stderr)) == 1
+    assert not line.search(run(*UPDATE, option, url=sandbox.url, SKYPOSTAL_LOG="warning").stderr)
+    table = tmp_path / "customers.csv"
+    row = f"{BOX_ID},{CUSTOMER_KEY},Ana"
+    table.write_text(f"customer_box_id,customer_key,customer_first_name\n{row}\n")
+    done = run("bulk", str(table), "--out", str(tmp_path / "report.csv"), option, url=sandbox.url)
+    assert len(line.findall(done.stderr)) == 1

@@ -24,7 +24,7 @@ from skypostal.sandbox import APP_KEY, CUSTOMER_KEY, Sandbox
 
 
 def doctor(*arguments: str, url: str = "", **changes: str | None) -> tuple[int, dict[str, Any]]:
-    done = run("doctor", *arguments, url=url, **changes)
+    done = run("doctor", "--json", *arguments, url=url, **changes)
     assert done.stderr == ""
     diagnosis = json.loads(done.stdout)
     assert diagnosis["ok"] is (done.returncode == 0)
@@ -56,6 +56,13 @@ def test_the_doctor_finds_nothing_where_all_is_well(sandbox: Sandbox) -> None:
     assert (request.method, request.body, request.status) == ("GET", b"", 405)
     heads = str(request.headers)
     assert not any(secret in heads for secret in (APP_KEY, CUSTOMER_KEY))
+
+
+def test_the_doctor_writes_the_same_lines_into_a_file(sandbox: Sandbox) -> None:
+    done = run("doctor", url=sandbox.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"ok       version      skypostal {__version__}, Python ")
+    assert "Only an update shows" in done.stdout
 
 
 def test_the_doctor_at_a_terminal_writes_lines_of_80_columns(sandbox: Sandbox) -> None:

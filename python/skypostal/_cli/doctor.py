@@ -17,7 +17,7 @@ import skypostal
 from .. import _native
 from .connection import add_connection, connection_arguments
 from .exit_status import INTERRUPTED
-from .output import add_json, printable, say_error, to_json, wants_json, write
+from .output import add_verbose, log_if_verbose, printable, say_error, to_json, write
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -78,12 +78,15 @@ def add_command(commands: Commands) -> None:
     )
     parser.set_defaults(run=_run, parser=parser)
     add_connection(parser)
-    add_json(parser.add_argument_group("output"))
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="write one JSON object, for programs")
+    add_verbose(group)
 
 
 def _run(args: argparse.Namespace) -> int:
+    log_if_verbose(args)
     found: list[Check] = []
-    as_json = wants_json(args)
+    as_json = args.json
     try:
         for check in _checks(args):
             found.append(check)

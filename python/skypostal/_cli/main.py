@@ -83,9 +83,11 @@ def _prepare_output() -> None:
 def _report_usage(problem: UsageError, arguments: list[str]) -> int:
     """Reports wrong arguments. The choice of --json was not parsed, so it is looked for here."""
     say_error(f"{problem.program}: {problem} (see {problem.program} --help)")
-    has_json = problem.program.rpartition(" ")[2] in ("update", "bulk", "doctor")
-    asked = "--json" in arguments or ("--no-json" not in arguments and not sys.stdout.isatty())
-    if has_json and asked:
+    command = problem.program.rpartition(" ")[2]
+    piped = "--no-json" not in arguments and not sys.stdout.isatty()
+    if (command in ("update", "bulk") and piped) or (
+        command in ("update", "bulk", "doctor") and "--json" in arguments
+    ):
         details = {"kind": "usage", "message": str(problem), "delivery": "not_sent", "attempts": 0}
         write(to_json({"error": details}) + "\n")
     return 2

@@ -19,6 +19,19 @@ def add_json(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_verbose(group: argparse._ArgumentGroup) -> None:
+    """Adds the option that shows the log."""
+    group.add_argument("-v", "--verbose", action="store_true",
+                       help="log each attempt to standard error (SKYPOSTAL_LOG wins)")  # fmt: skip
+
+
+def log_if_verbose(args: argparse.Namespace) -> None:
+    if args.verbose and not os.environ.get("SKYPOSTAL_LOG"):
+        from .. import _logging
+
+        _logging.turn_on("debug")
+
+
 def wants_json(args: argparse.Namespace) -> bool:
     return bool(args.json if args.json is not None else not sys.stdout.isatty())
 

@@ -12,7 +12,16 @@ import skypostal
 from .._fields import CHANGES, FIELDS
 from .connection import add_connection, connection_arguments
 from .exit_status import INTERRUPTED, is_final_refusal
-from .output import add_json, printable, say_error, to_json, wants_json, write
+from .output import (
+    add_json,
+    add_verbose,
+    log_if_verbose,
+    printable,
+    say_error,
+    to_json,
+    wants_json,
+    write,
+)
 from .parser import UsageError, integer
 
 if TYPE_CHECKING:
@@ -95,9 +104,11 @@ def add_command(commands: Commands) -> None:
     parser.option("--dry-run", group=group, action="store_true",
                   help="check and show the request with keys hidden, send nothing")  # fmt: skip
     add_json(group)
+    add_verbose(group)
 
 
 def _run(args: argparse.Namespace) -> int:
+    log_if_verbose(args)
     fields: dict[str, Any] = {name: getattr(args, name) for name in ("customer_box_id", *CHANGES)}
     sending = False
     try:

@@ -12,7 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ..connection import add_connection
-from ..output import add_json
+from ..output import add_json, add_verbose, log_if_verbose
 from ..parser import UsageError, integer
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def add_command(commands: Commands) -> None:
     group = parser.add_argument_group("output")
     parser.option("--quiet", group=group, action="store_true", help="no progress, no remarks")
     add_json(group)
+    add_verbose(group)
 
 
 def _delimiter(text: str) -> str:
@@ -128,6 +129,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(args.parser.prog, "--dry-run has no journal: leave out the other option")
     if len(set(args.encoding or ())) > 1:
         raise UsageError(args.parser.prog, "--encoding: is given twice with different names")
+    log_if_verbose(args)
     from .run import run
 
     return run(args)

@@ -206,7 +206,7 @@ class _Run:
         def state() -> State:
             return State(check.rows, self.table.fraction, f"{check.bad:,} bad" if check.bad else "")
 
-        with Progress("checking", None, state, quiet=self.args.quiet):
+        with Progress("checking", None, state, quiet=self.args.quiet or self.args.verbose):
             check.run()
         decoder = self.table.decoder
         insists = len(self.args.encoding or ()) > 1
@@ -272,7 +272,7 @@ class _Run:
             fraction = (ended + journal.written) / total if total else 1.0
             return State(self._done(), min(fraction, 1.0), ", ".join(notes))
 
-        with Progress("sending", total, state, quiet=self.args.quiet):
+        with Progress("sending", total, state, quiet=self.args.quiet or self.args.verbose):
             try:
                 sender.run(self.client, self.args.concurrency, self.args.rate)
             finally:
