@@ -24,7 +24,7 @@ use crate::http::pool::ConnectionPool;
 use crate::http::tls::Tls;
 use crate::http::transport_error::could_not_prepare;
 use crate::http::{Endpoint, HttpClient, headers};
-use crate::options::{Options, check_time};
+use crate::options::{Options, check_time, environment_of};
 use crate::per_process::PerProcess;
 use crate::personal_info::PersonalInfo;
 use crate::rate_limiter::RateLimiter;
@@ -366,6 +366,11 @@ impl Client {
     /// The URL of the service.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The environment that is called: `test` or `production`, or nothing for another address.
+    pub fn environment(&self) -> Option<&'static str> {
+        environment_of(&self.url)
     }
 
     /// The host and the port of the proxy, if the client uses one.

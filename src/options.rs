@@ -434,6 +434,14 @@ impl Options {
     }
 }
 
+/// Returns the name of the environment that an address of the service belongs to.
+pub(crate) fn environment_of(url: &str) -> Option<&'static str> {
+    [(TEST_URL, "test"), (PRODUCTION_URL, "production")]
+        .into_iter()
+        .find(|(base, _)| url.strip_prefix(base).is_some_and(|path| path.starts_with('/')))
+        .map(|(_, name)| name)
+}
+
 fn parse_environment(text: &str) -> Result<&'static str, Error> {
     match text {
         "test" => Ok(TEST_URL),

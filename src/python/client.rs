@@ -221,6 +221,11 @@ impl Client {
         (self.client.url(), self.client.proxy(), sources)
     }
 
+    /// Returns the environment that is called, or None for another address. For the command line.
+    fn _environment(&self) -> Option<&'static str> {
+        self.client.environment()
+    }
+
     /// Starts a call for an event loop: its events go into the event queue, and its outcome to
     /// `settle`.
     fn _start_update(

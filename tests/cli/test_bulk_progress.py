@@ -21,11 +21,32 @@ def test_progress_at_a_terminal_is_one_line(bulk: Bulk, sandbox: Sandbox) -> Non
     code, seen = terminal.end()
     assert code == 3
     drawn, _, summary = seen.rpartition("\r")
-    assert summary.startswith("20 rows: 19 updated, 1 refused.\n")
+    last, rest = summary.split("\n", 1)
+    assert re.fullmatch(r"skypostal bulk: sent 20 rows in 0:0\d, \d+(\.\d)?/s", last)
+    assert rest.startswith("20 rows: 19 updated, 1 refused.\n")
     lines = [line.rstrip() for line in drawn.split("\r")]
     assert max(map(len, lines)) <= 79 and "\n" not in drawn and "\x1b" not in drawn
     middle = [line for line in lines if re.match(r"sending \[#+\.+\] \d+ %  1\d of 20 rows", line)]
     assert any(re.search(r"  \d+(\.\d)?/s  0:\d\d left$", line) for line in middle), lines
+
+
+@pytest.mark.parametrize(("columns", "shown"), [
+    (80, "sending [###..........] 25 %  2,500 of 10,000 rows  100/s  12 refused  1:15 left"),
+    (70, "sending 25 %  2,500 of 10,000 rows  100/s  12 refused  1:15 left"),
+    (60, "sending 25 %  2,500 of 10,000 rows  12 refused  1:15 left"),
+    (50, "sending [###.........] 25 %  12 refused  1:15 left"),
+    (30, "sending 25 %  12 refused"),
+    (20, "sending [#....] 25 %"),
+])  # fmt: skip
+def test_what_is_refused_and_the_time_left_outlive_the_rest(
+    monkeypatch: pytest.MonkeyPatch, columns: int, shown: str
+) -> None:
+    progress = Progress("sending", 10_000, lambda: State(0, 0))
+    times = iter([0.0, 25.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    progress._line(State(0, 0.0), columns)
+    line = progress._line(State(2_500, 0.25, "12 refused"), columns)
+    assert line == shown
 
 
 @pytest.mark.parametrize("columns", [20, 60, 120])

@@ -24,7 +24,7 @@ def test_the_examples_of_the_guide_are_real(sandbox: Sandbox, tmp_path: Path) ->
     examples = re.findall(r"```console\n\$ (.*?)\n(.*?)```", GUIDE, re.S)
     assert len(examples) == 7
     folder = str(Path(sys.executable).parent)
-    given = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    given = {**os.environ, "NO_COLOR": "1", "PATH": f"{folder}:{os.environ['PATH']}"}
     for command, expected in examples:
         port = sandbox.url.rpartition(":")[2]
         line = f"{exports}\n{command}".replace("8765", port)

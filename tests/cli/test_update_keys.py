@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from command_line import COMMAND, Terminal, at_terminal, environment, run
 from update_command import UPDATE, outcome_of
 
-from skypostal.sandbox import APP_KEY, CUSTOMER_KEY, Sandbox
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, Sandbox
 
 
 @pytest.mark.parametrize("option", ["--app_key", "--app-key", "--customer_key", "--apikey"])
@@ -104,7 +105,7 @@ def test_a_key_file_without_a_key_is_refused(
     assert run(*UPDATE, "--key-file", "-", url=sandbox.url).returncode == 2
 
 
-PROMPT = "customer_key (not shown): "
+PROMPT = " (not shown): "
 
 
 @pytest.mark.parametrize("option", [(), ("--key-file", "-")])
@@ -116,7 +117,8 @@ def test_a_terminal_is_asked_for_the_key_without_an_echo(
     terminal.wait_for(PROMPT)
     terminal.type(f"{CUSTOMER_KEY}\n")
     code, seen = terminal.end()  # which fails if the key is to be seen
-    assert code == 0 and seen.startswith(f"{PROMPT}\nUpdated")
+    host = urlsplit(sandbox.url).netloc
+    assert code == 0 and seen.startswith(f"customer_key of box {BOX_ID} at {host}{PROMPT}\nUpdated")
 
 
 def test_what_is_wrong_is_told_before_a_key_is_asked_for(sandbox: Sandbox) -> None:

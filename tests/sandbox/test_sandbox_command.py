@@ -89,6 +89,70 @@ def test_the_command_speaks_tls() -> None:
     assert not os.path.exists(ca_file)
 
 
+TABLE = """\
+customer_box_id;customer_key;First Name;customer_tax_number;customer_birth_date;app_key
+101;the key of 101;;0123.450;1980-08-19;another
+102;the key of 102;Zoë;;;
+"""
+
+
+def test_the_command_knows_the_customers_of_a_table(tmp_path: Path) -> None:
+    table, db = tmp_path / "customers.csv", tmp_path / "db"
+    table.write_text(TABLE, encoding="utf-8")
+    arguments = ["--customers", str(table), "--db", str(db)]
+    with command(*arguments) as (process, url):
+        with Client(base_url=url, user_code=USER_CODE, app_key=APP_KEY) as client:
+            one = {"customer_box_id": 101, "customer_key": "the key of 101"}
+            info = client.update_personal_info(**one, customer_first_name="Ana")  # type: ignore[arg-type]
+            assert (info.cust_id, info.customer_first_name) == (51736836, "Ana")
+            seen = info.customer_tax_number, info.customer_birth_date
+            assert list(map(str, seen)) == ["123.450", "1980-08-19"]
+        process.terminate()
+        assert process.stdout is not None
+        out = process.stdout.read()
+    assert f"It knows the 2 customers of {table} too.\n" in out
+    assert f"SKYPOSTAL_CUSTOMER_KEY={CUSTOMER_KEY}\n" in out and "the key of" not in out
+    # At the next start they are what the table says, with the same cust_id.
+    table.write_text(f"{TABLE}{BOX_ID};another key;;;;\n", encoding="utf-8")
+    with command(*arguments) as (process, _):
+        process.terminate()
+        assert process.stdout is not None
+        out = process.stdout.read()
+    assert "SKYPOSTAL_CUSTOMER" not in out and "another key" not in out
+    with Sandbox(db=db) as sandbox:
+        assert sandbox.customers[101]["customer_first_name"] is None
+        assert sandbox.customers[101]["cust_id"] == 51736836
+        assert sandbox.customers[BOX_ID]["customer_key"] == "another key"
+
+
+@pytest.mark.parametrize(("table", "problem"), [
+    (None, ": No such file or directory"),
+    ("", ": is empty; its first line names the columns"),
+    ("customer_box_id\n1\n", ": has no column customer_key"),
+    ("customer_box_id,customer_key\n1,k\nx,k\n", ":3: customer_box_id: is not an integer"),
+    ("customer_box_id,customer_key\n1\n", ":2: has 1 cell, where the header has 2"),
+    ("customer_box_id,customer_key,customer_birth_date\n1,k,2001-02-29\n",
+     ":2: customer_birth_date: is not a day of the calendar"),
+])  # fmt: skip
+def test_a_table_that_is_none_is_refused(tmp_path: Path, table: str | None, problem: str) -> None:
+    path = tmp_path / "customers.csv"
+    if table is not None:
+        path.write_text(table)
+    done = subprocess.run(
+        [*COMMAND, "--customers", str(path)], capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"skypostal sandbox: {path}{problem}")
+
+
+def test_a_customer_can_be_removed() -> None:
+    with Sandbox() as sandbox:
+        sandbox.customers.remove(BOX_ID)
+        assert list(sandbox.customers) == []
+        with pytest.raises(KeyError, match=str(BOX_ID)):
+            sandbox.customers.remove(BOX_ID)
+
+
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
@@ -117,5 +181,13 @@ def test_the_command_says_what_is_wrong(
 def test_help() -> None:
     done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0
-    for option in ("--host", "--port", "--db FILE", "--idle-timeout", "--tls", "--quiet"):
+    for option in (
+        "--host",
+        "--port",
+        "--db FILE",
+        "--customers FILE",
+        "--idle-timeout",
+        "--tls",
+        "--quiet",
+    ):
         assert option in done.stdout

@@ -82,7 +82,7 @@ def _prepare_output() -> None:
 
 def _report_usage(problem: UsageError, arguments: list[str]) -> int:
     """Reports wrong arguments. The choice of --json was not parsed, so it is looked for here."""
-    say_error(f"{problem.program}: {problem} (see {problem.program} --help)")
+    say_error(f"{problem.program}: {problem} (see {problem.program} --help)", "problem")
     command = problem.program.rpartition(" ")[2]
     piped = "--no-json" not in arguments and not sys.stdout.isatty()
     if (command in ("update", "bulk") and piped) or (

@@ -7,6 +7,10 @@ import errno
 import os
 import sys
 from collections.abc import Mapping
+from typing import TextIO
+
+_COLORS = {"ok": 32, "warning": 33, "problem": 31}
+_color = "auto"
 
 
 def add_json(group: argparse._ArgumentGroup) -> None:
@@ -19,17 +23,40 @@ def add_json(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_verbose(group: argparse._ArgumentGroup) -> None:
-    """Adds the option that shows the log."""
+def add_shown(group: argparse._ArgumentGroup) -> None:
+    """Adds the options for what a terminal shows."""
     group.add_argument("-v", "--verbose", action="store_true",
                        help="log each attempt to standard error (SKYPOSTAL_LOG wins)")  # fmt: skip
+    group.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="default: auto, which is at a terminal, unless NO_COLOR is set",
+    )
 
 
-def log_if_verbose(args: argparse.Namespace) -> None:
+def take_shown(args: argparse.Namespace) -> None:
+    """Does as these options say, from here on."""
+    global _color
+    _color = args.color
     if args.verbose and not os.environ.get("SKYPOSTAL_LOG"):
         from .. import _logging
 
         _logging.turn_on("debug")
+
+
+def painted(text: str, state: str, stream: TextIO) -> str:
+    """Returns the text in the colour of a state: ok, warning or problem."""
+    return f"\x1b[{_COLORS[state]}m{text}\x1b[0m" if state and _has_color(stream) else text
+
+
+def _has_color(stream: TextIO) -> bool:
+    if _color != "auto":
+        return _color == "always"
+    given = os.environ
+    # The old console of Windows shows escape sequences as they are, and sets neither.
+    knows = "TERM" in given or "WT_SESSION" in given if sys.platform == "win32" else True
+    return stream.isatty() and knows and given.get("TERM") != "dumb" and not given.get("NO_COLOR")
 
 
 def wants_json(args: argparse.Namespace) -> bool:
@@ -75,10 +102,10 @@ def _left_on_windows(problem: OSError) -> bool:
     return sys.platform == "win32" and problem.errno == errno.EINVAL
 
 
-def say_error(text: str) -> None:
+def say_error(text: str, state: str = "") -> None:
     """Writes a line to standard error, if that has a reader."""
     try:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(painted(text, state, sys.stderr) + "\n")
         sys.stderr.flush()
     except OSError:
         pass

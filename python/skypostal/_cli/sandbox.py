@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .output import say_error
+from .output import printable, say_error
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -29,6 +30,11 @@ def add_command(commands: Commands) -> None:
         metavar="FILE",
         default=":memory:",
         help="an SQLite file to keep the customers (default: in memory)",
+    )
+    parser.add_argument(
+        "--customers",
+        metavar="FILE",
+        help="a table as `skypostal bulk` takes it, whose customers are there from the start",
     )
     parser.add_argument(
         "--idle-timeout",
@@ -52,16 +58,26 @@ def _run(args: argparse.Namespace) -> int:
 
     from skypostal import sandbox
 
+    from .bulk.table import TableError
+    from .sandbox_customers import add_customers
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with sandbox.Sandbox(
+        running = sandbox.Sandbox(
             host=args.host,
             port=args.port,
             db=args.db,
             idle_timeout=args.idle_timeout,
             tls=args.tls,
             log=None if args.quiet else _say,
-        ) as running:
+        )
+        with contextlib.closing(running):
+            added = ""
+            if args.customers is not None:
+                count = add_customers(running, args.customers)
+                customers = f"{count:,} customer{'' if count == 1 else 's'}"
+                added = f"It knows the {customers} of {printable(args.customers)} too.\n"
+            running.start()
             variables = {"SKYPOSTAL_BASE_URL": running.url}
             if running.ca_file is not None:
                 # The second is for programs in C.
@@ -70,16 +86,20 @@ def _run(args: argparse.Namespace) -> int:
             variables.update(
                 SKYPOSTAL_USER_CODE=str(sandbox.USER_CODE),
                 SKYPOSTAL_APP_KEY=sandbox.APP_KEY,
-                SKYPOSTAL_CUSTOMER_BOX_ID=str(sandbox.BOX_ID),
-                SKYPOSTAL_CUSTOMER_KEY=sandbox.CUSTOMER_KEY,
             )
+            # The table may have this customer with a key of its own, which is not shown.
+            if running.customers[sandbox.BOX_ID]["customer_key"] == sandbox.CUSTOMER_KEY:
+                variables.update(
+                    SKYPOSTAL_CUSTOMER_BOX_ID=str(sandbox.BOX_ID),
+                    SKYPOSTAL_CUSTOMER_KEY=sandbox.CUSTOMER_KEY,
+                )
             assumptions = "\n".join(f"  - {line}" for line in sandbox.ASSUMPTIONS)
             _say(
                 f"skypostal sandbox: listening on {running.url}\n"
                 "This is a local stand-in, not the service. Point programs at it with\n"
                 f"{_assignments(variables, for_windows=os.name == 'nt')}"
                 "These are the user code, the customer and the keys that the public documentation"
-                " prints.\n"
+                f" prints.\n{added}"
                 f"Neither documented nor observed, so assumed here:\n{assumptions}\n"
                 "Ctrl-C ends it."
             )
@@ -93,8 +113,8 @@ def _run(args: argparse.Namespace) -> int:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         problem = f"cannot listen on {args.host}:{args.port}: {reason}"
-    except (ValueError, ImportError) as error:
-        problem = str(error)
+    except (ValueError, ImportError, TableError) as error:
+        problem = printable(error)
     say_error(f"skypostal sandbox: {problem}")
     return 2
 

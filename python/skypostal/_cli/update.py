@@ -11,13 +11,15 @@ import skypostal
 
 from .._fields import CHANGES, FIELDS
 from .connection import add_connection, connection_arguments
+from .consent import Place, add_yes, at_a_terminal, has_consent
 from .exit_status import INTERRUPTED, is_final_refusal
 from .output import (
     add_json,
-    add_verbose,
-    log_if_verbose,
+    add_shown,
+    painted,
     printable,
     say_error,
+    take_shown,
     to_json,
     wants_json,
     write,
@@ -103,29 +105,32 @@ def add_command(commands: Commands) -> None:
     group = parser.add_argument_group("output")
     parser.option("--dry-run", group=group, action="store_true",
                   help="check and show the request with keys hidden, send nothing")  # fmt: skip
+    add_yes(group)
     add_json(group)
-    add_verbose(group)
+    add_shown(group)
 
 
 def _run(args: argparse.Namespace) -> int:
-    log_if_verbose(args)
+    take_shown(args)
     fields: dict[str, Any] = {name: getattr(args, name) for name in ("customer_box_id", *CHANGES)}
     sending = False
     try:
         with skypostal.Client(user_code=args.user_code, **connection_arguments(args)) as client:
+            box, place = f"box {args.customer_box_id}", Place.of(client)
             fields["customer_key"] = _given_key(args)
-            if fields["customer_key"] is None and _at_a_terminal():
+            if fields["customer_key"] is None and at_a_terminal():
                 # The user types no key for an update that cannot be sent.
                 problems = client.validate(**{**fields, "customer_key": "-"})
                 if problems:
                     raise problems[0]
-                fields["customer_key"] = _ask()
+                fields["customer_key"] = _ask(f"{box} at {place}")
             given = [name for name in CHANGES if fields[name] is not None]
             if args.dry_run:
                 preview = client.preview(**fields)
                 _say_if_nothing(args, given)
                 return _show_request(args, preview)
-            url, *_ = client._route()
+            if not client.validate(**fields) and not has_consent(args, place, f"changes {box}"):
+                raise UsageError(args.parser.prog, f"{box} is as before: yes was not typed")
             sending = True
             info = client.update_personal_info(**fields)
     except (skypostal.SkyPostalError, KeyboardInterrupt) as error:
@@ -135,7 +140,7 @@ def _run(args: argparse.Namespace) -> int:
         return _report(args, error)
     _say_if_nothing(args, given)
     try:
-        return UPDATED if _show_record(args, url, info, given) else UNWRITTEN
+        return UPDATED if _show_record(args, place, info, given) else UNWRITTEN
     except KeyboardInterrupt:  # while a pipe is full
         say_error(f"{args.parser.prog}: interrupted; the customer was updated")
         return INTERRUPTED
@@ -144,22 +149,14 @@ def _run(args: argparse.Namespace) -> int:
 def _say_if_nothing(args: argparse.Namespace, given: list[str]) -> None:
     """Says that an update changes nothing, which is no error: the record as it is comes back."""
     if not given:
-        say_error(f"{args.parser.prog}: nothing was given to change")
-
-
-def _at_a_terminal() -> bool:
-    if sys.stdin is None or not sys.stdin.isatty():
-        return False
-    # To Windows, NUL is a terminal too. Python reads a console by another class than a file.
-    reader = type(getattr(sys.stdin.buffer, "raw", None)).__name__
-    return sys.platform != "win32" or reader == "_WindowsConsoleIO"
+        say_error(f"{args.parser.prog}: nothing was given to change", "warning")
 
 
 def _given_key(args: argparse.Namespace) -> str | None:
     """Returns the customer's key from a file or the environment; None to ask at the terminal."""
     if args.key_file is None:
         return os.environ.get("SKYPOSTAL_CUSTOMER_KEY") or None
-    if args.key_file == "-" and _at_a_terminal():
+    if args.key_file == "-" and at_a_terminal():
         return None
     import stat
 
@@ -169,7 +166,8 @@ def _given_key(args: argparse.Namespace) -> str | None:
             mode = os.fstat(file.fileno()).st_mode
             # Windows has access lists in place of modes, which Python does not read.
             if stat.S_ISREG(mode) and mode & 0o077 and sys.platform != "win32":
-                say_error(f"skypostal update: warning: others can read {shown}; chmod 600 it")
+                warning = f"skypostal update: warning: others can read {shown}; chmod 600 it"
+                say_error(warning, "warning")
             key = file.read(65_537).decode("utf-8-sig").strip()
     except OSError as problem:
         raise UsageError(args.parser.prog, f"--key-file {shown}: {problem.strerror}") from None
@@ -181,11 +179,11 @@ def _given_key(args: argparse.Namespace) -> str | None:
     return key
 
 
-def _ask() -> str | None:
+def _ask(whose: str) -> str | None:
     import getpass
 
     try:
-        return getpass.getpass("customer_key (not shown): ").strip() or None
+        return getpass.getpass(f"customer_key of {whose} (not shown): ").strip() or None
     except EOFError:
         return None
 
@@ -204,14 +202,14 @@ def _show_request(args: argparse.Namespace, request: skypostal.Preview) -> int:
 
 
 def _show_record(
-    args: argparse.Namespace, url: str, info: skypostal.PersonalInfo, given: list[str]
+    args: argparse.Namespace, place: Place, info: skypostal.PersonalInfo, given: list[str]
 ) -> bool:
     record = info.to_dict()
     if wants_json(args):
         return write(to_json(record) + "\n")
-    host = url.split("/")[2]
-    what = f"Updated at {host}. The record now, with * at what was given:"
-    lines = [what if given else f"The record at {host}:", ""]
+    updated = painted(f"Updated at {place.host}.", "ok", sys.stdout)
+    what = f"{updated} The record now, with * at what was given:"
+    lines = [what if given else f"The record at {place.host}:", ""]
     for name, value in record.items():
         mark = "*" if name in given else " "
         lines.append(f"{mark} {name:<25} {'-' if value is None else _plain(value)}")
@@ -229,7 +227,7 @@ def _report(args: argparse.Namespace, error: Any) -> int:
     if is_interrupt and sys.stderr.isatty():
         say_error("")  # leave the line on which the terminal shows ^C
     advice = "" if is_interrupt else _advice(error)
-    say_error(f"{args.parser.prog}: {'interrupted' if is_interrupt else error}")
+    say_error(f"{args.parser.prog}: {'interrupted' if is_interrupt else error}", "problem")
     say_error(f"{_CHANGED[error.delivery]}{' ' if advice else ''}{advice}")
     if wants_json(args):
         kind = "cancelled" if is_interrupt else error.kind

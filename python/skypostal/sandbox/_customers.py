@@ -98,6 +98,13 @@ class Customers(Mapping[int, dict[str, Any]]):
             )
             self._update(customer_box_id, texts)
 
+    def remove(self, customer_box_id: int) -> None:
+        """Removes a customer. KeyError if there is none with this box."""
+        with self._lock, self._database:
+            query = "DELETE FROM customers WHERE customer_box_id = ?"
+            if self._database.execute(query, (customer_box_id,)).rowcount == 0:
+                raise KeyError(customer_box_id)
+
     def _create(self) -> None:
         # A stand-in need not survive a power failure, and waiting for the disk is slow.
         self._database.execute("PRAGMA synchronous = OFF")

@@ -12,7 +12,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ..connection import add_connection
-from ..output import add_json, add_verbose, log_if_verbose
+from ..consent import add_yes
+from ..output import add_json, add_shown, take_shown
 from ..parser import UsageError, integer
 
 if TYPE_CHECKING:
@@ -85,11 +86,16 @@ def add_command(commands: Commands) -> None:
     parser.option("--rate", group=group, metavar="N", type=_rate,
                   help="at most so many requests a second (default: no limit)")  # fmt: skip
 
+    parser.option("--limit", group=group, metavar="N", type=_limit,
+                  help="check, send and report the first rows alone")  # fmt: skip
+
+    add_yes(group)
+
     add_connection(parser)
     group = parser.add_argument_group("output")
     parser.option("--quiet", group=group, action="store_true", help="no progress, no remarks")
     add_json(group)
-    add_verbose(group)
+    add_shown(group)
 
 
 def _delimiter(text: str) -> str:
@@ -115,6 +121,12 @@ def _concurrency(text: str) -> int:
     return int(text)
 
 
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1_000_000_000):
+        raise argparse.ArgumentTypeError("must be an integer from 1 to 1000000000")
+    return int(text)
+
+
 def _rate(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0.001 <= float(text) <= 1_000_000:
@@ -129,7 +141,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(args.parser.prog, "--dry-run has no journal: leave out the other option")
     if len(set(args.encoding or ())) > 1:
         raise UsageError(args.parser.prog, "--encoding: is given twice with different names")
-    log_if_verbose(args)
+    take_shown(args)
     from .run import run
 
     return run(args)

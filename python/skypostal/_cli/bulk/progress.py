@@ -28,8 +28,11 @@ class Progress:
     """Shows what `state` returns, from a thread of its own, while its context is entered."""
 
     def __init__(self, doing: str, total: int | None, state: Callable[[], State], *,
-                 quiet: bool = False, every: float | None = None) -> None:  # fmt: skip
+                 quiet: bool = False, every: float | None = None,
+                 sent: Callable[[], int] | None = None) -> None:  # fmt: skip
         self._doing, self._total, self._state, self._quiet = doing, total, state, quiet
+        self._sent = sent
+        """The number of rows for a last line, which has the time and the rate; None for no line."""
         self._redraws = sys.stderr.isatty()
         self._every = every or (REDRAWN if self._redraws else SAID)
         self._seen: collections.deque[tuple[float, int, float]] = collections.deque()
@@ -40,6 +43,7 @@ class Progress:
     def __enter__(self) -> Progress:
         if not self._quiet:
             self._thread.start()
+            self._begun = time.monotonic()
         return self
 
     def __exit__(
@@ -53,6 +57,13 @@ class Progress:
             self._thread.join()
             if self._redraws:
                 self._write("\r" + " " * self._width + "\r")
+            elapsed = time.monotonic() - self._begun
+            # Elsewhere a run that showed no line shows none at its end.
+            if self._sent is not None and exc_type is None and (self._redraws or self._seen):
+                rows = self._sent()
+                count = f"{rows:,} row{'' if rows == 1 else 's'}"
+                rate = _rate(rows / max(elapsed, 0.001))
+                say_error(f"skypostal bulk: sent {count} in {_clock(elapsed)}, {rate}")
 
     def _run(self) -> None:
         ended = False
@@ -76,17 +87,17 @@ class Progress:
         then, rows, fraction = self._seen[0]
         elapsed = now - then
         done = f"{state.rows:,}" + (f" of {self._total:,}" if self._total is not None else "")
-        parts = [f"{int(state.fraction * 100)} %", f"{done} rows"]
-        if elapsed > 0:
-            rate = (state.rows - rows) / elapsed
-            parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
-        if state.notes:
-            parts.append(state.notes)
+        rate = _rate((state.rows - rows) / elapsed) if elapsed > 0 else ""
+        left = ""
         if state.fraction > fraction:
-            parts.append(_clock(elapsed * (1 - state.fraction) / (state.fraction - fraction)))
-        while columns and len(parts) > 1 and len(f"{self._doing} {'  '.join(parts)}") > columns:
-            del parts[-1]
-        text = "  ".join(parts)
+            seconds = elapsed * (1 - state.fraction) / (state.fraction - fraction)
+            left = f"{_clock(seconds)} left"
+        parts = [f"{int(state.fraction * 100)} %", f"{done} rows", rate, state.notes, left]
+        # What is least missed goes first, where there is no room.
+        for least in (rate, f"{done} rows", left, state.notes):
+            if columns and len(f"{self._doing} {_joined(parts)}") > columns and least:
+                parts.remove(least)
+        text = _joined(parts)
         width = min(30, columns - len(f"{self._doing} [] {text}"))
         if width < 5:
             return f"{self._doing} {text}"
@@ -102,6 +113,14 @@ class Progress:
             pass  # standard error has no reader
 
 
+def _joined(parts: list[str]) -> str:
+    return "  ".join(filter(None, parts))
+
+
+def _rate(rows: float) -> str:
+    return f"{rows:,.0f}/s" if rows >= 10 else f"{rows:.1f}/s"
+
+
 def _width() -> int:
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
@@ -113,5 +132,5 @@ def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours}:{minutes:02}:{seconds:02} left"
-    return f"{minutes}:{seconds:02} left"
+        return f"{hours}:{minutes:02}:{seconds:02}"
+    return f"{minutes}:{seconds:02}"

@@ -13,7 +13,8 @@ import skypostal
 
 from ..._fields import FIELDS
 from ..connection import connection_arguments
-from ..output import printable, say_error, to_json, wants_json, write
+from ..consent import Place, has_consent
+from ..output import painted, printable, say_error, to_json, wants_json, write
 from .check import Check, blocks
 from .columns import Columns
 from .disk import try_to_write
@@ -37,6 +38,7 @@ from .table import (
 ALL_UPDATED, CORRECT_IT, SOME_REFUSED, UNREACHABLE, SOME_FAILED, UNWRITTEN = 0, 2, 3, 4, 5, 6
 
 SHOWN_PROBLEMS = 100
+_STATES = {UPDATED: "ok", REFUSED: "problem", FAILED: "problem", BAD: "problem"}
 # The variable that names the folder of temporary files.
 TEMPORARY = "TEMP" if sys.platform == "win32" else "TMPDIR"
 
@@ -103,6 +105,7 @@ class _Run:
         settings = self._settings()
         if journal.settings not in (None, settings):
             raise self._difference(journal, settings)
+        self._ask()
         journal.start(settings)
         self.has_begun = True
         self._send(journal)
@@ -122,11 +125,13 @@ class _Run:
             self._look_at_place()
         self.client = skypostal.Client(user_code=args.user_code, **connection_arguments(args))
         self.cleanup.callback(self.client.close)
+        self.place = Place.of(self.client)
         theirs = [text.rpartition("=")[0] for text in args.map]
         encoding = args.encoding[0] if args.encoding else "utf-8"
         self.table = open_table(args.table, encoding=encoding, delimiter=args.delimiter,
                                 known={*FIELDS, *REPORTED, *theirs})  # fmt: skip
         self.cleanup.callback(self.table.close)
+        self.table.limit = args.limit
         self.columns = Columns(self.table.columns, args.map, args.ignore)
         if self.columns.problems:
             header = [] if self.columns.at else self._unknown_header()
@@ -206,7 +211,7 @@ class _Run:
         def state() -> State:
             return State(check.rows, self.table.fraction, f"{check.bad:,} bad" if check.bad else "")
 
-        with Progress("checking", None, state, quiet=self.args.quiet or self.args.verbose):
+        with Progress("checking", None, state, quiet=self._is_quiet()):
             check.run()
         decoder = self.table.decoder
         insists = len(self.args.encoding or ()) > 1
@@ -216,10 +221,12 @@ class _Run:
             raise _Stopped(CORRECT_IT, wrong)
         for line, problem in check.first_problems(SHOWN_PROBLEMS):
             place = line if self.table.place == "line" else f"{self.table.place} {line}"
-            say_error(f"{printable(self.args.table)}:{place}: {printable(problem)}")
+            say_error(f"{printable(self.args.table)}:{place}: {printable(problem)}", "problem")
         more = check.count_problems() - SHOWN_PROBLEMS
         if more > 0:
-            say_error(f"and {more:,} more")
+            say_error(f"and {more:,} more", "problem")
+        if check.rows == self.args.limit:
+            self._remark(f"what is after the first {self._of_rows()} is left out, as --limit says")
         if check.rows > check.bad + check.updated and not check.has_changes:
             raise _Stopped(CORRECT_IT, "no row changes anything: all cells of its fields are empty")
         if check.idle:
@@ -228,10 +235,15 @@ class _Run:
         for remark in [*([letters] if letters else []), *check.doubts.remarks()]:
             self._remark(remark)
 
+    def _ask(self) -> None:
+        what = f"changes {self._of_rows(self._total() - self._done())}"
+        if self._total() > self._done() and not has_consent(self.args, self.place, what):
+            raise _Stopped(CORRECT_IT, "yes was not typed")
+
     def _settings(self) -> dict[str, Any]:
         """Returns what must be the same for --resume."""
         columns = {name: self.table.columns[at] for name, at in self.columns.at.items()}
-        form = [getattr(self.table, name, None) for name in ("encoding", "delimiter")]
+        form = [getattr(self.table, name, None) for name in ("encoding", "delimiter", "limit")]
         return {
             "table": self.check.digest,
             "columns": columns,
@@ -272,7 +284,9 @@ class _Run:
             fraction = (ended + journal.written) / total if total else 1.0
             return State(self._done(), min(fraction, 1.0), ", ".join(notes))
 
-        with Progress("sending", total, state, quiet=self.args.quiet or self.args.verbose):
+        with Progress(
+            "sending", total, state, quiet=self._is_quiet(), sent=lambda: journal.written
+        ):
             try:
                 sender.run(self.client, self.args.concurrency, self.args.rate)
             finally:
@@ -343,8 +357,11 @@ class _Run:
             write(to_json({**counts, "report": self.args.out, "error": None}) + "\n")
             return
         words = {"left": "can be sent" if self.args.dry_run else "left"}
-        parts = [f"{count:,} {words.get(name, name)}" for name, count in counts.items()
-                if count and name != "rows"]  # fmt: skip
+        parts = [
+            painted(f"{count:,} {words.get(name, name)}", _STATES.get(name, ""), sys.stdout)
+            for name, count in counts.items()
+            if count and name != "rows"
+        ]
         write(f"{self._of_rows()}{': ' if parts else ''}{', '.join(parts)}.\n")
         if self.args.out is not None:
             again = counts[REFUSED] + counts[FAILED] + counts[BAD]
@@ -361,7 +378,7 @@ class _Run:
             lines.append(f"{nothing} {stopped.advice}".strip())
         else:
             lines.append(f"Done: {self._of_sent()}. Run it again with --resume.")
-        say_error("\n".join(lines))
+        say_error("\n".join(lines), "problem")
         if wants_json(self.args):
             counts = self._counts() if self.has_begun else {}
             error = {"message": str(stopped), "status": stopped.status}
@@ -372,6 +389,10 @@ class _Run:
         rows = f"{self.check.rows:,} row{'' if self.check.rows == 1 else 's'}"
         return rows if count is None else f"{count:,} of {rows}"
 
+    def _is_quiet(self) -> bool:
+        """Returns whether no progress is shown. A line that is redrawn would cut a log."""
+        return bool(self.args.quiet or self.args.verbose)
+
     def _remark(self, text: str) -> None:
         if not self.args.quiet:
-            say_error(f"{self.args.parser.prog}: {printable(text)}")
+            say_error(f"{self.args.parser.prog}: {printable(text)}", "warning")

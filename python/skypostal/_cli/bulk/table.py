@@ -9,6 +9,7 @@ import codecs
 import csv
 import functools
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -83,8 +84,19 @@ class Table:
     """The part that has been read, from 0 to 1."""
     decoder: Decoder | None = None
     """What decoded the lines that were read; None if the table has no encoding."""
+    limit: int | None = None
+    """The number of rows after which the rest is left out."""
 
     def rows(self) -> Iterator[Row]:
+        """Yields the rows from the first one on, and sets `digest` after the last."""
+        yield from itertools.islice(self._rows(), self.limit)
+        self.digest = self._digest_of_read()
+
+    def _rows(self) -> Iterator[Row]:
+        raise NotImplementedError
+
+    def _digest_of_read(self) -> str:
+        """Returns the digest of what was read, or of more."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -142,9 +154,9 @@ class CsvTable(Table):
         self._file.seek(0)
         self.newline = "\r\n" if self._file.readline(MAX_ROW_BYTES).endswith(b"\r\n") else "\n"
 
-    def rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[Row]:
         taken: list[str] = []  # the lines of the current row
-        digest = hashlib.sha256()
+        digest = self._digest = hashlib.sha256()
         reader = csv.reader(self._lines(taken, digest), delimiter=self.delimiter, strict=True)
         next(reader)
         while True:
@@ -165,7 +177,9 @@ class CsvTable(Table):
                 yield Row(line, [text], problem, loose=self._loose(text))
             elif any(cells):
                 yield self._row_of(line, cells, taken)
-        self.digest = digest.hexdigest()
+
+    def _digest_of_read(self) -> str:
+        return self._digest.hexdigest()
 
     def close(self) -> None:
         self._file.close()
@@ -310,18 +324,16 @@ class ParquetTable(Table):
             problem = f"cannot be read as Parquet: {first_line(error)}"
             raise TableError(f"{path}: {problem}") from None
 
-    def rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[Row]:
         number, total = 0, self._file.metadata.num_rows or 1
         for batch in self._batches():
             for cells in zip(*map(_values, batch.columns)):
                 number += 1
                 yield Row(number, list(cells), batch=batch)
             self.fraction = number / total
-        self._bytes.seek(0)
-        digest = hashlib.sha256()
-        for piece in iter(functools.partial(self._bytes.read, 1 << 20), b""):
-            digest.update(piece)
-        self.digest = digest.hexdigest()
+
+    def _digest_of_read(self) -> str:
+        return digest_of(self._bytes)
 
     def _batches(self) -> Iterator[Any]:
         try:
@@ -332,6 +344,15 @@ class ParquetTable(Table):
     def close(self) -> None:
         self._file.close()
         self._bytes.close()
+
+
+def digest_of(file: Any) -> str:
+    """Returns the digest of a whole file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    for piece in iter(functools.partial(file.read, 1 << 20), b""):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def import_parquet(path: str) -> Any:
