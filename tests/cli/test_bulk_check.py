@@ -121,7 +121,7 @@ def test_a_check_of_good_rows_sends_nothing(bulk: Bulk, sandbox: Sandbox) -> Non
             ":3: is not UTF-8 (byte 0xE9); save",
         ),
         ("customer_box_id,customer_key\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
-        (b"PK\x03\x04....", "is a spreadsheet or another archive; save it as CSV"),
+        (b"PK\x03\x04....", "is a damaged archive, or one that was cut off"),
         (b"customer_box_id,customer_key\r1,k\r" * 99999, "carriage returns alone"),
     ],
     ids=itertools.count(),

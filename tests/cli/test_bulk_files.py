@@ -35,7 +35,7 @@ def written(write: object, *arguments: object) -> bytes:
 def zipped() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("xl/workbook.xml", "<workbook/>")
+        archive.writestr("customers.csv", TEXT)
     return file.getvalue()
 
 
@@ -55,8 +55,8 @@ def database() -> bytes:
 
 
 FILES = {
-    "xlsx": (zipped(), "is a spreadsheet or another archive; save it as CSV"),
-    "empty zip": (b"PK\x05\x06" + bytes(18), "is a spreadsheet or another archive"),
+    "zip": (zipped(), "is an archive and no spreadsheet; unpack it first"),
+    "empty zip": (b"PK\x05\x06" + bytes(18), "is an archive and no spreadsheet"),
     "xls": (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500), "is a spreadsheet (.xls, or one with"),
     "gzip": (gzip.compress(TEXT.encode()), "is compressed by gzip; decompress it first"),
     "bzip2": (bz2.compress(TEXT.encode()), "is compressed by bzip2; decompress it first"),

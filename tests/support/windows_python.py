@@ -27,7 +27,8 @@ ARCHIVES = {
 FULL_VERSIONS = {"3.9": "3.9.13", "3.13": "3.13.2"}
 # What the tests import, and all that it depends on there.
 PACKAGES = """
-    anyio attrs cffi colorama cryptography exceptiongroup execnet idna importlib-metadata iniconfig
+    anyio attrs cffi colorama cryptography et-xmlfile exceptiongroup execnet idna importlib-metadata
+    iniconfig openpyxl
     numpy opentelemetry-api opentelemetry-sdk opentelemetry-semantic-conventions outcome packaging
     pandas pluggy polars polars-runtime-32 pyarrow pycparser pygments pytest pytest-xdist
     python-dateutil pytz shtab six sniffio sortedcontainers tomli trio trustme typing-extensions

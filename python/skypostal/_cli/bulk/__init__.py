@@ -50,7 +50,7 @@ def add_command(commands: Commands) -> None:
     parser = commands.add_parser(
         "bulk",
         help="change the customers of a table",
-        description="Changes the customers of a table, CSV or Parquet, each row one update.",
+        description="Changes the customers of a table, CSV, .xlsx or Parquet, each row one update.",
         epilog=_EPILOG,
         usage="%(prog)s FILE --out REPORT [option ...]",
     )
@@ -67,6 +67,8 @@ def add_command(commands: Commands) -> None:
     parser.option("--encoding", group=group, metavar="NAME", type=_encoding, action="append",
                   help="of the file, such as cp1252 (default: utf-8); given twice it is"
                   " taken even if the file looks like UTF-8")  # fmt: skip
+    parser.option("--sheet", group=group, metavar="NAME",
+                  help="of a spreadsheet (default: the only one)")  # fmt: skip
     parser.option("--user_code", group=group, metavar="N", type=integer,
                   help="given by SkyPostal (default: SKYPOSTAL_USER_CODE)")  # fmt: skip
 

@@ -14,9 +14,9 @@ _CONTROLS = rb"[\x00-\x08\x0e-\x1f]"  # no text has them
 _KINDS = [
     (re.compile(start, re.DOTALL | re.IGNORECASE), f"is {kind}")
     for start, kind in (
-        (rb"PK\x03\x04|PK\x05\x06|PK\x07\x08", f"a spreadsheet or another archive; {_AS_CSV}"),
         (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1|\x09\x08\x10\x00\x00\x06",
-         f"a spreadsheet (.xls, or one with a password) or another file of Office; {_AS_CSV}"),
+         "a spreadsheet (.xls, or one with a password) or another file of Office; save it as .xlsx"
+         f" without a password, or {_AS_CSV.replace('save it ', '')}"),
         (rb"\x1f\x8b", "compressed by gzip; decompress it first"),
         (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "compressed by bzip2; decompress it first"),
         (rb"\xfd7zXZ\x00", "compressed by xz; decompress it first"),
@@ -47,12 +47,18 @@ _KINDS = [
          f"XML; open it in a spreadsheet and {_AS_CSV}"),
     )
 ]  # fmt: skip
+_ZIP = re.compile(rb"PK(\x03\x04|\x05\x06|\x07\x08)")
 _PARQUET = re.compile(rb"PAR[1E]" + _CONTROLS)
 
 
 def is_parquet(start: bytes) -> bool:
     """Returns whether a file that begins so is Parquet."""
     return _PARQUET.match(start) is not None
+
+
+def is_zip(start: bytes) -> bool:
+    """Returns whether a file that begins so is an archive, as a spreadsheet is."""
+    return _ZIP.match(start) is not None
 
 
 def problem_of(start: bytes) -> str | None:

@@ -129,7 +129,7 @@ class _Run:
         theirs = [text.rpartition("=")[0] for text in args.map]
         encoding = args.encoding[0] if args.encoding else "utf-8"
         self.table = open_table(args.table, encoding=encoding, delimiter=args.delimiter,
-                                known={*FIELDS, *REPORTED, *theirs})  # fmt: skip
+                                known={*FIELDS, *REPORTED, *theirs}, sheet=args.sheet)  # fmt: skip
         self.cleanup.callback(self.table.close)
         self.table.limit = args.limit
         self.columns = Columns(self.table.columns, args.map, args.ignore)

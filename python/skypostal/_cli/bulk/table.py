@@ -1,6 +1,7 @@
 """Tables of customers, read row by row.
 
-CSV by the standard library, Parquet by pyarrow. A table may be larger than memory.
+CSV by the standard library and Parquet by pyarrow; `spreadsheet` has the third kind. A table may be
+larger than memory.
 """
 
 from __future__ import annotations
@@ -103,7 +104,14 @@ class Table:
         raise NotImplementedError
 
 
-def open_table(path: str, *, encoding: str, delimiter: str | None, known: Collection[str]) -> Table:
+def open_table(
+    path: str,
+    *,
+    encoding: str,
+    delimiter: str | None,
+    known: Collection[str],
+    sheet: str | None = None,
+) -> Table:
     """Opens a table. The delimiter, if not given, is the one that gives most `known` names."""
     if path == "-":
         raise TableError("standard input: the table is read more than once; save it to a file")
@@ -114,9 +122,18 @@ def open_table(path: str, *, encoding: str, delimiter: str | None, known: Collec
         try:
             start = file.read(file_kinds.LOOKED_AT)
             file.seek(0)
+            if file_kinds.is_zip(start):
+                from . import spreadsheet
+
+                problem = spreadsheet.spreadsheet_problem(path)
+                if problem is not None:
+                    raise TableError(f"{path}: {problem}")
+                return spreadsheet.SpreadsheetTable(path, file, sheet, known)
             problem = file_kinds.problem_of(start)
             if problem is not None:
                 raise TableError(f"{path}: {problem}")
+            if sheet is not None:
+                raise TableError(f"{path}: is no spreadsheet, so it has no sheet {sheet!r}")
             if has_parquet_name(path) or file_kinds.is_parquet(start):
                 return ParquetTable(path, file)
             return CsvTable(path, file, encoding, delimiter, known)
