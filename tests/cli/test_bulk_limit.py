@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from bulk_command import Bulk, add_customers, assert_ended, rows_of, sent, statuses, write
 from command_line import run
+from pyarrow import parquet
 
 from skypostal.sandbox import Sandbox
 
@@ -55,12 +57,10 @@ def test_a_run_is_continued_with_its_limit_alone(table: Bulk, sandbox: Sandbox) 
 
 
 def test_parquet_has_a_limit_too(bulk: Bulk, sandbox: Sandbox) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     bulk.table = bulk.folder / "customers.parquet"
     columns = {"customer_box_id": [101, 102], "customer_key": ["the-key-of-101", "b"],
                "customer_first_name": ["Ana", "Zoë"]}  # fmt: skip
-    parquet.write_table(pyarrow.table(columns), bulk.table)
+    parquet.write_table(pa.table(columns), bulk.table)
     add_customers(sandbox, [101])
     assert_ended(bulk("--limit", "1"), 0)
     assert sent(sandbox) == [101] and statuses(bulk.out) == ["updated"]

@@ -13,8 +13,6 @@ from update_command import ONCE, UPDATE
 
 from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
-pytestmark = pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has no pseudo-terminals")
-
 GREEN, YELLOW, RED, END = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[0m"
 COLORED = {"NO_COLOR": None, "TERM": "xterm"}
 
