@@ -97,7 +97,8 @@ def measure() -> tuple[Counter[int], Counter[int]]:
 
 
 def draw(accepted: Counter[int], refused: Counter[int]) -> str:
-    width, height, left, top = 720, 260, 60, 30
+    # As wide as a telephone shows without making it smaller than can be read.
+    width, height, left, top = 420, 250, 56, 44
     most = max(accepted.values()) / BIN * 1.1
 
     def x(seconds: float) -> float:
@@ -111,9 +112,10 @@ def draw(accepted: Counter[int], refused: Counter[int]) -> str:
         return f'<polyline class="{css}" points="{" ".join(points)}"/>'
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img">',
         "<title>Attempts a second of a run against a service that asks for less</title>",
-        "<style>text{font:12px sans-serif;fill:#777}polyline{fill:none;stroke-width:2}"
+        "<style>text{font:13px sans-serif;fill:#777}polyline{fill:none;stroke-width:2}"
         ".accepted{stroke:#2a7}.refused{stroke:#d43}line{stroke:#8886}</style>",
     ]
     for rate in range(0, int(most), 500):
@@ -125,11 +127,12 @@ def draw(accepted: Counter[int], refused: Counter[int]) -> str:
         parts.append(
             f'<text x="{x(second):.1f}" y="{height - 22}" text-anchor="middle">{second} s</text>'
         )
-    for second, name in PHASES:
+    for at, (second, name) in enumerate(PHASES):
         parts.append(
             f'<line x1="{x(second):.1f}" x2="{x(second):.1f}" y1="{top}" y2="{y(0):.1f}"/>'
         )
-        parts.append(f'<text x="{x(second) + 4:.1f}" y="{top - 8}">{name}</text>')
+        # A phase may be shorter than its name.
+        parts.append(f'<text x="{x(second):.1f}" y="{top - 8 - 16 * (at % 2)}">{name}</text>')
     parts += [line(accepted, "accepted"), line(refused, "refused")]
     parts.append(f'<text x="{left}" y="{height - 4}">green: accepted; red: answered 429</text>')
     return "\n".join([*parts, "</svg>", ""])
