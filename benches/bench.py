@@ -5,7 +5,7 @@
 Every program is a process of its own that makes the same call to one local nginx. They take turns:
 each round goes once through all of them, in an order of its own, and what is compared is what the
 same round gave. The results go to build/bench/results.json, and with at least five rounds and all
-languages to docs/ as well: the tables of benchmarks.md, benchmarks.svg and benchmarks.json.
+languages to docs/ as well: the tables of benchmarks.md, benchmarks-*.svg and benchmarks.json.
 """
 
 from __future__ import annotations
@@ -436,7 +436,7 @@ def main() -> None:
     print(report.tables(results))
     if rounds >= 5 and set(languages) == set(everything):
         report.write(results, ROOT / "docs")
-        say("written: docs/benchmarks.md, docs/benchmarks.svg, docs/benchmarks.json")
+        say("written: docs/benchmarks.md, docs/benchmarks-*.svg, docs/benchmarks.json")
     else:
         say("docs/ is as it was: that takes at least five rounds and all languages")
 

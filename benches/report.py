@@ -1,4 +1,4 @@
-"""What `make bench` measured, as tables and as a chart, and where docs/ holds them.
+"""What `make bench` measured, as tables and as charts, and where docs/ holds them.
 
     python report.py RESULTS.json
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 BEGIN = "<!-- From here on `make bench` writes. -->"
+END = "<!-- Up to here. -->"
 OURS = "skypostal"
 
 
@@ -294,8 +295,7 @@ def tables(results: dict[str, Any]) -> str:
         f"{machine['load_after']:.2f}. {results['rounds']} rounds of {results['calls']:,} calls."
     )
     peers = "Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()) + "."
-    parts = [about, peers, "## Targets", "Set before anything was measured.", targets(results)]
-    parts += ["## Where it loses", losses(results)]
+    parts = [about, peers]
     for language in languages:
         parts += [f"## One call from {language}", one_call(results, language)]
     parts += ["## 16 threads", threads(results)]
@@ -304,14 +304,16 @@ def tables(results: dict[str, Any]) -> str:
     parts += ["## Many updates", bulk(results), bulk_memory(results)]
     parts += ["## Memory", memory(results)]
     parts += ["## Sizes", sizes(results)]
+    parts += ["## Where it loses", losses(results)]
+    parts += ["## Targets", "Set before anything was measured.", targets(results)]
     return "\n\n".join(parts)
 
 
-# The chart.
+# The charts.
 
 STYLE = """
-text { font: 12px system-ui, sans-serif; fill: #24292f; }
-.title { font-weight: 600; font-size: 13px; }
+text { font: 13px system-ui, sans-serif; fill: #24292f; }
+.title { font-weight: 600; }
 .paper { fill: #ffffff; } .theirs { fill: #9aa5b1; } .ours { fill: #d9622b; }
 .spread { stroke: #24292f; stroke-width: 1; }
 @media (prefers-color-scheme: dark) {
@@ -319,17 +321,18 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
   .paper { fill: #161b22; } .theirs { fill: #57606a; } .ours { fill: #f0883e; }
 }
 """
-PANEL, LABEL, BAR, ROW, HEAD = 440, 150, 190, 20, 34
+# As wide as a telephone shows without making it smaller than can be read.
+WIDTH, LEFT, LABEL, BAR, ROW, HEAD = 420, 12, 146, 190, 20, 34
 
 
-def panel(title: str, bars: list[tuple[str, list[float]]], digits: int, x: int, y: int) -> str:
+def panel(title: str, bars: list[tuple[str, list[float]]], digits: int, y: int) -> str:
     """Bars from the shortest to the longest, each with its spread and its median as a number."""
     bars = sorted(bars, key=lambda bar: statistics.median(bar[1]))
     scale = BAR / max(statistics.median(values) for _, values in bars)
-    parts = [f'<text class="title" x="{x}" y="{y + 18}">{escape(title)}</text>']
+    parts = [f'<text class="title" x="{LEFT}" y="{y + 18}">{escape(title)}</text>']
     for at, (name, values) in enumerate(bars):
         top = y + HEAD + at * ROW
-        value, left = statistics.median(values), x + LABEL
+        value, left = statistics.median(values), LEFT + LABEL
         low, high = (left + min(end * scale, BAR * 1.05) for end in ends(values))
         kind = "ours" if name.startswith(OURS) else "theirs"
         parts.append(f'<text x="{left - 6}" y="{top + 12}" text-anchor="end">{escape(name)}</text>')
@@ -344,7 +347,9 @@ def panel(title: str, bars: list[tuple[str, list[float]]], digits: int, x: int, 
     return "\n".join(parts)
 
 
-def chart(results: dict[str, Any]) -> str:
+def charts(results: dict[str, Any]) -> dict[str, str]:
+    """The drawings, by the names of their files."""
+
     def calls(language: str) -> list[tuple[str, list[float]]]:
         about = {"language": language, "scheme": "http", "placement": "one core"}
         rows = [row for row in results["one_call"] if about.items() <= row.items()]
@@ -365,32 +370,32 @@ def chart(results: dict[str, Any]) -> str:
         for row in results["bulk"]
         if "rows_per_s" in row
     ]
-    columns = [
-        [
-            ("One call from Python, µs (p50)", calls("Python"), 0),
-            ("One call from C, µs (p50)", calls("C"), 0),
-            ("One call from Rust, µs (p50)", calls("Rust"), 0),
-        ],
-        [
-            ("A new Python to its first answer by https://, ms", first, 0),
-            ("16 threads of Python, µs for each call", threaded, 0),
-            ("Many updates from Python, µs for each row", many, 0),
-        ],
+    one_call = [
+        ("One call from Python, µs (p50)", calls("Python"), 0),
+        ("One call from C, µs (p50)", calls("C"), 0),
+        ("One call from Rust, µs (p50)", calls("Rust"), 0),
     ]
-    parts, bottom = [], 0
-    for at, panels in enumerate(columns):
-        y = 12
-        for title, bars, digits in panels:
-            parts.append(panel(title, bars, digits, 12 + at * PANEL, y))
-            y += HEAD + len(bars) * ROW + 16
-        bottom = max(bottom, y)
-    width = 2 * PANEL
+    more = [
+        ("A new Python to its first answer by https://, ms", first, 0),
+        ("16 threads of Python, µs for each call", threaded, 0),
+        ("Many updates from Python, µs for each row", many, 0),
+    ]
+    return {"benchmarks-one-call.svg": drawing(one_call), "benchmarks-more.svg": drawing(more)}
+
+
+def drawing(panels: list[tuple[str, list[tuple[str, list[float]]], int]]) -> str:
+    """Panels, one below the other."""
+    parts, y = [], 12
+    for title, bars, digits in panels:
+        parts.append(panel(title, bars, digits, y))
+        y += HEAD + len(bars) * ROW + 16
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom}" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" '
+            f'viewBox="0 0 {WIDTH} {y}" role="img">',
             "<title>skypostal beside its peers: shorter is better</title>",
             f"<style>{STYLE}</style>",
-            f'<rect class="paper" width="{width}" height="{bottom}" rx="6"/>',
+            f'<rect class="paper" width="{WIDTH}" height="{y}" rx="6"/>',
             *parts,
             "</svg>",
             "",
@@ -412,9 +417,11 @@ def dumped(results: dict[str, Any]) -> str:
 
 def write(results: dict[str, Any], docs: Path) -> None:
     page = docs / "benchmarks.md"
-    above, marker, _ = page.read_text().partition(BEGIN)
-    page.write_text(f"{above}{marker or BEGIN}\n\n{tables(results)}\n")
-    (docs / "benchmarks.svg").write_text(chart(results))
+    above, _, rest = page.read_text().partition(BEGIN)
+    below = rest.partition(END)[2]
+    page.write_text(f"{above}{BEGIN}\n\n{tables(results)}\n\n{END}{below}")
+    for name, svg in charts(results).items():
+        (docs / name).write_text(svg)
     (docs / "benchmarks.json").write_text(dumped(results))
 
 

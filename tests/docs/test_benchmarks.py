@@ -44,8 +44,16 @@ def test_the_page_and_the_chart_show_what_was_measured(report: ModuleType, tmp_p
     assert results["rounds"] >= 5
     shutil.copy(DOCS / "benchmarks.md", tmp_path)
     report.write(results, tmp_path)
-    for name in ["benchmarks.md", "benchmarks.svg", "benchmarks.json"]:
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == sorted(path.name for path in DOCS.glob("benchmarks*"))
+    for name in written:
         assert (tmp_path / name).read_text() == (DOCS / name).read_text(), name
+
+
+def test_the_results_stand_before_the_targets() -> None:
+    headings = re.findall("^## (.+)$", (DOCS / "benchmarks.md").read_text(), re.MULTILINE)
+    assert headings.index("One call from Python") < headings.index("Sizes")
+    assert headings.index("Sizes") < headings.index("Targets") < headings.index("Why not less")
 
 
 @pytest.mark.toolchains
@@ -53,7 +61,7 @@ def test_a_short_run_measures_every_peer(report: ModuleType) -> None:
     """Without Rust, which alone takes minutes to build."""
     results_file = ROOT / "build" / "bench" / "results.json"
     results_file.unlink(missing_ok=True)
-    before = {path: path.read_bytes() for path in DOCS.glob("benchmarks.*")}
+    before = {path: path.read_bytes() for path in DOCS.glob("benchmarks*")}
     make("bench", "ROUNDS=1", "CALLS=20", "LANGUAGES=Python,C")
     results = json.loads(results_file.read_text())
 
@@ -66,4 +74,4 @@ def test_a_short_run_measures_every_peer(report: ModuleType) -> None:
     assert {("Python", "http.client"), ("C", "libcurl + yyjson"), ("C", "socket")} <= measured
     for row in results["one_call"]:
         assert row["p50_us"][0] > 0 and row["calls_per_s"][0] > 0, row
-    assert {path: path.read_bytes() for path in DOCS.glob("benchmarks.*")} == before
+    assert {path: path.read_bytes() for path in DOCS.glob("benchmarks*")} == before
