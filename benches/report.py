@@ -322,7 +322,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; }
 }
 """
 # As wide as a telephone shows without making it smaller than can be read.
-WIDTH, LEFT, LABEL, BAR, ROW, HEAD = 420, 12, 146, 190, 20, 34
+WIDTH, LEFT, LABEL, BAR, ROW, HEAD = 420, 12, 152, 184, 20, 34
 
 
 def panel(title: str, bars: list[tuple[str, list[float]]], digits: int, y: int) -> str:

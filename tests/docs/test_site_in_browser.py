@@ -1,0 +1,151 @@
+"""The site in Chromium, from its folder: what a reader sees, finds and copies."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from browser import Browser
+from project import ROOT
+
+pytestmark = pytest.mark.toolchains
+
+PAGES = sorted(
+    path.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+    for path in (ROOT / "docs").rglob("*.md")
+)
+# Words, and what they lead to first.
+SEARCHED = {
+    "proxy": "network.html",
+    "retry": "retries.html",
+    "timeout": "retries.html",
+    "idempotent": "recipes.html",
+    "certificate": "network.html",
+    "Excel": "bulk.html",
+    "skypostal_client_cancel": "reference/c.html#skypostal_client_cancel",
+}
+
+
+@pytest.fixture(scope="module")
+def browser(site: Path) -> Iterator[Browser]:
+    with Browser(site) as browser:
+        yield browser
+
+
+def wait_for(browser: Browser, script: str) -> Any:
+    """What a script returns, as soon as that is something."""
+    deadline = time.monotonic() + 10
+    while not (found := browser.run(script)):
+        assert time.monotonic() < deadline, script
+        time.sleep(0.05)
+    return found
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_the_screen(browser: Browser, width: int) -> None:
+    browser.resize(width)
+    for page in PAGES:
+        browser.open(page)
+        seen = browser.run("return document.documentElement.scrollWidth")
+        assert seen <= width, page
+        assert browser.complaints() == [], page
+        images = "return [...document.images].every(image => image.complete && image.naturalWidth)"
+        assert wait_for(browser, images), page
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_letters_of_the_charts_can_be_read(browser: Browser, width: int) -> None:
+    """Their letters have 13 pixels where the chart has its own width."""
+    browser.resize(width)
+    browser.open("index.html")
+    shown = browser.run(
+        "return [...document.querySelectorAll('article img')].map("
+        "image => image.getBoundingClientRect().width / image.naturalWidth)"
+    )
+    assert len(shown) == 2 and min(shown) * 13 >= 10
+
+
+def test_no_link_leads_nowhere(browser: Browser, site: Path) -> None:
+    targets: dict[Path, set[str]] = {}
+    links: set[tuple[str, str]] = set()
+    for page in PAGES:
+        browser.open(page)
+        script = "return [...document.querySelectorAll('[id]')].map(each => each.id)"
+        targets[site / page] = set(browser.run(script))
+        script = "return [...document.links].map(link => link.href)"
+        links |= {(page, link) for link in browser.run(script)}
+    assert len(links) > 1000
+    for page, link in links:
+        parts = urlsplit(link)
+        if parts.scheme != "file":
+            continue
+        path = Path(unquote(parts.path))
+        path = path / "index.html" if path == site else path  # the logo, without JavaScript
+        assert path.is_file(), f"{page}: {link}"
+        if parts.fragment and path in targets:
+            assert unquote(parts.fragment) in targets[path], f"{page}: {link}"
+
+
+@pytest.mark.parametrize("word", SEARCHED)
+def test_the_search_finds_what_explains_a_word(browser: Browser, word: str) -> None:
+    browser.resize(1280)
+    browser.open("reliability.html")
+    field = browser.driver.find_element("css selector", "[data-md-component=search-query]")
+    field.send_keys(word)
+    # A page stands with its sections: the first link is the page's.
+    links = wait_for(
+        browser,
+        "return [...document.querySelectorAll('.md-search-result__item:first-child a')]"
+        ".map(link => link.href)",
+    )
+    found = [re.sub(r"\?h=[^#]*", "", link) for link in links]
+    assert found[0].endswith(SEARCHED[word].partition("#")[0])
+    assert any(link.endswith(SEARCHED[word]) for link in found)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_toggle_changes_light_and_dark(browser: Browser, scheme: str) -> None:
+    browser.resize(1280)
+    browser.prefer(scheme)
+    browser.open("index.html")
+    browser.run("localStorage.clear()")
+    browser.open("index.html")
+    background = "return getComputedStyle(document.body).backgroundColor"
+    before = browser.run(background)
+    assert (before == "rgb(255, 255, 255)") is (scheme == "light")
+    for label in browser.driver.find_elements("css selector", "label.md-header__button[title]"):
+        if label.is_displayed() and label.get_attribute("title") in ("Dark", "Light"):
+            label.click()
+            break
+    wait_for(browser, f"return getComputedStyle(document.body).backgroundColor != '{before}'")
+    browser.run("localStorage.clear()")
+    browser.prefer("light")
+
+
+def test_copied_is_the_command_without_its_prompt_and_output(browser: Browser) -> None:
+    """What is hidden while the button copies."""
+    browser.resize(1280)
+    browser.open("cli.html")
+    copied = browser.run(
+        "const code = document.querySelector('.language-console code');"
+        "code.setAttribute('data-md-copying', '');"
+        "return code.innerText"
+    )
+    assert copied.strip().startswith("skypostal update --customer_box_id 811111")
+    assert "$" not in copied and "Updated at" not in copied
+
+
+def test_the_tabs_of_the_landing_page_change(browser: Browser) -> None:
+    browser.resize(390)
+    browser.open("index.html")
+    shown = (
+        "return [...document.querySelectorAll('.tabbed-block')].map(each => each.offsetHeight > 0)"
+    )
+    assert browser.run(shown) == [True, False, False]
+    browser.driver.find_elements("css selector", ".tabbed-labels label")[1].click()
+    assert browser.run(shown) == [False, True, False]
