@@ -101,7 +101,7 @@ impl Client {
                 connect_timeout: options.connect_timeout,
                 proxy,
                 tls,
-                headers: headers(options.user_agent.as_deref()),
+                headers: headers(&url, options.user_agent.as_deref()),
                 url,
             },
             budget: RetryBudget::new(),
@@ -402,7 +402,6 @@ impl Client {
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
             .collect();
-        headers.push(("host".to_owned(), self.endpoint.url.authority().to_owned()));
         headers.push(("content-length".to_owned(), length.to_string()));
         Ok(Preview { headers, body })
     }

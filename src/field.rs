@@ -159,7 +159,9 @@ impl Field {
     }
 
     fn check_characters(self, text: &str) -> Result<(), Error> {
-        if text.chars().all(is_invisible) {
+        // Nearly every text has a letter of ASCII, and the look into Unicode's tables is slow.
+        let has_letter = text.bytes().any(|byte| byte.is_ascii_graphic());
+        if !has_letter && text.chars().all(is_invisible) {
             let hint = match self {
                 AppKey => "; SkyPostal gave it with the user code",
                 CustomerKey => "; the customer has it from registration or login",
@@ -176,7 +178,10 @@ impl Field {
             let problem = "begins with an invisible byte-order mark (U+FEFF); remove it";
             return Err(Error::invalid_field(self.name(), problem));
         }
-        if let Some(at) = text.chars().position(char::is_control) {
+        // In UTF-8 each control character is one of ASCII or begins with 0xC2.
+        let may_have_control = text.bytes().any(|byte| byte.is_ascii_control() || byte == 0xC2);
+        let control = may_have_control.then(|| text.chars().position(char::is_control)).flatten();
+        if let Some(at) = control {
             let problem = format!("has a control character (character {}); remove it", at + 1);
             return Err(Error::invalid_field(self.name(), problem));
         }
@@ -210,7 +215,6 @@ impl Field {
     }
 
     fn check_birth_date(self, text: &str) -> Result<FieldValue, Error> {
-        // The form is checked apart: the parser also takes signs and single digits.
         let form = text.bytes().enumerate().all(|(at, byte)| match at {
             4 | 7 => byte == b'-',
             _ => byte.is_ascii_digit(),
@@ -218,7 +222,10 @@ impl Field {
         if !form || text.len() != 10 {
             return Err(self.invalid("is not in the form YYYY-MM-DD"));
         }
-        let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") else {
+        let number = |digits: &str| digits.bytes().fold(0, |n, d| 10 * n + u32::from(d - b'0'));
+        let year = number(&text[..4]) as i32;
+        let day = NaiveDate::from_ymd_opt(year, number(&text[5..7]), number(&text[8..]));
+        let Some(day) = day else {
             return Err(self.invalid("is not a day of the calendar"));
         };
         // SQL Server's first datetime; and somewhere on Earth it is already tomorrow.

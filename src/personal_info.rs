@@ -8,11 +8,12 @@ use std::fmt;
 use std::str;
 
 use chrono::NaiveDate;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::Error;
-use crate::{unexpected_body, wcf_date};
+use crate::unexpected_body::describe;
+use crate::wcf_date;
 
 /// The customer's personal information after an update, as the service reports it.
 ///
@@ -49,17 +50,16 @@ pub(crate) enum NotAccepted {
 impl PersonalInfo {
     /// Decodes the body of a 2xx response.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, NotAccepted> {
-        let malformed = |problem: &str| NotAccepted::Malformed(problem.to_owned());
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(malformed("it is empty"));
         }
         let text = lossy(body);
-        let items: Vec<&RawValue> = serde_json::from_str(&text)
-            // The error's own words repeat what was sent.
-            .map_err(|_| malformed(unexpected_body::describe(body)))?;
-        let item = items.first().ok_or_else(|| malformed("the array is empty"))?;
-        PersonalInfo::from_item(item.get())
+        // The error's own words repeat what was sent.
+        let array = serde_json::from_str::<Array>(&text)
+            .map_err(|_| malformed(describe_array(&text).unwrap_or_else(|| describe(body))))?;
+        let raw = array.first_item_of(&text).ok_or_else(|| malformed(NO_OBJECT))?;
+        PersonalInfo::from_item(array.first, raw)
     }
 
     /// Decodes a text that [`PersonalInfo::raw`] held, such as one from a file.
@@ -67,13 +67,14 @@ impl PersonalInfo {
     /// # Errors
     /// [`Kind::Response`](crate::Kind::Response) for anything but the object of an accepted update.
     pub fn from_raw(raw: &str) -> Result<Self, Error> {
-        PersonalInfo::from_item(raw)
+        let item = serde_json::from_str::<Members>(raw).map_err(|_| malformed(NO_OBJECT));
+        item.and_then(|item| PersonalInfo::from_item(item, raw))
             .map_err(|_| Error::response("not the object of an accepted update", String::new()))
     }
 
     /// Returns the members of [`PersonalInfo::raw`], each with its value as JSON.
     pub fn members(&self) -> impl Iterator<Item = (String, &str)> {
-        let Members(members) = serde_json::from_str(&self.raw).unwrap_or_default();
+        let AllMembers(members) = serde_json::from_str(&self.raw).unwrap_or_default();
         members.into_iter().map(|(name, value)| (name.into_owned(), value.get()))
     }
 
@@ -97,17 +98,14 @@ impl PersonalInfo {
         format!("{{{}}}", members.join(", "))
     }
 
-    fn from_item(raw: &str) -> Result<Self, NotAccepted> {
-        let malformed = |problem: &str| NotAccepted::Malformed(problem.to_owned());
-        let members: Members = serde_json::from_str(raw)
-            .map_err(|_| malformed("the first item of the array is not an object"))?;
-
-        let verified = match members.get("_verify") {
+    /// Reads an item whose JSON is `raw`.
+    fn from_item(item: Members<'_>, raw: &str) -> Result<Self, NotAccepted> {
+        let verified = match item.get("_verify") {
             Some("true") => true,
             Some("false") => false,
             _ => return Err(malformed("_verify is neither true nor false")),
         };
-        let error = members.get("error").unwrap_or("null");
+        let error = item.get("error").unwrap_or("null");
         let members_of_error = serde_json::from_str::<Members>(error).unwrap_or_default();
         // Some service's `error` may be the text itself.
         let description = members_of_error.text("error_description").or_else(|| text_lossy(error));
@@ -115,19 +113,21 @@ impl PersonalInfo {
         let system_error = members_of_error.get("system_error") == Some("true");
         if !verified || system_error || !description.trim().is_empty() {
             let location = members_of_error.text("error_location").unwrap_or_default();
+            let (description, location) = (description.into_owned(), location.into_owned());
             return Err(NotAccepted::Refused { verified, description, location, system_error });
         }
 
-        let text = |name| serde_json::from_str(members.get(name)?).ok();
-        let date: Option<String> = text("customer_birth_date");
+        let text = |name| item.get(name).and_then(text);
+        let number = |name| item.get(name).and_then(number);
         Ok(PersonalInfo {
-            cust_id: members.get("cust_id").and_then(number).and_then(|id| id.parse().ok()),
-            customer_first_name: text("customer_first_name"),
-            customer_last_name: text("customer_last_name"),
-            customer_identity_number: text("customer_identity_number"),
-            customer_tax_number: members.get("customer_tax_number").and_then(number),
-            customer_birth_date: date.and_then(|date| wcf_date::parse(&date)),
-            customer_gender: text("customer_gender"),
+            cust_id: number("cust_id").and_then(|id| id.parse().ok()),
+            customer_first_name: text("customer_first_name").map(Cow::into_owned),
+            customer_last_name: text("customer_last_name").map(Cow::into_owned),
+            customer_identity_number: text("customer_identity_number").map(Cow::into_owned),
+            customer_tax_number: number("customer_tax_number").map(str::to_owned),
+            customer_birth_date: text("customer_birth_date")
+                .and_then(|date| wcf_date::parse(&date)),
+            customer_gender: text("customer_gender").map(Cow::into_owned),
             raw: raw.to_owned(),
         })
     }
@@ -139,20 +139,41 @@ impl fmt::Debug for PersonalInfo {
     }
 }
 
+const NO_OBJECT: &str = "the first item of the array is not an object";
+
+fn malformed(problem: &str) -> NotAccepted {
+    NotAccepted::Malformed(problem.to_owned())
+}
+
+/// Returns what is wrong with an array that has no object to read; `None` for what is no array.
+fn describe_array(text: &str) -> Option<&'static str> {
+    let items: Vec<IgnoredAny> = serde_json::from_str(text).ok()?;
+    Some(if items.is_empty() { "the array is empty" } else { NO_OBJECT })
+}
+
 /// Returns a JSON number as it is written. The service takes numbers as strings, so it may send one
 /// as a string.
-fn number(raw: &str) -> Option<String> {
+fn number(raw: &str) -> Option<&str> {
     let quoted = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
     let unquoted = quoted.unwrap_or(raw);
     let is_json = |text| serde_json::from_str::<&RawValue>(text).is_ok_and(|it| it.get() == text);
     let is_number = unquoted.starts_with(|c: char| c == '-' || c.is_ascii_digit())
         && quoted.is_none_or(is_json);
-    is_number.then(|| unquoted.to_owned())
+    is_number.then_some(unquoted)
 }
 
-/// Returns a JSON string, with U+FFFD for what is not Unicode, such as half of a surrogate pair.
-fn text_lossy(raw: &str) -> Option<String> {
-    serde_json::from_str(raw).ok().map(|Text(text)| text.into_owned())
+/// Returns a JSON string; `None` for what is not Unicode too, such as half of a surrogate pair.
+fn text(raw: &str) -> Option<Cow<'_, str>> {
+    let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
+    match inside.as_bytes().contains(&b'\\') {
+        true => serde_json::from_str(raw).ok().map(Cow::Owned),
+        false => Some(Cow::Borrowed(inside)),
+    }
+}
+
+/// Returns a JSON string, with U+FFFD for what is not Unicode.
+fn text_lossy(raw: &str) -> Option<Cow<'_, str>> {
+    text(raw).or_else(|| serde_json::from_str(raw).ok().map(|Text(text)| text))
 }
 
 /// Does what [`String::from_utf8_lossy`] does, which is slow if there is nothing to replace.
@@ -160,16 +181,77 @@ fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// The members of a JSON object, each value as it is written. The last of equal names counts.
+/// A JSON array whose first item is an object.
+struct Array<'a> {
+    first: Members<'a>,
+    /// True if further items follow.
+    has_more: bool,
+}
+
+impl Array<'_> {
+    /// Returns the first item as it is written in the array's JSON.
+    fn first_item_of<'a>(&self, text: &'a str) -> Option<&'a str> {
+        const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+        if self.has_more {
+            let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            return items.first().map(|item| item.get());
+        }
+        let inside = text.trim_matches(SPACE).strip_prefix('[')?.strip_suffix(']')?;
+        Some(inside.trim_matches(SPACE))
+    }
+}
+
+impl<'de> Deserialize<'de> for Array<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = Array<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array with an object")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let none = || A::Error::invalid_length(0, &self);
+                let first = items.next_element()?.ok_or_else(none)?;
+                let mut has_more = false;
+                while items.next_element::<IgnoredAny>()?.is_some() {
+                    has_more = true;
+                }
+                Ok(Array { first, has_more })
+            }
+        }
+        json.deserialize_seq(Items)
+    }
+}
+
+/// The members that are read, those of an item and those of its `error`.
+const NAMES: [&str; 12] = [
+    "_verify",
+    "cust_id",
+    "customer_birth_date",
+    "customer_first_name",
+    "customer_gender",
+    "customer_identity_number",
+    "customer_last_name",
+    "customer_tax_number",
+    "error",
+    "error_description",
+    "error_location",
+    "system_error",
+];
+
+/// The members of a JSON object with these names, each as it is written. The last of equal names
+/// counts.
 #[derive(Default)]
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct Members<'a>([Option<&'a str>; NAMES.len()]);
 
 impl<'a> Members<'a> {
     fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.get())
+        self.0[NAMES.iter().position(|known| *known == name)?]
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         text_lossy(self.get(name)?)
     }
 }
@@ -185,11 +267,62 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Members::default();
+                while let Some(MemberName(known)) = map.next_key()? {
+                    match known {
+                        Some(at) => members.0[at] = Some(map.next_value::<&RawValue>()?.get()),
+                        None => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(members)
+            }
+        }
+        json.deserialize_map(Object)
+    }
+}
+
+/// The place of a member's name in [`NAMES`], if it is there. Read as bytes, as a lone surrogate may be
+/// in it.
+struct MemberName(Option<usize>);
+
+impl<'de> Deserialize<'de> for MemberName {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = MemberName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<MemberName, E> {
+                Ok(MemberName(NAMES.iter().position(|known| known.as_bytes() == name)))
+            }
+        }
+        json.deserialize_bytes(Bytes)
+    }
+}
+
+/// All members of a JSON object, each value as it is written.
+#[derive(Default)]
+struct AllMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for AllMembers<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = AllMembers<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::with_capacity(16);
                 while let Some((Text(name), value)) = map.next_entry()? {
                     members.push((name, value));
                 }
-                Ok(Members(members))
+                Ok(AllMembers(members))
             }
         }
         json.deserialize_map(Object)

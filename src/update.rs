@@ -5,9 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serialize;
 use serde_json::ser::Formatter;
-use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::error::{DeferredErrors, Error};
@@ -217,7 +216,7 @@ impl Update {
         }
         let value = |field| self.value(field, defaults);
         // Room for any update without growing: a vector that grows leaves copies behind.
-        let room = Field::ALL.into_iter().filter_map(value).map(|v| 64 + 6 * v.len()).sum();
+        let room = Field::ALL.into_iter().filter_map(value).map(|v| 32 + 6 * v.len()).sum();
         let mut body = Zeroizing::new(Vec::with_capacity(room));
         write_json(&mut *body, value).map_err(Error::internal)?;
         self.check_length(body.len(), defaults)?;
@@ -289,21 +288,23 @@ impl io::Write for Length {
 fn write_json<'a>(
     body: &mut impl io::Write,
     value: impl Fn(Field) -> Option<&'a FieldValue>,
-) -> serde_json::Result<()> {
-    let mut json = serde_json::Serializer::with_formatter(body, EscapeNoncharacters);
-    let mut object = json.serialize_map(None)?;
+) -> io::Result<()> {
+    body.write_all(b"{")?;
+    let mut before_name: &[u8] = b"\"";
     for field in Field::ALL {
-        match value(field) {
-            None => {}
-            Some(FieldValue::Integer(id)) => object.serialize_entry(field.name(), id)?,
-            Some(FieldValue::Text(text)) => object.serialize_entry(field.name(), text.expose())?,
-            Some(FieldValue::Number(number)) => {
-                let number = RawValue::from_string(number.expose().to_owned())?;
-                object.serialize_entry(field.name(), &number)?;
-            }
+        let Some(value) = value(field) else { continue };
+        body.write_all(before_name)?;
+        body.write_all(field.name().as_bytes())?;
+        body.write_all(b"\":")?;
+        let json = &mut serde_json::Serializer::with_formatter(&mut *body, EscapeNoncharacters);
+        match value {
+            FieldValue::Integer(id) => id.serialize(json)?,
+            FieldValue::Text(text) => text.expose().serialize(json)?,
+            FieldValue::Number(number) => body.write_all(number.expose().as_bytes())?,
         }
+        before_name = b",\"";
     }
-    object.end()
+    body.write_all(b"}")
 }
 
 /// The service refuses a raw noncharacter such as U+FFFE, and takes it escaped (observed).

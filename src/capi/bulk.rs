@@ -88,7 +88,7 @@ impl From<Outcome> for OutcomeParts {
     fn from(outcome: Outcome) -> Self {
         let (result, info, error) = match outcome.result {
             Ok(info) => {
-                let info = InfoTexts::new(info, outcome.attempts);
+                let info = InfoTexts::new(&info, outcome.attempts);
                 (SKYPOSTAL_OK, Some(BorrowedHandle::new(info)), None)
             }
             Err(error) => (result_of(error.kind()), None, Some(BorrowedHandle::new(error.into()))),

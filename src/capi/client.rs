@@ -90,7 +90,7 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
             ..CallOptions::default()
         };
         let info = client.update_personal_info_with(get(update)?, options)?;
-        out.give(InfoTexts::new(info, attempts.load(Ordering::Relaxed)));
+        out.give(InfoTexts::new(&info, attempts.load(Ordering::Relaxed)));
         Ok(())
     };
     guard(error, work)

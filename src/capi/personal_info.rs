@@ -1,10 +1,9 @@
 //! The getters of a customer's personal information.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{c_char, c_int};
 use std::ptr;
 
 use super::handle::{Handle, free, get};
-use super::{borrowed, c_text};
 use crate::PersonalInfo;
 
 /// A customer's personal information after an update, as the service reported it. Given by
@@ -25,33 +24,62 @@ impl Handle for skypostal_personal_info {
     const NAME: &'static str = "info";
 }
 
-/// The texts of a response, ended by NUL as C wants them.
+/// What C reads of a response.
 pub struct InfoTexts {
     attempts: c_int,
     cust_id: i64,
-    first_name: Option<CString>,
-    last_name: Option<CString>,
-    identity_number: Option<CString>,
-    tax_number: Option<CString>,
-    birth_date: Option<CString>,
-    gender: Option<CString>,
-    raw: Option<CString>,
+    /// The texts one after the other, each ended by NUL as C wants it.
+    texts: Vec<u8>,
+    /// Where each begins, if the service told it.
+    starts: [Option<usize>; 7],
 }
+
+#[derive(Clone, Copy)]
+enum Text {
+    FirstName,
+    LastName,
+    IdentityNumber,
+    TaxNumber,
+    BirthDate,
+    Gender,
+    Raw,
+}
+use Text::*;
 
 impl InfoTexts {
     /// The texts of the response to the last of so many attempts.
-    pub fn new(info: PersonalInfo, attempts: u32) -> Self {
-        InfoTexts {
+    pub fn new(info: &PersonalInfo, attempts: u32) -> Self {
+        let mut made = InfoTexts {
             attempts: c_int::try_from(attempts).unwrap_or(c_int::MAX),
             cust_id: info.cust_id.unwrap_or(0),
-            first_name: c_text(info.customer_first_name),
-            last_name: c_text(info.customer_last_name),
-            identity_number: c_text(info.customer_identity_number),
-            tax_number: c_text(info.customer_tax_number),
-            birth_date: c_text(info.customer_birth_date.map(|day| day.to_string())),
-            gender: c_text(info.customer_gender),
-            raw: c_text(Some(info.raw)),
+            // The other texts stand in `raw` too, where each is longer.
+            texts: Vec::with_capacity(2 * info.raw.len() + 1),
+            starts: [None; 7],
+        };
+        let birth_date = info.customer_birth_date.map(|day| day.to_string());
+        made.add(FirstName, info.customer_first_name.as_deref());
+        made.add(LastName, info.customer_last_name.as_deref());
+        made.add(IdentityNumber, info.customer_identity_number.as_deref());
+        made.add(TaxNumber, info.customer_tax_number.as_deref());
+        made.add(BirthDate, birth_date.as_deref());
+        made.add(Gender, info.customer_gender.as_deref());
+        made.add(Raw, Some(&info.raw));
+        made
+    }
+
+    fn add(&mut self, which: Text, text: Option<&str>) {
+        let Some(text) = text else { return };
+        self.starts[which as usize] = Some(self.texts.len());
+        // A NUL inside would end the text early without a trace.
+        match text.contains('\0') {
+            true => self.texts.extend(text.replace('\0', "\u{fffd}").bytes()),
+            false => self.texts.extend_from_slice(text.as_bytes()),
         }
+        self.texts.push(b'\0');
+    }
+
+    fn get(&self, which: Text) -> *const c_char {
+        self.starts[which as usize].map_or(ptr::null(), |start| self.texts[start..].as_ptr().cast())
     }
 }
 
@@ -84,7 +112,7 @@ pub unsafe extern "C" fn skypostal_personal_info_cust_id(
 pub unsafe extern "C" fn skypostal_personal_info_customer_first_name(
     info: *const skypostal_personal_info,
 ) -> *const c_char {
-    get(info).map_or(ptr::null(), |info| borrowed(&info.first_name))
+    get(info).map_or(ptr::null(), |info| info.get(FirstName))
 }
 
 /// The last name. Borrowed; NULL if the service did not tell.
@@ -92,7 +120,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_first_name(
 pub unsafe extern "C" fn skypostal_personal_info_customer_last_name(
     info: *const skypostal_personal_info,
 ) -> *const c_char {
-    get(info).map_or(ptr::null(), |info| borrowed(&info.last_name))
+    get(info).map_or(ptr::null(), |info| info.get(LastName))
 }
 
 /// The identity number. Borrowed; NULL if the service did not tell.
@@ -100,7 +128,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_last_name(
 pub unsafe extern "C" fn skypostal_personal_info_customer_identity_number(
     info: *const skypostal_personal_info,
 ) -> *const c_char {
-    get(info).map_or(ptr::null(), |info| borrowed(&info.identity_number))
+    get(info).map_or(ptr::null(), |info| info.get(IdentityNumber))
 }
 
 /// The tax number in decimal, with every digit the service sent (observed: `"123.450"`). Borrowed;
@@ -109,7 +137,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_identity_number(
 pub unsafe extern "C" fn skypostal_personal_info_customer_tax_number(
     info: *const skypostal_personal_info,
 ) -> *const c_char {
-    get(info).map_or(ptr::null(), |info| borrowed(&info.tax_number))
+    get(info).map_or(ptr::null(), |info| info.get(TaxNumber))
 }
 
 /// The birth date, `"YYYY-MM-DD"`, a day of the service's calendar whatever the time zone of the
@@ -119,7 +147,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_tax_number(
 pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
     info: *const skypostal_personal_info,
 ) -> *const c_char {
-    get(info).map_or(ptr::null(), |info| borrowed(&info.birth_date))
+    get(info).map_or(ptr::null(), |info| info.get(BirthDate))
 }
 
 /// The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the service did not tell.
@@ -127,7 +155,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
 pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
     info: *const skypostal_personal_info,
 ) -> *const c_char {
-    get(info).map_or(ptr::null(), |info| borrowed(&info.gender))
+    get(info).map_or(ptr::null(), |info| info.get(Gender))
 }
 
 /// The whole JSON object that the service sent, with the members that are not documented. Borrowed;
@@ -136,5 +164,5 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
 pub unsafe extern "C" fn skypostal_personal_info_raw(
     info: *const skypostal_personal_info,
 ) -> *const c_char {
-    get(info).map_or(ptr::null(), |info| borrowed(&info.raw))
+    get(info).map_or(ptr::null(), |info| info.get(Raw))
 }

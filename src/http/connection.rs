@@ -157,7 +157,6 @@ fn http_client(
     handshakes: &Arc<AtomicU8>,
 ) -> Result<HttpClient, reqwest::Error> {
     let mut http = HttpClient::builder()
-        .default_headers(endpoint.headers.clone())
         .http1_only()
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -169,7 +168,7 @@ fn http_client(
         .no_zstd()
         .no_proxy()
         .dns_resolver(pool.lookup(driver))
-        .connector_layer(layer_fn(HoldsStandardStreams))
+        .connector_layer(layer_fn(|connector| HoldsStandardStreams(Arc::new(connector))))
         .connect_timeout(endpoint.connect_timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(1);
@@ -182,21 +181,32 @@ fn http_client(
 
 /// A connector that first sees to the descriptors of the standard streams. The host may have closed
 /// them since the last connection.
+///
+/// Each call clones its connector seven times, for layers that may want one. The clones share the
+/// connector within, which would take memory for each.
 #[derive(Clone)]
-struct HoldsStandardStreams<S>(S);
+struct HoldsStandardStreams<S>(Arc<S>);
 
-impl<Address, S: Service<Address>> Service<Address> for HoldsStandardStreams<S> {
+impl<Address, S> Service<Address> for HoldsStandardStreams<S>
+where
+    Address: Send + 'static,
+    S: Service<Address, Future: Send> + Clone + Send + Sync + 'static,
+{
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, address: Address) -> S::Future {
-        descriptors::hold_standard_streams();
-        self.0.call(address)
+    fn call(&mut self, address: Address) -> Self::Future {
+        let mut connector = S::clone(&self.0);
+        Box::pin(async move {
+            poll_fn(|context| connector.poll_ready(context)).await?;
+            descriptors::hold_standard_streams();
+            connector.call(address).await
+        })
     }
 }
 
@@ -222,9 +232,10 @@ impl EventLoop {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            // The loop checks its timers after every step, so that a flood of bytes cannot hold up
-            // the deadline. An ordinary call waits after every step anyway.
-            .event_interval(1)
+            // The loop checks its timers after every other step, so that a flood of bytes cannot hold
+            // up the deadline. After every one it would look for events without waiting, to wait for
+            // them next: one more system call.
+            .event_interval(2)
             .build()?;
         descriptor_for_connection()?;
         let timer = {

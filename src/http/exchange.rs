@@ -1,22 +1,23 @@
 //! One request and its response.
 
 use std::convert::Infallible;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue,
     RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
 };
-use reqwest::{RequestBuilder, Response};
+use reqwest::{Method, Response};
 
 use crate::call::{CallState, SharedCallState};
 use crate::error::{Delivery, Error};
-use crate::http::{Endpoint, HttpClient, response_headers, tunnel};
+use crate::http::{Endpoint, HttpClient, Url, response_headers, tunnel};
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::redact::{redacted_excerpt, redacted_line};
 use crate::retry;
@@ -34,8 +35,7 @@ impl Endpoint {
         state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
         let body = Body { bytes: Some(request.body.clone()), call: state.shared.clone() };
-        let post = http.post(self.url.clone()).body(reqwest::Body::wrap(body));
-        let mut response = self.send(http, post, state).await?;
+        let mut response = self.send(http, Method::POST, Some(body), state).await?;
         let head = Head::new(&response);
         let keys = request.keys();
         let for_support =
@@ -47,7 +47,7 @@ impl Endpoint {
         if head.is_success() && response.content_length() > Some(MAX_RESPONSE_BYTES as u64) {
             return Err(too_long());
         }
-        let mut body = Vec::new();
+        let mut body = Bytes::new();
         let end = self.read_body(&mut response, &mut body, state).await;
         state.response_complete = end.is_ok();
         state.record_bytes(body.len());
@@ -59,10 +59,15 @@ impl Endpoint {
     async fn send(
         &self,
         http: &HttpClient,
-        request: RequestBuilder,
+        method: Method,
+        body: Option<Body>,
         state: &CallState<'_>,
     ) -> Result<Response, Error> {
-        match request.send().await {
+        let mut request = reqwest::Request::new(method, self.url.clone());
+        // As the client's default headers, each would be hashed and added anew.
+        request.headers_mut().clone_from(&self.headers);
+        *request.body_mut() = body.map(reqwest::Body::wrap);
+        match http.execute(request).await {
             Ok(response) => Ok(response),
             Err(error) => Err(match tunnel::refusal(&error) {
                 Some(refusal) => self.refused_tunnel(refusal, http).await,
@@ -75,7 +80,7 @@ impl Endpoint {
     async fn read_body(
         &self,
         response: &mut Response,
-        body: &mut Vec<u8>,
+        body: &mut Bytes,
         state: &CallState<'_>,
     ) -> Result<(), Error> {
         loop {
@@ -83,7 +88,13 @@ impl Endpoint {
                 Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => {
                     return Err(too_long());
                 }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if body.is_empty() => *body = chunk,
+                Ok(Some(chunk)) => {
+                    let so_far = mem::take(body).try_into_mut();
+                    let mut longer = so_far.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+                    longer.extend_from_slice(&chunk);
+                    *body = longer.freeze();
+                }
                 Ok(None) => return Ok(()),
                 Err(e) => return Err(self.transport_error(&e, state)),
             }
@@ -96,7 +107,7 @@ impl Endpoint {
         http: &HttpClient,
         state: &CallState<'_>,
     ) -> Result<(u16, Option<SystemTime>), Error> {
-        let response = self.send(http, http.get(self.url.clone()), state).await?;
+        let response = self.send(http, Method::GET, None, state).await?;
         if response.status() == 407 {
             return Err(self.login_wanted(response.headers()));
         }
@@ -181,16 +192,19 @@ fn delivery(status: u16) -> Delivery {
     }
 }
 
-/// Returns the headers of each request, beside those that HTTP itself needs. `program` is the
+/// Returns the headers of each request to `url`, beside the length of its body. `program` is the
 /// printable name that follows this library's.
-pub(crate) fn headers(program: Option<&str>) -> HeaderMap {
+pub(crate) fn headers(url: &Url, program: Option<&str>) -> HeaderMap {
     let json = HeaderValue::from_static("application/json");
     let library = concat!("skypostal/", env!("CARGO_PKG_VERSION"));
     let agent = match program {
         Some(program) => HeaderValue::try_from(format!("{library} {program}")).expect("printable"),
         None => HeaderValue::from_static(library),
     };
+    let host = HeaderValue::from_str(url.authority()).expect("a URL is printable ASCII");
     HeaderMap::from_iter([
+        // hyper would write it anew for each request.
+        (HOST, host),
         (USER_AGENT, agent),
         (CONTENT_TYPE, json.clone()),
         (ACCEPT, json),

@@ -31,7 +31,7 @@ pub(crate) struct Endpoint {
     pub(crate) connect_timeout: Duration,
     pub(crate) proxy: Option<UsedProxy>,
     pub(crate) tls: Tls,
-    /// The headers of each request, beside those that HTTP itself needs.
+    /// The headers of each request, beside the length of its body.
     pub(crate) headers: HeaderMap,
 }
 

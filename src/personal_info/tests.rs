@@ -247,6 +247,33 @@ fn anything_but_an_array_with_an_object_is_malformed() {
 }
 
 #[test]
+fn an_array_without_an_object_is_named() {
+    for (body, problem) in [
+        ("[]", "the array is empty"),
+        (" [ ] ", "the array is empty"),
+        ("[1]", "the first item of the array is not an object"),
+        (r#"["\ud83d"]"#, "the first item of the array is not an object"),
+        (
+            r#"[[{"_verify":true}],{"_verify":true}]"#,
+            "the first item of the array is not an object",
+        ),
+    ] {
+        let found = PersonalInfo::decode(body.as_bytes());
+        assert_eq!(found, Err(NotAccepted::Malformed(problem.to_owned())), "{body}");
+    }
+}
+
+#[test]
+fn raw_is_the_first_item_as_it_came() {
+    let item = r#"{ "_verify" : true , "new" : "] }" }"#;
+    for body in
+        [format!("[{item}]"), format!("\n[\t{item}\r\n] "), format!("[ {item} , [{item}] ]")]
+    {
+        assert_eq!(PersonalInfo::decode(body.as_bytes()).unwrap().raw, item, "{body}");
+    }
+}
+
+#[test]
 fn further_items_and_a_byte_order_mark_do_no_harm() {
     for body in [
         "\u{FEFF}[{\"_verify\":true,\"cust_id\":5}]",

@@ -20,6 +20,7 @@ pub(crate) fn without_sigpipe<T>(work: impl FnOnce() -> T) -> T {
 mod unix {
     use std::mem::MaybeUninit;
     use std::ptr;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use libc::sigset_t;
 
@@ -38,13 +39,18 @@ mod unix {
         work()
     }
 
-    /// To ask whether the host ignores SIGPIPE takes one system call, to block it takes three. A
-    /// host may change that at any time, so this asks each time.
+    /// To ask whether the host ignores SIGPIPE takes one system call, to block it takes three, and
+    /// is never wrong. A host may change that at any time, so this asks each time until it has to
+    /// block the signal, and blocks it unasked from then on.
     pub(crate) fn without_sigpipe<T>(work: impl FnOnce() -> T) -> T {
+        static WAS_NOT_IGNORED: AtomicBool = AtomicBool::new(false);
         // No socket of ours raises it on Apple's systems.
-        if cfg!(target_vendor = "apple") || is_sigpipe_ignored() {
+        if cfg!(target_vendor = "apple")
+            || !WAS_NOT_IGNORED.load(Ordering::Relaxed) && is_sigpipe_ignored()
+        {
             return work();
         }
+        WAS_NOT_IGNORED.store(true, Ordering::Relaxed);
         let _taken = Taken(Blocked::new(&only_sigpipe()));
         work()
     }

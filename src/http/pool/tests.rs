@@ -6,12 +6,13 @@ use crate::http::tls::Tls;
 use crate::http::{Url, headers};
 
 fn endpoint() -> Endpoint {
+    let url = Url::parse("http://127.0.0.1:9").unwrap();
     Endpoint {
-        url: Url::parse("http://127.0.0.1:9").unwrap(),
         connect_timeout: Duration::from_secs(1),
         proxy: None,
         tls: Tls::new((None, Source::Default), false).unwrap(),
-        headers: headers(None),
+        headers: headers(&url, None),
+        url,
     }
 }
 
