@@ -24,12 +24,13 @@ use crate::http::pool::ConnectionPool;
 use crate::http::tls::Tls;
 use crate::http::transport_error::could_not_prepare;
 use crate::http::{Endpoint, HttpClient, headers};
-use crate::options::{Options, check_time, environment_of};
+use crate::options::{Options, environment_of};
 use crate::per_process::PerProcess;
 use crate::personal_info::PersonalInfo;
 use crate::rate_limiter::RateLimiter;
 use crate::retry::{Retries, RetryBudget};
 use crate::sys::threads::on_lasting_thread;
+use crate::timeout::check_time;
 use crate::update::{Request, Update};
 
 /// Updates customers. Made once and used for every call, by any number of threads at once.

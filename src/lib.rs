@@ -46,6 +46,7 @@ mod redact;
 mod retry;
 mod secret;
 mod sys;
+mod timeout;
 mod unexpected_body;
 mod update;
 mod wcf_date;

@@ -10,6 +10,7 @@ use crate::field::{Field, Value};
 use crate::http::Url;
 use crate::http::address::{self, is_loopback};
 use crate::http::proxy::{ProxyUrl, UsedProxy};
+use crate::timeout::check_time;
 use crate::update::Update;
 
 /// The service's two environments; each has credentials of its own.
@@ -17,8 +18,6 @@ const TEST_URL: &str = "https://api-box-test.skypostal.com";
 const PRODUCTION_URL: &str = "https://api-box.skypostal.com";
 /// The path of the only call of this library (documented).
 const PATH: &str = "/wcf-services/service-customer.svc/customer/customer-update-personal-info";
-/// The longest timeout: what C's `uint32_t` holds in milliseconds, 49 days.
-const MAX_TIMEOUT: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// The options of a [`Client`](crate::Client).
 ///
@@ -475,14 +474,6 @@ fn check_user_agent(text: &str) -> Result<String, Error> {
     is_name
         .then(|| text.trim().to_owned())
         .ok_or_else(|| Error::configuration("user_agent", problem))
-}
-
-/// Checks the time of the timeout `name`.
-pub(crate) fn check_time(name: &'static str, value: Duration) -> Result<Duration, Error> {
-    if value.is_zero() || value > MAX_TIMEOUT {
-        return Err(Error::configuration(name, "must be more than 0 and at most 49 days"));
-    }
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use crate::error::{DeferredErrors, Error};
 use crate::field::Field::{self, *};
 use crate::field::{FieldValue, Value};
-use crate::options::check_time;
 use crate::secret::Secret;
+use crate::timeout::check_time;
 
 /// A request longer than this is refused by the service (observed), in bytes.
 const MAX_REQUEST_BYTES: usize = 65_536;
