@@ -218,7 +218,7 @@ def threads(server: Server, peers: list[tuple[str, str]], rounds: int, calls: in
 
 
 def first_call(server: Server, peers: list[tuple[str, str]], rounds: int) -> list[dict]:
-    """From the start of a process to its first answer, read; and a Python that does nothing."""
+    """From the start of a process to its first response, read; and a Python that does nothing."""
     rows = []
     for scheme in ["http", "https"]:
         say(f"first call by {scheme}://")

@@ -2,8 +2,8 @@
 
     python benches/pace.py docs/pace.svg
 
-A local server takes what comes for 10 s, answers 429 for 3 s, takes what comes again, and from
-second 30 on takes 300 requests a second. Needs skypostal alone.
+A local server takes all requests for 10 s, responds with 429 for 3 s, and takes all again. From
+second 30 on it takes 300 requests a second. Needs skypostal alone.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def draw(accepted: Counter[int], refused: Counter[int]) -> str:
         # A phase may be shorter than its name.
         parts.append(f'<text x="{x(second):.1f}" y="{top - 8 - 16 * (at % 2)}">{name}</text>')
     parts += [line(accepted, "accepted"), line(refused, "refused")]
-    parts.append(f'<text x="{left}" y="{height - 4}">green: accepted; red: answered 429</text>')
+    parts.append(f'<text x="{left}" y="{height - 4}">green: accepted; red: refused by 429</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -272,7 +272,7 @@ def losses(results: dict[str, Any]) -> str:
     compare("time of a call in 16 threads", per_call, lambda row: row["s"])
     for scheme in ["http", "https"]:
         rows = [row for row in results["first_call"] if row["scheme"] == scheme]
-        compare(f"time to the first answer by `{scheme}://`", rows, lambda row: row["ms"])
+        compare(f"time to the first response by `{scheme}://`", rows, lambda row: row["ms"])
     compare("time of the import", results["imports"], lambda row: row["ms"])
     rows = [row for row in results["bulk"] if "rows_per_s" in row]
     per_row = [{**row, "s": [1 / n for n in row["rows_per_s"]]} for row in rows]
@@ -376,7 +376,7 @@ def charts(results: dict[str, Any]) -> dict[str, str]:
         ("One call from Rust, µs (p50)", calls("Rust"), 0),
     ]
     more = [
-        ("A new Python to its first answer by https://, ms", first, 0),
+        ("A new Python to its first response by https://, ms", first, 0),
         ("16 threads of Python, µs for each call", threaded, 0),
         ("Many updates from Python, µs for each row", many, 0),
     ]

@@ -116,7 +116,7 @@ def plain(comment: str) -> str:
 
 
 def conventions(header: str) -> str:
-    """The comment at the top, without its first line and its last: they are for who changes it."""
+    """Returns the comment at the top, without the lines that are for those that change it."""
     text = plain(header[: header.index("*/")]).partition("\n\n")[2]
     text = text.partition("\n\nWritten by cbindgen")[0] + "\n"
     language = "c" if "int main(void)" in text else "cpp"

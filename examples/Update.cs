@@ -147,7 +147,7 @@ static class Update
         IntPtr client = IntPtr.Zero, info = IntPtr.Zero, error = IntPtr.Zero;
         try
         {
-            // What a setter finds wrong is remembered, and told by the calls below.
+            // A setter remembers a bad value, and the calls below report it.
             Skypostal.skypostal_options_read_environment(options);
             string boxId = Environment.GetEnvironmentVariable("SKYPOSTAL_CUSTOMER_BOX_ID");
             Skypostal.skypostal_update_set_customer_box_id(update, Number(boxId));

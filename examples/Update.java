@@ -93,7 +93,7 @@ public class Update {
         PointerByReference info = new PointerByReference();
         PointerByReference error = new PointerByReference();
         try {
-            // What a setter finds wrong is remembered, and told by the calls below.
+            // A setter remembers a bad value, and the calls below report it.
             s.skypostal_options_read_environment(options);
             s.skypostal_update_set_customer_box_id(
                     update, number(System.getenv("SKYPOSTAL_CUSTOMER_BOX_ID")));

@@ -44,7 +44,7 @@ def update(sandbox: Sandbox, language: str, command: list[str]) -> None:
         print(f"\n  the request: {request.method} {request.path}")
         for name, value in body.items():
             print(f"    {name:26}{json.dumps(value, ensure_ascii=False)}")
-    print("\n  the answer, as the program prints it")
+    print("\n  the response, as the program prints it")
     print("".join(f"    {line}\n" for line in (done.stdout + done.stderr).splitlines()), end="")
     show(before, sandbox.customers[BOX_ID])
     if done.returncode != 0:

@@ -29,7 +29,7 @@
  *         20  a field is missing, malformed or too long    correct it
  *         30  the service refused it                       correct it
  *         40  the service was not reached, or did not try  run it again
- *         50  nobody knows if it was applied               run it again
+ *         50  not known whether it was applied               run it again
  *
  * Running a record again does no harm: the same update leaves the same record. A byte that is not
  * printable ASCII is reported as a question mark. The whole of each error goes to standard error.
@@ -195,7 +195,7 @@ static void report_record(FILE *report, long number, const char *record, int rea
     fprintf(report, " %d0 %c ", reason, reason == ACCEPTED ? 'Y' : reason == UNKNOWN ? '?' : 'N');
     put(report, text, WHY_WIDTH);
     putc('\n', report);
-    fflush(report); /* a job that is killed has told what it did */
+    fflush(report); /* a job that is killed has reported what it did */
 }
 
 /* Returns the exit code. */

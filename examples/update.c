@@ -62,7 +62,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: update FIRST_NAME LAST_NAME BIRTH_DATE GENDER\n");
         goto done;
     }
-    /* What a setter finds wrong is remembered, and told by the calls below. */
+    /* A setter remembers a bad value, and the calls below report it. */
     skypostal_options_read_environment(options);
     skypostal_update_set_customer_box_id(update, number(getenv("SKYPOSTAL_CUSTOMER_BOX_ID")));
     skypostal_update_set_customer_key(update, getenv("SKYPOSTAL_CUSTOMER_KEY"));

@@ -47,7 +47,7 @@
            call "skypostal_options_new" returning client-options
            call "skypostal_update_new" returning customer-update
 
-      *> What a setter finds wrong is remembered, and told by the calls below.
+      *> A setter remembers a bad value, and the calls below report it.
            call "skypostal_options_read_environment" using by value client-options
                returning result-code
            perform read-box-id

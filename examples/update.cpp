@@ -79,7 +79,7 @@ int main(int argc, char **argv)
     }
     const std::string first_name(argv[1]), last_name(argv[2]), birth_date(argv[3]), gender(argv[4]);
 
-    // What a setter finds wrong is remembered, and told by the calls below.
+    // A setter remembers a bad value, and the calls below report it.
     Handle<skypostal_options, skypostal_options_free> options(skypostal_options_new());
     skypostal_options_read_environment(options.get());
     Handle<skypostal_update, skypostal_update_free> update(skypostal_update_new());

@@ -76,7 +76,7 @@ $client = $skypostal->new('skypostal_client *');
 $info = $skypostal->new('skypostal_personal_info *');
 $error = $skypostal->new('skypostal_error *');
 
-/* What a setter finds wrong is remembered, and told by the calls below. */
+/* A setter remembers a bad value, and the calls below report it. */
 $skypostal->skypostal_options_read_environment($options);
 $box_id = number(getenv('SKYPOSTAL_CUSTOMER_BOX_ID'));
 $key = getenv('SKYPOSTAL_CUSTOMER_KEY');

@@ -54,7 +54,7 @@
  * - Result codes: a function that can fail returns SKYPOSTAL_OK, which is 0, or a positive result
  *   code. Each may return SKYPOSTAL_INTERNAL. Numbers are never changed; new ones may be added, so
  *   let a switch have a default. "Status" always means the HTTP status.
- * - Misuse: NULL, a freed handle as far as can be told, and a handle of another type give
+ * - Misuse: NULL, a freed handle as far as can be seen, and a handle of another type give
  *   SKYPOSTAL_MISUSE, or an absent value from a getter. A debug build of the library (cargo build
  *   without --release) knows each live handle and reports misuse on the standard error; it misses
  *   only an address that a new handle of the same type has taken. No build can detect a text that
@@ -152,7 +152,7 @@ extern "C" {
 /**
  * The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
  * with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
- * may have made the change all the same: `skypostal_error_delivery` tells.
+ * may have made the change all the same: `skypostal_error_delivery` says.
  */
 #define SKYPOSTAL_REFUSED 8
 
@@ -184,7 +184,7 @@ extern "C" {
 #define SKYPOSTAL_DELIVERY_NOT_SENT 1
 
 /**
- * The service answered that it did not make the change: the customer is as before.
+ * The service responded that it did not make the change: the customer is as before.
  */
 #define SKYPOSTAL_DELIVERY_REJECTED 2
 
@@ -219,7 +219,7 @@ extern "C" {
  *
  * A background thread of the library sends the rows. The first row of a process starts it, and it
  * blocks all signals. Each row has the client's timeout, from its first attempt on, and its
- * retries. Where the service answers 429 or 503 the whole bulk pauses, for as long as the service
+ * retries. Where the service responds with 429 or 503 the whole bulk pauses, for as long as the service
  * asks but at most 300 s. Then it continues at a lower rate, which climbs back. Such a row is tried
  * again until its timeout, unless the client's retries are 0. After 10 rows in a row that found no
  * connection the bulk stops: no more are sent.
@@ -272,7 +272,7 @@ typedef struct skypostal_outcome skypostal_outcome;
  * of the client and the update; but that of a row belongs to its `skypostal_outcome` and dies with
  * it. Never changes: any thread may read it.
  *
- * The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
+ * The texts are UTF-8, borrowed: they live as long as this handle. NULL where the response has
  * nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
  * all is absent.
  */
@@ -404,7 +404,7 @@ SKYPOSTAL_API int skypostal_options_set_proxy(skypostal_options *options, const 
  * The path of a PEM file of certificates, or of a folder of them, to trust beside the operating
  * system's, which the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with
  * raised privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
- * `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
+ * `skypostal_client_new`, which says what is wrong with it. NULL, the default: none.
  */
 SKYPOSTAL_API
 int skypostal_options_set_ca_file(skypostal_options *options,
@@ -578,7 +578,7 @@ SKYPOSTAL_API void skypostal_client_free(skypostal_client *client);
  * free with `skypostal_error_free`. Both `out` and `error` may be NULL.
  *
  * Returns `SKYPOSTAL_OK` when the service accepted the update, else any other result code.
- * `skypostal_error_delivery` tells whether the customer was changed.
+ * `skypostal_error_delivery` says whether the customer was changed.
  */
 SKYPOSTAL_API
 int skypostal_client_update_personal_info(const skypostal_client *client,
@@ -718,24 +718,24 @@ SKYPOSTAL_API void skypostal_personal_info_free(skypostal_personal_info *info);
 SKYPOSTAL_API int skypostal_personal_info_attempts(const skypostal_personal_info *info);
 
 /**
- * The service's own number of the customer; 0 if the service did not tell.
+ * The service's own number of the customer; 0 if the response has none.
  */
 SKYPOSTAL_API int64_t skypostal_personal_info_cust_id(const skypostal_personal_info *info);
 
 /**
- * The first name. Borrowed; NULL if the service did not tell.
+ * The first name. Borrowed; NULL if the response has none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_first_name(const skypostal_personal_info *info);
 
 /**
- * The last name. Borrowed; NULL if the service did not tell.
+ * The last name. Borrowed; NULL if the response has none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_last_name(const skypostal_personal_info *info);
 
 /**
- * The identity number. Borrowed; NULL if the service did not tell.
+ * The identity number. Borrowed; NULL if the response has none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_identity_number(const skypostal_personal_info *info);
@@ -756,7 +756,7 @@ SKYPOSTAL_API
 const char *skypostal_personal_info_customer_birth_date(const skypostal_personal_info *info);
 
 /**
- * The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the service did not tell.
+ * The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the response has none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_gender(const skypostal_personal_info *info);

@@ -80,7 +80,7 @@ enum class kind : int {
 enum class delivery : int {
     /** No: nothing of the update reached the service. */
     not_sent = SKYPOSTAL_DELIVERY_NOT_SENT,
-    /** No: the service answered that it did not make the change. */
+    /** No: the service responded that it did not make the change. */
     rejected = SKYPOSTAL_DELIVERY_REJECTED,
     /** Perhaps. Sending the same update again is harmless: it leaves the same record. */
     unknown = SKYPOSTAL_DELIVERY_UNKNOWN
@@ -213,7 +213,7 @@ public:
     /** What went wrong. what() says it on one line, without keys or personal data. */
     skypostal::kind kind() const noexcept { return kind_; }
 
-    /** Was the customer changed? The kind does not tell: an earlier attempt may have been lost. */
+    /** Was the customer changed? The kind does not say: an earlier attempt may have been lost. */
     skypostal::delivery delivery() const noexcept
     {
         return handle_ == nullptr
@@ -672,7 +672,7 @@ public:
     }
 
     /** Sends the update and waits for the response, for as long as the timeout at most. Throws an
-     * error, whose delivery() tells whether the customer was changed. */
+     * error, whose delivery() says whether the customer was changed. */
     personal_info update_personal_info(const update &update) const
     {
         skypostal_personal_info *info = nullptr;

@@ -21,7 +21,7 @@ from release.source import ROOT
 MAINTAINER = "The skypostal contributors <skypostal@example.invalid>"
 DESCRIPTION = """\
  Update a customer's personal information at SkyPostal: one call of the
- service's API. When a call fails, it tells whether the customer may have been
+ service's API. When a call fails, it says whether the customer may have been
  changed.
 """
 # Part of glibc 2.34 and newer as empty files; older ones have them in the same package.

@@ -59,7 +59,7 @@ impl SharedCallState {
     }
 }
 
-/// The state of one call. When the call ends early, it tells what became of the update.
+/// The state of one call. When the call ends early, it says what became of the update.
 pub(crate) struct CallState<'a> {
     attempts: u32,
     /// The delivery that the attempts so far leave: the greatest of theirs.

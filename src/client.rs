@@ -114,7 +114,7 @@ impl Client {
     /// Sends the update and waits for the response.
     ///
     /// # Errors
-    /// The [`Kind`] tells what went wrong, [`Error::delivery`] whether the customer may have been
+    /// The [`Kind`] says what went wrong, [`Error::delivery`] whether the customer may have been
     /// changed.
     ///
     /// # Panics

@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// The answer to "was the customer changed?".
+/// Whether the customer was changed.
 ///
 /// Ordered by uncertainty: the greatest delivery of all attempts is the one of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,7 +226,7 @@ impl Error {
             401 | 403 => "; check the credentials, and what stands between here and the service",
             _ => "",
         };
-        let message = format!("the service answered HTTP {status}{advice}");
+        let message = format!("the service responded with HTTP {status}{advice}");
         let mut error = Error::new(Kind::Status, delivery, message);
         error.0.status = Some(status);
         error.0.retry_after = retry_after;

@@ -320,7 +320,7 @@ class Outcome:
 
     @property
     def delivery(self) -> _Delivery | None:
-        """The error's answer to "was the customer changed?"; None if the update was accepted."""
+        """Whether the customer was changed, by the error; None if the update was accepted."""
 
 @final
 class BulkUpdate:

@@ -80,7 +80,7 @@ class Probe(TypedDict):
     """The response to a request in place of an update."""
 
     status: int
-    """The HTTP status; the service answers 405 to anything but an update (observed)."""
+    """The HTTP status; the service responds with 405 to anything but an update (observed)."""
     date: float | None
     """The clock of the server, as ``time.time()`` counts, to the second; None if absent."""
     elapsed: float

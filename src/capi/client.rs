@@ -71,7 +71,7 @@ pub unsafe extern "C" fn skypostal_client_free(client: *mut skypostal_client) {
 /// free with `skypostal_error_free`. Both `out` and `error` may be NULL.
 ///
 /// Returns `SKYPOSTAL_OK` when the service accepted the update, else any other result code.
-/// `skypostal_error_delivery` tells whether the customer was changed.
+/// `skypostal_error_delivery` says whether the customer was changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_update_personal_info(
     client: *const skypostal_client,

@@ -28,7 +28,7 @@ pub const SKYPOSTAL_TIMEOUT: c_int = 6;
 pub const SKYPOSTAL_STATUS: c_int = 7;
 /// The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
 /// with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
-/// may have made the change all the same: `skypostal_error_delivery` tells.
+/// may have made the change all the same: `skypostal_error_delivery` says.
 pub const SKYPOSTAL_REFUSED: c_int = 8;
 /// A 2xx response that is not in the documented form, or is compressed although no request accepts
 /// that; see `skypostal_error_body`.
@@ -43,7 +43,7 @@ pub const SKYPOSTAL_MISUSE: c_int = 12;
 
 /// Nothing of the update reached the service: the customer is as before.
 pub const SKYPOSTAL_DELIVERY_NOT_SENT: c_int = 1;
-/// The service answered that it did not make the change: the customer is as before.
+/// The service responded that it did not make the change: the customer is as before.
 pub const SKYPOSTAL_DELIVERY_REJECTED: c_int = 2;
 /// The customer may have been changed. Sending the same update again is harmless: it leaves the
 /// same record.
@@ -199,11 +199,11 @@ pub extern "C" fn skypostal_strerror(result: c_int) -> *const c_char {
         SKYPOSTAL_CONFIGURATION => c"an option is missing or unusable",
         SKYPOSTAL_CONNECT => c"no connection to the service",
         SKYPOSTAL_TLS => c"no secure connection to the service",
-        SKYPOSTAL_LOST => c"the connection ended before a whole answer",
+        SKYPOSTAL_LOST => c"the connection ended before a whole response",
         SKYPOSTAL_TIMEOUT => c"the deadline passed",
-        SKYPOSTAL_STATUS => c"the service answered an HTTP status that is not 2xx",
+        SKYPOSTAL_STATUS => c"the service responded with an HTTP status that is not 2xx",
         SKYPOSTAL_REFUSED => c"the service refused the update, or reported an error",
-        SKYPOSTAL_RESPONSE => c"the answer is not in the documented form",
+        SKYPOSTAL_RESPONSE => c"the response is not in the documented form",
         SKYPOSTAL_CANCELLED => c"the call was cancelled",
         SKYPOSTAL_INTERNAL => c"an internal error of the library",
         SKYPOSTAL_MISUSE => c"NULL, or a handle of another kind, where a handle is needed",

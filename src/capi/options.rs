@@ -154,7 +154,7 @@ pub unsafe extern "C" fn skypostal_options_set_proxy(
 /// The path of a PEM file of certificates, or of a folder of them, to trust beside the operating
 /// system's, which the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with
 /// raised privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
-/// `skypostal_client_new`, which tells what is wrong with it. NULL, the default: none.
+/// `skypostal_client_new`, which says what is wrong with it. NULL, the default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_ca_file(
     options: *mut skypostal_options,

@@ -11,7 +11,7 @@ use crate::PersonalInfo;
 /// of the client and the update; but that of a row belongs to its `skypostal_outcome` and dies with
 /// it. Never changes: any thread may read it.
 ///
-/// The texts are UTF-8, borrowed: they live as long as this handle. NULL where the service told
+/// The texts are UTF-8, borrowed: they live as long as this handle. NULL where the response has
 /// nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
 /// all is absent.
 pub struct skypostal_personal_info {
@@ -30,7 +30,7 @@ pub struct InfoTexts {
     cust_id: i64,
     /// The texts one after the other, each ended by NUL as C wants it.
     texts: Vec<u8>,
-    /// Where each begins, if the service told it.
+    /// Where each begins, if the response has it.
     starts: [Option<usize>; 7],
 }
 
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn skypostal_personal_info_attempts(
     get(info).map_or(0, |info| info.attempts)
 }
 
-/// The service's own number of the customer; 0 if the service did not tell.
+/// The service's own number of the customer; 0 if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_cust_id(
     info: *const skypostal_personal_info,
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn skypostal_personal_info_cust_id(
     get(info).map_or(0, |info| info.cust_id)
 }
 
-/// The first name. Borrowed; NULL if the service did not tell.
+/// The first name. Borrowed; NULL if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_first_name(
     info: *const skypostal_personal_info,
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_first_name(
     get(info).map_or(ptr::null(), |info| info.get(FirstName))
 }
 
-/// The last name. Borrowed; NULL if the service did not tell.
+/// The last name. Borrowed; NULL if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_last_name(
     info: *const skypostal_personal_info,
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_last_name(
     get(info).map_or(ptr::null(), |info| info.get(LastName))
 }
 
-/// The identity number. Borrowed; NULL if the service did not tell.
+/// The identity number. Borrowed; NULL if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_identity_number(
     info: *const skypostal_personal_info,
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
     get(info).map_or(ptr::null(), |info| info.get(BirthDate))
 }
 
-/// The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the service did not tell.
+/// The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
     info: *const skypostal_personal_info,

@@ -1,7 +1,7 @@
 //! The file that the library is part of: on Windows, the DLL or the program.
 
 /// Keeps the library loaded until the process ends, whatever its host unloads: a thread of ours may
-/// still run its code. On Linux the linker is told so (`build.rs`).
+/// still run its code. On Linux the linker gets an option for that (`build.rs`).
 #[cfg(windows)]
 pub(crate) fn keep_loaded() {
     use std::ptr;

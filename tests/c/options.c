@@ -179,7 +179,7 @@ static void ca_file(const char *program)
     skypostal_options_free(options);
 }
 
-/* Without credentials a client can be made, and each call that brings none is told. */
+/* Without credentials a client can be made, and each call that brings none is refused. */
 static void missing_credentials(const char *url, const char *app_key)
 {
     skypostal_options *options = skypostal_options_new();

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import shutil
+import statistics
 from pathlib import Path
 from types import ModuleType
 
@@ -75,3 +76,16 @@ def test_a_short_run_measures_every_peer(report: ModuleType) -> None:
     for row in results["one_call"]:
         assert row["p50_us"][0] > 0 and row["calls_per_s"][0] > 0, row
     assert {path: path.read_bytes() for path in DOCS.glob("benchmarks*")} == before
+
+
+def test_the_readme_compares_with_requests_as_measured() -> None:
+    results = json.loads((DOCS / "benchmarks.json").read_text())
+    about = {"language": "Python", "scheme": "http", "placement": "one core"}
+    calls = {
+        row["name"]: statistics.median(row["p50_us"])
+        for row in results["one_call"]
+        if about.items() <= row.items()
+    }
+    assert round(calls["requests"] / calls["skypostal"]) == 6
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert "takes about a sixth of the time that requests takes" in text

@@ -135,7 +135,10 @@ def test_an_error_of_a_call_carries_what_its_text_says(sandbox: Sandbox) -> None
         Client(**{**options, "timeout": 0})
     with pytest.raises(errors.ConfigurationError) as closed:
         client.update_personal_info(**who)
-    assert (status.value.kind, status.value.message) == ("status", "the service answered HTTP 503")
+    assert (status.value.kind, status.value.message) == (
+        "status",
+        "the service responded with HTTP 503",
+    )
     assert str(status.value) == f"{status.value.message} (delivery unknown, 2 attempts)"
     assert invalid.value.field == "customer_gender"
     assert invalid.value.message == str(invalid.value)

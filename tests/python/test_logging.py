@@ -79,7 +79,7 @@ def test_each_attempt_is_reported_when_it_has_ended(troubled: FaultServer) -> No
         assert attempt.url.startswith(f"{troubled.url}/wcf-services/")
         assert attempt.request_bytes > 100
     assert (busy.status, busy.error, busy.response_bytes) == (503, "status", len(WORDS))
-    assert (busy.reason, busy.retry_in) == ("the service answered HTTP 503", 0)
+    assert (busy.reason, busy.retry_in) == ("the service responded with HTTP 503", 0)
     assert (lost.status, lost.error, lost.response_bytes) == (None, "lost", 0)
     assert "was lost" in str(lost.reason)
     assert (good.status, good.error, good.reason) == (200, None, None)
@@ -171,7 +171,7 @@ def test_a_line_for_each_attempt_and_one_for_each_retry(
         (
             "WARNING",
             rf"POST {host}: attempt 1 failed, another follows in 0\.00 s: "
-            "the service answered HTTP 503",
+            "the service responded with HTTP 503",
         ),
         (
             "DEBUG",

@@ -1,4 +1,4 @@
-# Makes a Debian for i386 with Wine in a folder. What this machine is told of mirrors, proxies and
+# Makes a Debian for i386 with Wine in a folder. What this machine knows of mirrors, proxies and
 # certificates holds in there too.
 set -eu
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sort -u | sed -n 1p)

@@ -40,7 +40,7 @@ def at_a_terminal() -> bool:
 
 
 def has_consent(args: argparse.Namespace, place: Place, what: str) -> bool:
-    """Returns whether this may be sent: it is not for production, nobody can be asked, or the
+    """Returns whether this may be sent: it is not for production, no user can be asked, or the
     user has typed yes."""
     if args.yes or place.environment != "production":
         return True

@@ -1,4 +1,4 @@
-"""A local stand-in for the service: answers the one call as the real one was seen to.
+"""A local stand-in for the service: responds to the one call as the real one was seen to.
 
     with Sandbox() as sandbox:
         client = skypostal.Client(base_url=sandbox.url, user_code=USER_CODE, app_key=APP_KEY)

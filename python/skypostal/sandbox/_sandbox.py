@@ -21,7 +21,7 @@ KEPT_REQUESTS = 10_000
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one update: it is made or not, the wait, and the answer or the usual one."""
+    """What happens to one update. `response` is None for the usual one."""
 
     name: str
     applied: bool
@@ -30,12 +30,12 @@ class Fault:
 
 
 class Sandbox:
-    """The stand-in, as a context manager: it answers between `start` and `close`. For any thread.
+    """The stand-in, as a context manager: it responds between `start` and `close`. For any thread.
 
     host, port: where to listen, from construction on; port 0 takes a free one.
     db: an SQLite file to keep the customers in; by default they live in memory.
     idle_timeout: seconds until a silent connection is closed.
-    max_requests: answers after which a connection is closed.
+    max_requests: responses after which a connection is closed.
     log: called by the serving threads with a line per request, without keys or personal data.
     tls: whether to speak TLS, with a certificate for `localhost`, 127.0.0.1, ::1 and the host by an
         authority made for this sandbox, which `ca_file` holds. Needs `skypostal[testing]`.
@@ -46,8 +46,8 @@ class Sandbox:
     Faults. Each of the five methods adds `times` faults to one queue. Each update that arrives, a
     client's retry too, takes the next one; when none is left, all is as usual. What is no POST to
     `PATH` with a body of a good length takes none. `applied` says whether the update is made all
-    the same, before the wait and the answer; one that would be refused is not made either way.
-    `delay` is how many seconds later the answer comes. Threads may add faults and bring requests
+    the same, before the wait and the response; one that would be refused is not made either way.
+    `delay` is how many seconds later the response comes. Threads may add faults and bring requests
     at any time; of requests that arrive together, it is open which takes which.
     """
 
@@ -103,8 +103,8 @@ class Sandbox:
 
     @property
     def requests(self) -> list[Request]:
-        """The last 10,000 requests in the order of their answers, each here before its answer, and
-        before the wait of a `delay`."""
+        """The last 10,000 requests in the order of their responses. Each is here before its
+        response, and before the wait of a `delay`."""
         with self._lock:
             return list(self._requests)
 
@@ -123,7 +123,7 @@ class Sandbox:
         delay: float = 0.0,
         times: int = 1,
     ) -> None:
-        """Answers the next updates with an HTTP status, from 400 to 599.
+        """Responds to the next updates with an HTTP status, from 400 to 599.
 
         A client believes 401, 403, 404, 405, 411, 413, 415 and 429 that the update was not made;
         of all others, 503 too, its outcome is unknown.
@@ -167,19 +167,19 @@ class Sandbox:
     def answer_next(
         self, body: str | bytes, *, applied: bool = False, delay: float = 0.0, times: int = 1
     ) -> None:
-        """Answers the next updates with status 200 and this body, whatever it is."""
+        """Responds to the next updates with status 200 and this body, whatever it is."""
         response = Response(200, to_bytes(body), JSON)
         self._script("answer_next()", response, applied=applied, delay=delay, times=times)
 
     def drop_connection(self, *, applied: bool = False, delay: float = 0.0, times: int = 1) -> None:
-        """Reads the next updates whole and ends their connections with no byte of an answer.
+        """Reads the next updates whole and ends their connections with no byte of a response.
 
-        With a `delay` beyond the client's timeout: an answer that never comes.
+        With a `delay` beyond the client's timeout: a response that never comes.
         """
         self._script("drop_connection()", Response(None), applied=applied, delay=delay, times=times)
 
     def delay(self, seconds: float, *, times: int = 1) -> None:
-        """Makes the next updates as usual and at once, and answers them so many seconds later."""
+        """Makes the next updates as usual and at once, and responds so many seconds later."""
         check("seconds", seconds, 0, 86_400, int, float)
         self._script(f"delay({seconds})", None, applied=True, delay=seconds, times=times)
 
@@ -216,7 +216,7 @@ class Sandbox:
             return self._faults.popleft() if self._faults else Fault("", True, 0.0, None)
 
     def start(self) -> None:
-        """Begins to answer, in threads of its own. Only once: RuntimeError."""
+        """Begins to respond, in threads of its own. Only once: RuntimeError."""
         if self._thread is not None:
             raise RuntimeError("a sandbox can be started only once")
         self._thread = threading.Thread(target=self._serve, name="skypostal-sandbox", daemon=True)

@@ -41,8 +41,8 @@ class Request:
     headers: Message = field(repr=False)  # looked up in any case: headers["content-type"]
     body: bytes = field(repr=False)  # empty where it was not read: 411, 413, a bad length
     connection: int  # 1 for the first TCP connection, 2 for the second, ...
-    status: int | None  # what it was answered; None: nothing, the connection was dropped
-    applied: bool  # whether the update was made, whatever was answered
+    status: int | None  # of the response; None: the connection was dropped
+    applied: bool  # whether the update was made, whatever the response said
 
     def json(self) -> dict[str, Any]:
         """The JSON object that it carries, keys included; a number with a fraction is a Decimal.
@@ -160,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
     def refuse_unread(self, outcome: str, response: Response) -> None:
         self.close_connection = True
         self.respond(outcome, response)
-        # Closing over unread bytes would reset the connection and might destroy the answer on its
+        # Closing over unread bytes would reset the connection and might destroy the response on its
         # way: give the other side a moment, and some room, to finish.
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_WR)

@@ -27,9 +27,9 @@ ASSUMPTIONS = (
     "an empty string keeps the current value",
     "a birth date that is no YYYY-MM-DD day and a gender other than M or F are refusals (200)",
     "a number or a boolean where a string belongs is an HTML 400",
-    "a birth date that was never set is answered as null",
+    "a birth date that was never set is null in a response",
     "dates carry the offset of US Eastern time by today's rule, for every year",
-    "a chunked request is answered 411",
+    "the response to a chunked request is 411",
     "Content-Type may carry charset=utf-8 and no other charset",
 )
 
@@ -41,7 +41,7 @@ class Refused(Exception):
 
 
 def update(customers: Customers, body: bytes) -> tuple[str, bytes]:
-    """What became of it, in words, and the answer. ValueError for what WCF itself refuses."""
+    """Returns what became of it, in words, and the response. ValueError for what WCF refuses."""
     if re.search(b"\xef\xbf[\xbe\xbf]", body):
         raise ValueError("a raw U+FFFE or U+FFFF")
     text = body.decode()

@@ -71,7 +71,7 @@ def write_response(
     location: str = "",
     system_error: bool = False,
 ) -> bytes:
-    """The answer as DataContractJsonSerializer writes it: no spaces, members in ordinal order."""
+    """Returns the response as DataContractJsonSerializer writes it: no spaces, ordinal order."""
     birth = record.get("customer_birth_date")
     members = {
         "_verify": bool(record),
