@@ -100,7 +100,7 @@ test: test-tools lint test-rust $(TESTED)
 	$(VENV_PYTHON) -m pytest
 	$(VENV_PYTHON) -m pytest -m "wheel and not pythons" tests/packaging
 
-PYTHON_CODE := python tests examples benches release docs/site.py
+PYTHON_CODE := python tests examples benches release docs/*.py
 lint: lint-tools $(VENV)/requirements
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features capi,python -- $$($(CLIPPY_FAILS))

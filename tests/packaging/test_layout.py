@@ -45,6 +45,13 @@ def test_no_file_that_is_written_by_hand_is_longer_than_500_lines() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
+def test_lint_reads_each_python_file() -> None:
+    (names,) = re.findall(r"^PYTHON_CODE := (.+)$", text(Path("Makefile")), re.MULTILINE)
+    linted = [str(path.relative_to(ROOT)) for name in names.split() for path in ROOT.glob(name)]
+    files = tracked("*.py", "*.pyi")
+    assert len(files) > 100 and outside(files, *linted) == []
+
+
 def test_reqwest_is_used_in_src_http_alone() -> None:
     using = [path for path in RUST if re.search(r"\breqwest\b", code(path))]
     assert using and outside(using, "src/http/") == []
