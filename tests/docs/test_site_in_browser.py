@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import Browser
+from code_blocks import code_blocks
 from project import ROOT
 
 pytestmark = pytest.mark.toolchains
@@ -29,6 +30,10 @@ SEARCHED = {
     "Excel": "bulk.html",
     "skypostal_client_cancel": "reference/c.html#skypostal_client_cancel",
 }
+# Pages with charts, and how many.
+CHARTS = {"index.html": 2, "benchmarks.html": 2, "many.html": 1}
+# Pages that show commands with their prompt and output.
+CONSOLES = ["bulk.html", "cli.html", "tutorial.html"]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def browser(site: Path) -> Iterator[Browser]:
 
 
 def wait_for(browser: Browser, script: str) -> Any:
-    """What a script returns, as soon as that is something."""
+    """Returns what a script returns, as soon as that is something."""
     deadline = time.monotonic() + 10
     while not (found := browser.run(script)):
         assert time.monotonic() < deadline, script
@@ -59,15 +64,24 @@ def test_no_page_is_wider_than_the_screen(browser: Browser, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_letters_of_the_charts_can_be_read(browser: Browser, width: int) -> None:
-    """Their letters have 13 pixels where the chart has its own width."""
+@pytest.mark.parametrize("page", CHARTS)
+def test_the_letters_of_the_charts_can_be_read(browser: Browser, page: str, width: int) -> None:
+    """Letters have 13 pixels in a chart that is shown in its own width."""
     browser.resize(width)
-    browser.open("index.html")
+    browser.open(page)
     shown = browser.run(
         "return [...document.querySelectorAll('article img')].map("
         "image => image.getBoundingClientRect().width / image.naturalWidth)"
     )
-    assert len(shown) == 2 and min(shown) * 13 >= 10
+    assert len(shown) == CHARTS[page] and min(shown) * 13 >= 10
+
+
+def test_each_page_with_a_chart_is_looked_at() -> None:
+    drawn = {
+        path.with_suffix(".html").name: len(re.findall(r"^!\[", path.read_text(), re.MULTILINE))
+        for path in (ROOT / "docs").glob("*.md")
+    }
+    assert {page: number for page, number in drawn.items() if number} == CHARTS
 
 
 def test_no_link_leads_nowhere(browser: Browser, site: Path) -> None:
@@ -127,17 +141,22 @@ def test_the_toggle_changes_light_and_dark(browser: Browser, scheme: str) -> Non
     browser.prefer("light")
 
 
-def test_copied_is_the_command_without_its_prompt_and_output(browser: Browser) -> None:
-    """What is hidden while the button copies."""
+@pytest.mark.parametrize("page", CONSOLES)
+def test_copied_is_the_command_without_its_prompt_and_output(browser: Browser, page: str) -> None:
     browser.resize(1280)
-    browser.open("cli.html")
-    copied = browser.run(
-        "const code = document.querySelector('.language-console code');"
-        "code.setAttribute('data-md-copying', '');"
-        "return code.innerText"
+    browser.open(page)
+    browser.run(
+        "window.copied = [];"
+        "document.addEventListener('copy', () => copied.push(String(getSelection())))"
     )
-    assert copied.strip().startswith("skypostal update --customer_box_id 811111")
-    assert "$" not in copied and "Updated at" not in copied
+    blocks = code_blocks(ROOT / "docs" / Path(page).with_suffix(".md"), "console")
+    buttons = browser.driver.find_elements("css selector", ".language-console button")
+    assert len(buttons) == len(blocks)
+    for button, block in zip(buttons, blocks):
+        browser.run("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+        typed = re.findall(r"^\$ (.+)$", block.code, re.MULTILINE)
+        assert typed and browser.run("return copied.pop()").splitlines() == typed
 
 
 def test_the_tabs_of_the_landing_page_change(browser: Browser) -> None:
