@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +42,16 @@ CONSOLES = ["bulk.html", "cli.html", "tutorial.html"]
 def browser(site: Path) -> Iterator[Browser]:
     with Browser(site) as browser:
         yield browser
+
+
+def test_the_browser_leaves_no_file_behind(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        with Browser(site) as browser:
+            browser.open("index.html")
+            assert os.listdir(folder)
+        assert os.listdir(folder) == []
 
 
 def wait_for(browser: Browser, script: str) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +26,12 @@ class Browser:
         for argument in ["--headless=new", "--no-sandbox", "--hide-scrollbars"]:
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        service = Service(_installed("chromedriver", package="chromium-driver"))
+        # Chromium leaves a folder behind each time that it ends. The name is short, for a socket.
+        self._temporary = tempfile.TemporaryDirectory(prefix="site-")
+        service = Service(
+            _installed("chromedriver", package="chromium-driver"),
+            env={**os.environ, "TMPDIR": self._temporary.name},
+        )
         self.driver = webdriver.Chrome(options=options, service=service)
         self.driver.implicitly_wait(5)
 
@@ -38,6 +45,7 @@ class Browser:
         at: TracebackType | None,
     ) -> None:
         self.driver.quit()
+        self._temporary.cleanup()
 
     def resize(self, width: int, height: int = 900) -> None:
         """Makes the screen that wide, in CSS pixels; a narrow one is a telephone's."""
