@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from c_library import CLibrary
@@ -18,6 +20,36 @@ from skypostal.sandbox import CUSTOMER_KEY, Sandbox
 
 DOCS = ROOT / "docs"
 LANDING = DOCS / "index.md"
+
+
+class Page(HTMLParser):
+    """A page's links, and the anchors that a link may lead to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.anchors.add(found.get("id") or "")
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"] or "")
+
+
+def test_no_link_leads_nowhere(site: Path) -> None:
+    # 404.html stands for any address, so its links begin at the root of a server.
+    pages = {path: Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
+    links = [(path, urlsplit(link)) for path, page in pages.items() for link in page.links]
+    assert len(links) > 1000
+    for path, link in links:
+        if link.scheme or link.netloc:
+            continue
+        target = (path.parent / unquote(link.path)).resolve() if link.path else path
+        assert target.is_file(), f"{path}: {link.geturl()}"
+        if link.fragment and target in pages:
+            assert unquote(link.fragment) in pages[target].anchors, f"{path}: {link.geturl()}"
 
 
 def test_it_loads_nothing_from_elsewhere(site: Path) -> None:

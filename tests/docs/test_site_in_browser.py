@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import Browser
@@ -94,27 +93,6 @@ def test_each_page_with_a_chart_is_looked_at() -> None:
         for path in (ROOT / "docs").glob("*.md")
     }
     assert {page: number for page, number in drawn.items() if number} == CHARTS
-
-
-def test_no_link_leads_nowhere(browser: Browser, site: Path) -> None:
-    targets: dict[Path, set[str]] = {}
-    links: set[tuple[str, str]] = set()
-    for page in PAGES:
-        browser.open(page)
-        script = "return [...document.querySelectorAll('[id]')].map(each => each.id)"
-        targets[site / page] = set(browser.run(script))
-        script = "return [...document.links].map(link => link.href)"
-        links |= {(page, link) for link in browser.run(script)}
-    assert len(links) > 1000
-    for page, link in links:
-        parts = urlsplit(link)
-        if parts.scheme != "file":
-            continue
-        path = Path(unquote(parts.path))
-        path = path / "index.html" if path == site else path  # the logo, without JavaScript
-        assert path.is_file(), f"{page}: {link}"
-        if parts.fragment and path in targets:
-            assert unquote(parts.fragment) in targets[path], f"{page}: {link}"
 
 
 @pytest.mark.parametrize("word", SEARCHED)
