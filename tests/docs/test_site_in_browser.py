@@ -34,7 +34,9 @@ SEARCHED = {
 # Pages with charts, and how many.
 CHARTS = {"index.html": 2, "benchmarks.html": 2, "many.html": 1}
 # Pages that show commands with their prompt and output.
-CONSOLES = ["bulk.html", "cli.html", "tutorial.html"]
+CONSOLES = [
+    page for page in PAGES if code_blocks(ROOT / "docs" / Path(page).with_suffix(".md"), "console")
+]
 
 
 @pytest.fixture(scope="module")
