@@ -61,15 +61,15 @@ impl Default for BulkOptions {
 impl BulkOptions {
     fn check(&self) -> Result<(), Error> {
         if !(1..=MAX_BACKGROUND_CALLS).contains(&self.concurrency) {
-            let problem = format!("is out of range; expected 1 to {MAX_BACKGROUND_CALLS}");
+            let problem = format!("must be from 1 to {MAX_BACKGROUND_CALLS}");
             return Err(Error::configuration("concurrency", problem));
         }
         if self.rate.is_some_and(|rate| !RATES.contains(&rate)) {
-            let problem = "is out of range; expected attempts a second, 0.001 to 1000000";
+            let problem = "must be attempts a second, from 0.001 to 1000000";
             return Err(Error::configuration("rate", problem));
         }
         if self.max_connect_failures == 0 {
-            let problem = "is out of range; expected 1 or more";
+            let problem = "must be 1 or more";
             return Err(Error::configuration("max_connect_failures", problem));
         }
         Ok(())

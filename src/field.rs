@@ -111,9 +111,12 @@ impl Field {
         }
     }
 
-    /// Returns the error that says what is wrong and what is expected, without the value.
+    /// Returns the error that says what the value must be and what it is, without the value itself.
     pub(crate) fn invalid(self, problem: impl fmt::Display) -> Error {
-        Error::invalid_field(self.name(), format_args!("{problem}; expected {}", self.expected()))
+        Error::invalid_field(
+            self.name(),
+            format_args!("must be {}; this {problem}", self.expected()),
+        )
     }
 
     /// Returns the error of a required field that has no value.

@@ -13,7 +13,7 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
         return Err("must not hold white space or control characters".to_owned());
     }
     let url = Url::parse(text)
-        .map_err(|e| format!("is not a URL ({e}); expected https://host[:port]"))?;
+        .map_err(|e| format!("must be https://host[:port]; this is not a URL ({e})"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.port() == Some(0) {
         return Err("must be https://host[:port] or http://host[:port]".to_owned());
     }

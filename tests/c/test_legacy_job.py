@@ -152,7 +152,7 @@ def test_the_report_is_right_to_the_byte(
     assert customer["customer_birth_date"] == "1969-12-31"
     assert sandbox.customers[LAST]["customer_first_name"] == "Last"
     # The whole of each error, but no key.
-    assert "record 18: customer_birth_date: is not a day of the calendar" in done.stderr
+    assert "record 18: customer_birth_date: must be a calendar day" in done.stderr
     assert APP_KEY not in done.stderr and CUSTOMER_KEY not in done.stderr
 
 

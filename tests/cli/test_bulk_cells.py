@@ -133,10 +133,10 @@ UNUSABLE: dict[str, tuple[str, pa.Array, str]] = {
     "day": ("customer_birth_date", pa.array([-719164, 3518, None], pa.int32()).cast(pa.date32()),
             "is a date32[day] that Python has no value for"),
     "box": ("customer_box_id", pa.array([2**64 - 1, 2, 3], pa.uint64()), ""),
-    "zero": ("customer_box_id", pa.array([0, 2, 3]), "is not positive"),
+    "zero": ("customer_box_id", pa.array([0, 2, 3]), "must be a positive integer"),
     "tax number": ("customer_tax_number",
                    pa.array([Decimal(10) ** 70, Decimal(2), None], pa.decimal256(76)),
-                   "has too many digits"),
+                   "must be digits with an optional fraction"),
 }  # fmt: skip
 
 

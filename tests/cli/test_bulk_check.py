@@ -48,10 +48,10 @@ x4,,Ana,F
 """
 
 FOUND = [
-    (2, 'customer_gender: is another text; expected "M" or "F"'),
+    (2, 'customer_gender: must be "M" or "F"; this is another text'),
     (3, "customer_first_name: has a control character (character 4); remove it"),
     (5, "has 3 cells, where the header has 4"),
-    (8, "customer_box_id: is not an integer"),
+    (8, "customer_box_id: must be a positive integer of at most 64 bits; this is not an integer"),
     (8, "customer_key: is required"),
     (9, "has 6 cells, where the header has 4"),
     (10, "has a quotation mark in a cell that is not doubled"),
@@ -150,7 +150,7 @@ def test_a_table_without_rows_is_done(bulk: Bulk) -> None:
         (("--rate", "0"), "must be a number from 0.001 to 1000000"),
         (("--rate", "nan"), "must be a number from 0.001 to 1000000"),
         (("--dry-run", "--resume"), "--dry-run has no journal"),
-        (("--user_code", "0"), "user_code: is not positive"),
+        (("--user_code", "0"), "user_code: must be a positive integer"),
         (("--app_key", "k"), "keys are not taken as arguments"),
         (("--timeout", "0"), "timeout: "),
         (("--out", "/none/report.csv"), "there is no folder /none"),

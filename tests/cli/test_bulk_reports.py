@@ -173,11 +173,11 @@ def test_cells_of_no_field_may_be_missing_at_the_end_of_a_row(bulk: Bulk, sandbo
                                " so it may have been cut off"]),
         ("1,k,Ana\nMaria,,\n2,k,Eva,,\n", [
             ":2: continues in the next line; put quotation marks around its cells",
-            ":3: customer_box_id: is not an integer", ":3: customer_key: is required"]),
+            ":3: customer_box_id: must be a positive integer", ":3: customer_key: is required"]),
         ("1,k,Ana\nMaria\nLuz,,\n2,k,Eva,,\n", [
             ":2: continues in the next line", ":3: has 1 cell", ":4: customer_box_id", ":4: "]),
         # What is bad for another reason condemns no other row.
-        ("1,k,Ana\nx2,k,Eva,,\n3,k\n", [":3: customer_box_id: is not an integer", ":4: has 2"]),
+        ("1,k,Ana\nx2,k,Eva,,\n3,k\n", [":3: customer_box_id: must be a positive", ":4: has 2"]),
         ("1,k,Ana\n2,k,Eva,x\n3,k\n", [":4: has 2 cells"]),
     ],
 )  # fmt: skip

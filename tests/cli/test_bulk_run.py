@@ -141,7 +141,7 @@ def test_a_report_given_back_retries_what_is_not_updated(bulk: Bulk, sandbox: Sa
     ]  # fmt: skip
     # Keys are there as long as they are needed.
     assert [row["customer_key"] for row in first] == [key_of(1), "wrong", "", key_of(4), ""]
-    assert first[3]["skypostal_message"].startswith("customer_box_id: is not an integer")
+    assert first[3]["skypostal_message"].startswith("customer_box_id: must be a positive integer")
 
     report = bulk.out.read_text().replace("wrong", key_of(2)).replace("x4", "4")
     bulk.table.write_text(report)

@@ -30,7 +30,7 @@ CORRECT_IT = [
     (("update", "--customer_box_id", "-5"), "invalid_field", "is not positive", ""),
     ((*UPDATE, "--customer_tax_number", "1e3"), "invalid_field", "customer_tax_number: ", ""),
     ((*UPDATE, "--customer_birth_date", "2001-02-29"), "invalid_field", "customer_birth_date", ""),
-    ((*UPDATE, "--user_code", "0"), "invalid_field", "user_code: is not positive", "--user_code"),
+    ((*UPDATE, "--user_code", "0"), "invalid_field", "user_code: must be", "--user_code"),
     ((*UPDATE, "--base-url", "http://example.org"), "configuration", "base_url: ", "doctor"),
     ((*UPDATE, "--ca-file", "/none.pem"), "configuration", "ca_file: /none.pem", "Correct ca_file"),
     ((*UPDATE, "--timeout", "nan"), "configuration", "timeout: ", "Correct timeout"),

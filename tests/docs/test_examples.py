@@ -161,11 +161,15 @@ def test_an_empty_argument_keeps_its_field(run: Run, sandbox: Sandbox) -> None:
         (KEPT, {"SKYPOSTAL_APP_KEY": "wrong"}, ["refused the update", "did not make the change"]),
         (KEPT, {"SKYPOSTAL_APP_KEY": None}, ["app_key: is missing", "nothing was sent"]),
         (KEPT, {"SKYPOSTAL_CUSTOMER_KEY": None}, ["customer_key: is required"]),
-        (KEPT, {"SKYPOSTAL_CUSTOMER_BOX_ID": None}, ["customer_box_id: is not positive"]),
+        (
+            KEPT,
+            {"SKYPOSTAL_CUSTOMER_BOX_ID": None},
+            ["customer_box_id: must be a positive integer"],
+        ),
         (
             KEPT,
             {"SKYPOSTAL_USER_CODE": "x"},
-            ["user_code: is not an integer", "SKYPOSTAL_USER_CODE"],
+            ["user_code: must be a positive integer", "SKYPOSTAL_USER_CODE"],
         ),
         (
             KEPT,

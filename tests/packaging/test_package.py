@@ -257,11 +257,11 @@ FIRST_STEPS = [
     ({"customer_frist_name": "New Name"}, {}, "Did you mean 'customer_first_name'?"),
     ({"phone": "555"}, {}, "the fields are user_code, app_key, customer_box_id, "),
     # Values that do not fit.
-    ({"customer_gender": "male"}, {}, 'customer_gender: is another text; expected "M" or "F"'),
+    ({"customer_gender": "male"}, {}, 'customer_gender: must be "M" or "F"; this is another text'),
     (
         {"customer_birth_date": "19/08/1980"},
         {},
-        "customer_birth_date: is not in the form YYYY-MM-DD; expected a calendar day as YYYY-MM-DD",
+        "customer_birth_date: must be a calendar day",
     ),
     ({"customer_first_name": ""}, {}, "is empty; leave it out to keep the current value"),
     ({"customer_key": None}, {}, "customer_key: is required; the customer has it from registr"),

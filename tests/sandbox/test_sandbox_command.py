@@ -129,10 +129,10 @@ def test_the_command_knows_the_customers_of_a_table(tmp_path: Path) -> None:
     (None, ": No such file or directory"),
     ("", ": is empty; its first line names the columns"),
     ("customer_box_id\n1\n", ": has no column customer_key"),
-    ("customer_box_id,customer_key\n1,k\nx,k\n", ":3: customer_box_id: is not an integer"),
+    ("customer_box_id,customer_key\n1,k\nx,k\n", ":3: customer_box_id: must be a positive integer"),
     ("customer_box_id,customer_key\n1\n", ":2: has 1 cell, where the header has 2"),
     ("customer_box_id,customer_key,customer_birth_date\n1,k,2001-02-29\n",
-     ":2: customer_birth_date: is not a day of the calendar"),
+     ":2: customer_birth_date: must be a calendar day"),
 ])  # fmt: skip
 def test_a_table_that_is_none_is_refused(tmp_path: Path, table: str | None, problem: str) -> None:
     path = tmp_path / "customers.csv"
