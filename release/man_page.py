@@ -141,4 +141,4 @@ def _escaped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(page(), encoding="utf-8", newline="\n")
+    FILE.write_bytes(page().encode())

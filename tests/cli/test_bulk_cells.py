@@ -204,7 +204,7 @@ def test_a_cell_of_csv_comes_back_as_it_was(
     writer = csv.writer(text, delimiter=delimiter, lineterminator=newline, quoting=csv.QUOTE_ALL)
     writer.writerow([*HEADER, "note"])
     writer.writerows([*row, cell] for row, cell in zip(rows_of(boxes), CELLS))
-    bulk.table.write_text(text.getvalue(), encoding="utf-8", newline="")
+    bulk.table.write_bytes(text.getvalue().encode())
     sandbox.fail_next(status=500, times=10)
     assert bulk("--max-retries", "0").returncode == 5
     for out in ("second.csv", "third.csv"):

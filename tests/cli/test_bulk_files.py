@@ -129,7 +129,7 @@ def test_a_column_that_begins_so_is_none_of_them(bulk: Bulk, name: str) -> None:
 def test_a_first_line_that_is_not_the_header_is_named(
     bulk: Bulk, sandbox: Sandbox, content: str, says: str
 ) -> None:
-    bulk.table.write_text(content, encoding="utf-8", newline="")
+    bulk.table.write_bytes(content.encode())
     assert_ended(bulk("--quiet"), 2, f"{bulk.table}{says}", "Nothing was sent.")
     assert not sandbox.requests
 

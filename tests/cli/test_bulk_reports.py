@@ -80,7 +80,7 @@ def test_a_row_that_is_updated_stays_so_however_it_looks(
     bulk: Bulk, sandbox: Sandbox, row: str, kind: str
 ) -> None:
     header = ",".join([*NAMES, *HEADER, "note"])
-    bulk.table.write_text(f",,,,,2,{key_of(2)},Eva,\n{row}\n".join([f"{header}\n", ""]), newline="")
+    bulk.table.write_bytes((f",,,,,2,{key_of(2)},Eva,\n{row}\n".join([f"{header}\n", ""])).encode())
     bulk.out = bulk.folder / f"report.{kind}"
     for n in range(2):
         assert bulk().returncode == 0 and sent(sandbox) == [2]
@@ -111,7 +111,7 @@ def test_a_row_that_may_be_updated_stays_so_when_it_is_bad(
     bulk: Bulk, sandbox: Sandbox, row: str, delivery: str
 ) -> None:
     header = ",".join([*NAMES, *HEADER, "note"])
-    bulk.table.write_text(f"{header}\n,,,,,2,{key_of(2)},Eva,\n{row}\n", newline="")
+    bulk.table.write_bytes((f"{header}\n,,,,,2,{key_of(2)},Eva,\n{row}\n").encode())
     for n in range(2):
         bulk.out = bulk.folder / f"report{n}.csv"
         assert bulk("--skip-bad").returncode == 3 and sent(sandbox) == [2]
@@ -159,7 +159,7 @@ def test_a_report_that_pandas_has_saved(bulk: Bulk, sandbox: Sandbox) -> None:
 def test_cells_of_no_field_may_be_missing_at_the_end_of_a_row(bulk: Bulk, sandbox: Sandbox) -> None:
     text = "".join(f"{','.join(row)}{',,' if int(row[0]) < 9 else ''}\r\n"
                    for row in rows_of(range(1, 21)))  # fmt: skip
-    bulk.table.write_text(f"{','.join([*HEADER, 'phone', 'notes'])}\r\n{text}", newline="")
+    bulk.table.write_bytes((f"{','.join([*HEADER, 'phone', 'notes'])}\r\n{text}").encode())
     assert bulk().returncode == 0 and len(sent(sandbox)) == 20
     assert {len(row) for row in read_report(bulk.out)} == {10}
 

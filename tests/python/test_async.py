@@ -213,8 +213,11 @@ def test_cancelling_a_task_ends_its_request_at_once(silent: Silent) -> None:
 def test_cancelling_a_scope_ends_its_request_at_once(silent: Silent) -> None:
     async def main() -> None:
         client = client_of(silent.url)
-        with trio.move_on_after(0.1) as scope:
-            await client.update_personal_info(**WHO)
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lambda: client.update_personal_info(**WHO))
+                assert await trio.to_thread.run_sync(lambda: silent.requests.acquire(timeout=5))
+                scope.cancel()
         assert scope.cancelled_caught
         assert await trio.to_thread.run_sync(lambda: silent.ends.acquire(timeout=5))
 
