@@ -278,7 +278,8 @@ FIRST_STEPS = [
     (
         {},
         {"SKYPOSTAL_BASE_URL": "localhost"},
-        "expected https://host[:port] (read from SKYPOSTAL_B",
+        "base_url: must be https://host[:port]; this is not a URL (relative URL without a base)"
+        " (read from SKYPOSTAL_BASE_URL)",
     ),
     # No network, and nobody there.
     (
