@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// Whether the customer was changed.
+/// The effect of a failed call on the customer.
 ///
 /// Ordered by uncertainty: the greatest delivery of all attempts is the one of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -320,7 +320,7 @@ class Outcome:
 
     @property
     def delivery(self) -> _Delivery | None:
-        """Whether the customer was changed, by the error; None if the update was accepted."""
+        """The ``delivery`` of the error; None if the update was accepted."""
 
 @final
 class BulkUpdate:

@@ -197,7 +197,7 @@ pub mod registry {
         change(entry, entry, entry)
     }
 
-    /// Whether it was there: of two threads that free one handle, one is refused.
+    /// Returns whether it was there: of two threads that free one handle, one gets false.
     pub fn remove<H: Handle>(handle: *const H) -> bool {
         let entry = entry(handle);
         change(entry, entry, 0)

@@ -30,6 +30,7 @@ pub use {bulk::*, client::*, error::*, options::*, personal_info::*, update::*};
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 
@@ -48,12 +49,19 @@ unsafe fn text_value<'a>(text: *const c_char) -> Value<'a> {
 
 /// A text for C, ended by NUL.
 fn c_text(text: Option<String>) -> Option<CString> {
-    // A NUL inside would end the text early without a trace.
-    let without_nul = |text: String| match text.contains('\0') {
-        true => text.replace('\0', "\u{fffd}"),
-        false => text,
+    let without_nul = |text: String| match without_nul(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(replaced) => replaced,
     };
     text.map(|text| CString::new(without_nul(text)).expect("no NUL is left"))
+}
+
+/// Returns the text with U+FFFD for each NUL, which would end it early without a trace.
+fn without_nul(text: &str) -> Cow<'_, str> {
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}").into(),
+        false => text.into(),
+    }
 }
 
 /// The pointer by which C reads a text that a handle owns.

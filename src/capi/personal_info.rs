@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_int};
 use std::ptr;
 
 use super::handle::{Handle, free, get};
+use super::without_nul;
 use crate::PersonalInfo;
 
 /// A customer's personal information after an update, as the service reported it. Given by
@@ -70,11 +71,7 @@ impl InfoTexts {
     fn add(&mut self, which: Text, text: Option<&str>) {
         let Some(text) = text else { return };
         self.starts[which as usize] = Some(self.texts.len());
-        // A NUL inside would end the text early without a trace.
-        match text.contains('\0') {
-            true => self.texts.extend(text.replace('\0', "\u{fffd}").bytes()),
-            false => self.texts.extend_from_slice(text.as_bytes()),
-        }
+        self.texts.extend_from_slice(without_nul(text).as_bytes());
         self.texts.push(b'\0');
     }
 

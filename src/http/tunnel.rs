@@ -9,7 +9,8 @@ use super::transport_error::causes;
 use super::{Endpoint, HttpClient, Url};
 use crate::error::{Delivery, Error, Kind};
 
-/// A proxy's refusal, which hyper-util gives as a text: those of `TunnelError`, which it does not export.
+/// A proxy's refusal. hyper-util gives one of the texts of `TunnelError`, a type that it does not
+/// export.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Status 407.

@@ -30,7 +30,7 @@ pub(super) struct Outcome {
     error: Option<Py<PyAny>>,
     /// The number of attempts that were started.
     attempts: u32,
-    /// Whether the customer was changed; None if the update was accepted.
+    /// The delivery of the error; None if the update was accepted.
     delivery: Option<&'static str>,
 }
 
