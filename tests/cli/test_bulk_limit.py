@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from bulk_command import Bulk, add_customers, assert_ended, rows_of, sent, statuses, write
+from bulk_command import (
+    Bulk,
+    add_customers,
+    assert_ended,
+    rows_of,
+    sent,
+    statuses,
+    wait_until,
+    write,
+)
 from command_line import run
 from pyarrow import parquet
 
@@ -45,8 +54,7 @@ def test_a_limit_beyond_the_table_is_none(bulk: Bulk, sandbox: Sandbox) -> None:
 def test_a_run_is_continued_with_its_limit_alone(table: Bulk, sandbox: Sandbox) -> None:
     sandbox.delay(60, times=1)
     process = table.start("--limit", "3", "--concurrency", "1")
-    while not sandbox.requests:
-        pass
+    wait_until(lambda: sandbox.requests)
     process.kill()
     process.communicate()
     sandbox.clear_faults()

@@ -12,7 +12,7 @@ from typing import Any
 
 import openpyxl  # type: ignore[import-untyped]
 import pytest
-from bulk_command import Bulk, add_customers, assert_ended, key_of, sent
+from bulk_command import Bulk, add_customers, assert_ended, key_of, sent, wait_until
 from command_line import environment, run
 from project import ROOT
 
@@ -179,8 +179,7 @@ def test_a_run_is_continued(bulk: Bulk, sandbox: Sandbox) -> None:
     add_customers(sandbox, range(101, 104))
     sandbox.delay(60, times=3)
     process = bulk.start()
-    while not sandbox.requests:
-        pass
+    wait_until(lambda: sandbox.requests)
     process.kill()
     process.communicate()
     sandbox.clear_faults()

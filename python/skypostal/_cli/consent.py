@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import skypostal
 
-from .output import painted
+from .output import colored
 
 
-class Place(NamedTuple):
+class Service(NamedTuple):
     """The service that a client calls."""
 
     host: str
@@ -19,8 +19,8 @@ class Place(NamedTuple):
     """test or production; empty for another address."""
 
     @staticmethod
-    def of(client: skypostal.Client) -> Place:
-        return Place(client._route()[0].split("/")[2], client._environment() or "")
+    def of(client: skypostal.Client) -> Service:
+        return Service(client._route()[0].split("/")[2], client._environment() or "")
 
     def __str__(self) -> str:
         return f"{self.host}, {self.environment}" if self.environment else self.host
@@ -39,14 +39,14 @@ def at_a_terminal() -> bool:
     return sys.platform != "win32" or reader == "_WindowsConsoleIO"
 
 
-def has_consent(args: argparse.Namespace, place: Place, what: str) -> bool:
+def has_consent(args: argparse.Namespace, service: Service, what: str) -> bool:
     """Returns whether this may be sent: it is not for production, no user can be asked, or the
     user has typed yes."""
-    if args.yes or place.environment != "production":
+    if args.yes or service.environment != "production":
         return True
     if not (at_a_terminal() and sys.stderr.isatty()):
         return True
-    sys.stderr.write(painted(f"This {what} at {place}.", "warning", sys.stderr))
+    sys.stderr.write(colored(f"This {what} at {service}.", "warning", sys.stderr))
     sys.stderr.write(" Type yes to go on: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() == "yes"

@@ -17,7 +17,15 @@ import skypostal
 from .. import _native
 from .connection import add_connection, connection_arguments
 from .exit_status import INTERRUPTED
-from .output import add_shown, painted, printable, say_error, take_shown, to_json, write
+from .output import (
+    add_display_options,
+    apply_display_options,
+    colored,
+    printable,
+    say_error,
+    to_json,
+    write,
+)
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -80,11 +88,11 @@ def add_command(commands: Commands) -> None:
     add_connection(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="write one JSON object, for programs")
-    add_shown(group)
+    add_display_options(group)
 
 
 def _run(args: argparse.Namespace) -> int:
-    take_shown(args)
+    apply_display_options(args)
     found: list[Check] = []
     as_json = args.json
     try:
@@ -99,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
     if as_json:
         write(to_json({"ok": well, "checks": [check._asdict() for check in found]}) + "\n")
     elif well:
-        found_none = painted("No problem was found.", "ok", sys.stdout)
+        found_none = colored("No problem was found.", "ok", sys.stdout)
         write(f"\n{found_none} Only an update shows if the credentials are accepted.\n")
     return 0 if well else 1
 
@@ -116,7 +124,7 @@ def _lines(check: Check) -> str:
                              break_long_words=False, break_on_hyphens=False) + "\n"  # fmt: skip
 
     lines = wrapped(check.text, f"{check.state:<8} {check.check:<12} ", margin)
-    lines = painted(check.state, check.state, sys.stdout) + lines[len(check.state) :]
+    lines = colored(check.state, check.state, sys.stdout) + lines[len(check.state) :]
     advice = wrapped(check.advice, f"{margin}-> ", f"{margin}   ") if check.advice else ""
     return lines + advice
 

@@ -23,8 +23,8 @@ def add_json(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_shown(group: argparse._ArgumentGroup) -> None:
-    """Adds the options for what a terminal shows."""
+def add_display_options(group: argparse._ArgumentGroup) -> None:
+    """Adds the options for the log and the colours."""
     group.add_argument("-v", "--verbose", action="store_true",
                        help="log each attempt to standard error (SKYPOSTAL_LOG wins)")  # fmt: skip
     group.add_argument(
@@ -35,7 +35,7 @@ def add_shown(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def take_shown(args: argparse.Namespace) -> None:
+def apply_display_options(args: argparse.Namespace) -> None:
     """Does as these options say, from here on."""
     global _color
     _color = args.color
@@ -45,7 +45,7 @@ def take_shown(args: argparse.Namespace) -> None:
         _logging.turn_on("debug")
 
 
-def painted(text: str, state: str, stream: TextIO) -> str:
+def colored(text: str, state: str, stream: TextIO) -> str:
     """Returns the text in the colour of a state: ok, warning or problem."""
     return f"\x1b[{_COLORS[state]}m{text}\x1b[0m" if state and _has_color(stream) else text
 
@@ -105,7 +105,7 @@ def _left_on_windows(problem: OSError) -> bool:
 def say_error(text: str, state: str = "") -> None:
     """Writes a line to standard error, if that has a reader."""
     try:
-        sys.stderr.write(painted(text, state, sys.stderr) + "\n")
+        sys.stderr.write(colored(text, state, sys.stderr) + "\n")
         sys.stderr.flush()
     except OSError:
         pass

@@ -24,7 +24,7 @@ def add_customers(sandbox: Sandbox, path: str) -> int:
 
 
 def _add(sandbox: Sandbox, table: Table) -> int:
-    # A column that no option says anything of is no field, however it is named.
+    # Its problems do not matter: a column that has not the name of a field is left out.
     columns = Columns(table.columns, [], [])
     for name in REQUIRED:
         if name not in columns.at:

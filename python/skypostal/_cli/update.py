@@ -11,15 +11,15 @@ import skypostal
 
 from .._fields import CHANGES, FIELDS
 from .connection import add_connection, connection_arguments
-from .consent import Place, add_yes, at_a_terminal, has_consent
+from .consent import Service, add_yes, at_a_terminal, has_consent
 from .exit_status import INTERRUPTED, is_final_refusal
 from .output import (
+    add_display_options,
     add_json,
-    add_shown,
-    painted,
+    apply_display_options,
+    colored,
     printable,
     say_error,
-    take_shown,
     to_json,
     wants_json,
     write,
@@ -107,29 +107,29 @@ def add_command(commands: Commands) -> None:
                   help="check and show the request with keys hidden, send nothing")  # fmt: skip
     add_yes(group)
     add_json(group)
-    add_shown(group)
+    add_display_options(group)
 
 
 def _run(args: argparse.Namespace) -> int:
-    take_shown(args)
+    apply_display_options(args)
     fields: dict[str, Any] = {name: getattr(args, name) for name in ("customer_box_id", *CHANGES)}
     sending = False
     try:
         with skypostal.Client(user_code=args.user_code, **connection_arguments(args)) as client:
-            box, place = f"box {args.customer_box_id}", Place.of(client)
+            box, service = f"box {args.customer_box_id}", Service.of(client)
             fields["customer_key"] = _given_key(args)
             if fields["customer_key"] is None and at_a_terminal():
                 # The user types no key for an update that cannot be sent.
                 problems = client.validate(**{**fields, "customer_key": "-"})
                 if problems:
                     raise problems[0]
-                fields["customer_key"] = _ask(f"{box} at {place}")
+                fields["customer_key"] = _ask(f"{box} at {service}")
             given = [name for name in CHANGES if fields[name] is not None]
             if args.dry_run:
                 preview = client.preview(**fields)
                 _say_if_nothing(args, given)
                 return _show_request(args, preview)
-            if not client.validate(**fields) and not has_consent(args, place, f"changes {box}"):
+            if not client.validate(**fields) and not has_consent(args, service, f"changes {box}"):
                 raise UsageError(args.parser.prog, f"{box} is as before: yes was not typed")
             sending = True
             info = client.update_personal_info(**fields)
@@ -140,7 +140,7 @@ def _run(args: argparse.Namespace) -> int:
         return _report(args, error)
     _say_if_nothing(args, given)
     try:
-        return UPDATED if _show_record(args, place, info, given) else UNWRITTEN
+        return UPDATED if _show_record(args, service, info, given) else UNWRITTEN
     except KeyboardInterrupt:  # while a pipe is full
         say_error(f"{args.parser.prog}: interrupted; the customer was updated")
         return INTERRUPTED
@@ -202,14 +202,14 @@ def _show_request(args: argparse.Namespace, request: skypostal.Preview) -> int:
 
 
 def _show_record(
-    args: argparse.Namespace, place: Place, info: skypostal.PersonalInfo, given: list[str]
+    args: argparse.Namespace, service: Service, info: skypostal.PersonalInfo, given: list[str]
 ) -> bool:
     record = info.to_dict()
     if wants_json(args):
         return write(to_json(record) + "\n")
-    updated = painted(f"Updated at {place.host}.", "ok", sys.stdout)
+    updated = colored(f"Updated at {service.host}.", "ok", sys.stdout)
     what = f"{updated} The record now, with * at what was given:"
-    lines = [what if given else f"The record at {place.host}:", ""]
+    lines = [what if given else f"The record at {service.host}:", ""]
     for name, value in record.items():
         mark = "*" if name in given else " "
         lines.append(f"{mark} {name:<25} {'-' if value is None else _plain(value)}")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from ..connection import add_connection
 from ..consent import add_yes
-from ..output import add_json, add_shown, take_shown
+from ..output import add_display_options, add_json, apply_display_options
 from ..parser import UsageError, integer
 
 if TYPE_CHECKING:
@@ -83,21 +83,19 @@ def add_command(commands: Commands) -> None:
                   help="continue a run that did not end")  # fmt: skip
     parser.option("--journal", group=group, metavar="FILE",
                   help="default: the report's name with .journal")  # fmt: skip
-    parser.option("--concurrency", group=group, metavar="N", type=_concurrency, default=8,
+    parser.option("--concurrency", group=group, metavar="N", type=_up_to(100), default=8,
                   help="how many updates at once, up to 100 (default: 8)")  # fmt: skip
     parser.option("--rate", group=group, metavar="N", type=_rate,
                   help="at most so many requests a second (default: no limit)")  # fmt: skip
-
-    parser.option("--limit", group=group, metavar="N", type=_limit,
+    parser.option("--limit", group=group, metavar="N", type=_up_to(1_000_000_000),
                   help="check, send and report the first rows alone")  # fmt: skip
-
     add_yes(group)
 
     add_connection(parser)
     group = parser.add_argument_group("output")
     parser.option("--quiet", group=group, action="store_true", help="no progress, no remarks")
     add_json(group)
-    add_shown(group)
+    add_display_options(group)
 
 
 def _delimiter(text: str) -> str:
@@ -117,16 +115,15 @@ def _encoding(text: str) -> str:
     return name_of(text)
 
 
-def _concurrency(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
-        raise argparse.ArgumentTypeError("must be an integer from 1 to 100")
-    return int(text)
+def _up_to(most: int) -> Callable[[str], int]:
+    """Returns the type of an option that is an integer from 1 to this one."""
 
+    def integer_of(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"must be an integer from 1 to {most}")
+        return int(text)
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1_000_000_000):
-        raise argparse.ArgumentTypeError("must be an integer from 1 to 1000000000")
-    return int(text)
+    return integer_of
 
 
 def _rate(text: str) -> float:
@@ -143,7 +140,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(args.parser.prog, "--dry-run has no journal: leave out the other option")
     if len(set(args.encoding or ())) > 1:
         raise UsageError(args.parser.prog, "--encoding: is given twice with different names")
-    take_shown(args)
+    apply_display_options(args)
     from .run import run
 
     return run(args)

@@ -16,7 +16,7 @@ _KINDS = [
     for start, kind in (
         (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1|\x09\x08\x10\x00\x00\x06",
          "a spreadsheet (.xls, or one with a password) or another file of Office; save it as .xlsx"
-         f" without a password, or {_AS_CSV.replace('save it ', '')}"),
+         " without a password, or as CSV in UTF-8"),
         (rb"\x1f\x8b", "compressed by gzip; decompress it first"),
         (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "compressed by bzip2; decompress it first"),
         (rb"\xfd7zXZ\x00", "compressed by xz; decompress it first"),

@@ -13,8 +13,8 @@ import skypostal
 
 from ..._fields import FIELDS
 from ..connection import connection_arguments
-from ..consent import Place, has_consent
-from ..output import painted, printable, say_error, to_json, wants_json, write
+from ..consent import Service, has_consent
+from ..output import colored, printable, say_error, to_json, wants_json, write
 from .check import Check, blocks
 from .columns import Columns
 from .disk import try_to_write
@@ -125,7 +125,7 @@ class _Run:
             self._look_at_place()
         self.client = skypostal.Client(user_code=args.user_code, **connection_arguments(args))
         self.cleanup.callback(self.client.close)
-        self.place = Place.of(self.client)
+        self.service = Service.of(self.client)
         theirs = [text.rpartition("=")[0] for text in args.map]
         encoding = args.encoding[0] if args.encoding else "utf-8"
         self.table = open_table(args.table, encoding=encoding, delimiter=args.delimiter,
@@ -237,7 +237,7 @@ class _Run:
 
     def _ask(self) -> None:
         what = f"changes {self._of_rows(self._total() - self._done())}"
-        if self._total() > self._done() and not has_consent(self.args, self.place, what):
+        if self._total() > self._done() and not has_consent(self.args, self.service, what):
             raise _Stopped(CORRECT_IT, "yes was not typed")
 
     def _settings(self) -> dict[str, Any]:
@@ -358,7 +358,7 @@ class _Run:
             return
         words = {"left": "can be sent" if self.args.dry_run else "left"}
         parts = [
-            painted(f"{count:,} {words.get(name, name)}", _STATES.get(name, ""), sys.stdout)
+            colored(f"{count:,} {words.get(name, name)}", _STATES.get(name, ""), sys.stdout)
             for name, count in counts.items()
             if count and name != "rows"
         ]

@@ -113,7 +113,7 @@ class SpreadsheetTable(Table):
         width = len(self.columns)
         for number, cells in self._cells():
             self.fraction = min(number / self._last_row, 1.0)
-            if number <= self._header_row or not any(cell != "" for cell in cells):
+            if number <= self._header_row or not cells:
                 continue
             problem = ""
             if len(cells) > width:
