@@ -106,12 +106,23 @@ impl Attempt {
     }
 }
 
+/// The attempts that a call reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReportedAttempts {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that another one follows, which cost nothing while calls succeed.
+    Retried,
+}
+
 /// Receives each attempt, inside the event loop.
 pub(crate) type AttemptCallback<'a> = &'a (dyn Fn(Attempt) + Send + Sync);
 
 /// Collects what is known of the current attempt. Only calls with a callback have one.
 pub(crate) struct AttemptRecorder<'a> {
     callback: AttemptCallback<'a>,
+    reported: ReportedAttempts,
     attempt: Attempt,
     /// Set while an attempt is in flight.
     started: Option<Instant>,
@@ -120,10 +131,12 @@ pub(crate) struct AttemptRecorder<'a> {
 impl<'a> AttemptRecorder<'a> {
     pub(crate) fn new(
         callback: AttemptCallback<'a>,
+        reported: ReportedAttempts,
         url: &Arc<str>,
         request_bytes: usize,
     ) -> AttemptRecorder<'a> {
-        AttemptRecorder { callback, attempt: Attempt::new(url, request_bytes), started: None }
+        let attempt = Attempt::new(url, request_bytes);
+        AttemptRecorder { callback, reported, attempt, started: None }
     }
 
     pub(crate) fn start(&mut self, number: u32) {
@@ -133,9 +146,15 @@ impl<'a> AttemptRecorder<'a> {
         self.started = Some(Instant::now());
     }
 
-    pub(crate) fn record_head(&mut self, status: u16, headers: Vec<(String, String)>) {
+    pub(crate) fn record_head(
+        &mut self,
+        status: u16,
+        headers: impl FnOnce() -> Vec<(String, String)>,
+    ) {
         self.attempt.status = Some(status);
-        self.attempt.response_headers = headers;
+        if self.reported == ReportedAttempts::All {
+            self.attempt.response_headers = headers();
+        }
     }
 
     pub(crate) fn record_bytes(&mut self, count: usize) {
@@ -145,6 +164,13 @@ impl<'a> AttemptRecorder<'a> {
     /// Reports the attempt, once.
     pub(crate) fn report(&mut self, error: Option<&Error>, retry_in: Option<Duration>) {
         let Some(started) = self.started.take() else { return };
+        if self.reported == ReportedAttempts::Retried {
+            if retry_in.is_none() {
+                return;
+            }
+            let headers = error.map(Error::response_headers).unwrap_or_default();
+            self.attempt.response_headers = headers.to_vec();
+        }
         self.attempt.elapsed = started.elapsed();
         self.attempt.error = error.map(Error::kind);
         self.attempt.reason = error.map(|error| error.reason().to_owned());

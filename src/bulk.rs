@@ -20,7 +20,7 @@ use futures_util::future::select;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, ReportedAttempts};
 use crate::background;
 use crate::bulk::state::State;
 use crate::call::CallState;
@@ -90,7 +90,7 @@ pub struct Outcome {
 /// An event of a bulk.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BulkEvent {
-    /// An attempt of the row with this index has ended; only if attempts are observed.
+    /// An attempt of the row with this index has ended; if attempts are reported.
     Attempt(u64, Attempt),
     /// A row has ended.
     Outcome(Outcome),
@@ -112,7 +112,7 @@ struct Shared {
     timeout: Duration,
     concurrency: usize,
     max_connect_failures: u32,
-    observe: bool,
+    reported_attempts: Option<ReportedAttempts>,
     limiter: RateLimiter,
     /// Cancels the rows in flight.
     cancel: Notify,
@@ -133,11 +133,11 @@ impl Client {
         updates: I,
         options: &BulkOptions,
     ) -> Result<BulkUpdate<I::IntoIter>, Error> {
-        let bulk = self.start_bulk(options, false, None)?;
+        let bulk = self.start_bulk(options, None, None)?;
         Ok(BulkUpdate { updates: updates.into_iter().fuse(), bulk, ended: false })
     }
 
-    /// Starts a bulk that has no rows yet. With `observe` it has events of attempts too. `wake` is
+    /// Starts a bulk that has no rows yet. It has events of the reported attempts too. `wake` is
     /// called on the background thread whenever there are events, and must not block.
     ///
     /// # Errors
@@ -145,7 +145,7 @@ impl Client {
     pub fn start_bulk(
         self: &Arc<Self>,
         options: &BulkOptions,
-        observe: bool,
+        reported_attempts: Option<ReportedAttempts>,
         wake: Option<Wake>,
     ) -> Result<Bulk, Error> {
         options.check()?;
@@ -154,7 +154,7 @@ impl Client {
             timeout: self.timeout_of_call(options.timeout)?,
             concurrency: options.concurrency,
             max_connect_failures: options.max_connect_failures,
-            observe,
+            reported_attempts,
             limiter: RateLimiter::new(options.rate),
             cancel: Notify::new(),
             state: Mutex::default(),
@@ -347,8 +347,8 @@ impl Shared {
             let on_attempt = |attempt| {
                 self.publish(|state| state.events.push_back(BulkEvent::Attempt(index, attempt)))
             };
-            if self.observe {
-                self.client.record_attempts(&mut state, &on_attempt, &request);
+            if let Some(reported) = self.reported_attempts {
+                self.client.record_attempts(&mut state, &on_attempt, reported, &request);
             }
             let timeout = request.timeout.unwrap_or(self.timeout);
             let limiter = &self.limiter;

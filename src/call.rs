@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::attempt::{AttemptCallback, AttemptRecorder};
+use crate::attempt::{AttemptCallback, AttemptRecorder, ReportedAttempts};
 use crate::error::{Delivery, Error, Kind};
 use crate::http::connection::Connection;
 
@@ -92,14 +92,15 @@ impl<'a> CallState<'a> {
         }
     }
 
-    /// Reports every attempt to `url` from now on.
+    /// Reports these attempts to `url` from now on.
     pub(crate) fn record_attempts(
         &mut self,
         callback: AttemptCallback<'a>,
+        reported: ReportedAttempts,
         url: &Arc<str>,
         request_bytes: usize,
     ) {
-        self.recorder = Some(AttemptRecorder::new(callback, url, request_bytes));
+        self.recorder = Some(AttemptRecorder::new(callback, reported, url, request_bytes));
     }
 
     pub(crate) fn use_connection(&mut self, connection: &Connection) {
@@ -133,7 +134,7 @@ impl<'a> CallState<'a> {
         headers: impl FnOnce() -> Vec<(String, String)>,
     ) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.record_head(status, headers());
+            recorder.record_head(status, headers);
         }
     }
 

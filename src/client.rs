@@ -14,7 +14,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::attempt::{Attempt, AttemptCallback};
+use crate::attempt::{Attempt, AttemptCallback, ReportedAttempts};
 use crate::background::{self, PendingCall};
 use crate::call::{CallState, SharedCallState};
 use crate::environment::Sources;
@@ -58,9 +58,11 @@ pub struct CallOptions<'a> {
     pub timeout: Option<Duration>,
     /// Called every 50 ms while the call waits, on the calling thread; `true` ends the call.
     pub interrupted: Option<&'a (dyn Fn() -> bool + Sync)>,
-    /// Receives each attempt that has ended, before the delay that may follow, on the calling
+    /// Receives an attempt that has ended, before the delay that may follow, on the calling
     /// thread. It may make a call of its own; the deadline does not wait for it.
     pub on_attempt: Option<&'a (dyn Fn(&Attempt) + Sync)>,
+    /// The attempts that `on_attempt` receives.
+    pub reported_attempts: ReportedAttempts,
     /// Set to the number of attempts that were started, when the call ends.
     pub attempts: Option<&'a AtomicU32>,
 }
@@ -148,7 +150,8 @@ impl Client {
         let collect = |attempt: Attempt| lock().push(attempt);
         let mut state = CallState::new();
         if options.on_attempt.is_some() {
-            self.record_attempts(&mut state, &collect, &request);
+            let reported = options.reported_attempts;
+            self.record_attempts(&mut state, &collect, reported, &request);
         }
         let report = || {
             let attempts = mem::take(&mut *lock());
@@ -186,7 +189,7 @@ impl Client {
         self: &Arc<Self>,
         update: &Update,
         timeout: Option<Duration>,
-        on_attempt: Option<Box<dyn Fn(Attempt) + Send + Sync>>,
+        on_attempt: Option<(ReportedAttempts, Box<dyn Fn(Attempt) + Send + Sync>)>,
         done: impl FnOnce(Result<PersonalInfo, Error>) + Send + 'static,
     ) -> Result<PendingCall, Error> {
         let request = update.request(&self.credentials)?;
@@ -198,8 +201,8 @@ impl Client {
         let client = self.clone();
         let work = async move {
             let mut state = CallState::with_shared(shared);
-            if let Some(on_attempt) = &on_attempt {
-                client.record_attempts(&mut state, &**on_attempt, &request);
+            if let Some((reported, on_attempt)) = &on_attempt {
+                client.record_attempts(&mut state, &**on_attempt, *reported, &request);
             }
             let all_cancelled = pin!(all_cancelled);
             let cancelled = select(all_cancelled, dropped);
@@ -314,14 +317,15 @@ impl Client {
         end_call(outcome, timeout, state)
     }
 
-    /// Reports every attempt of the call from now on.
+    /// Reports these attempts of the call from now on.
     pub(crate) fn record_attempts<'a>(
         &self,
         state: &mut CallState<'a>,
         callback: AttemptCallback<'a>,
+        reported: ReportedAttempts,
         request: &Request,
     ) {
-        state.record_attempts(callback, &self.url, request.body.len());
+        state.record_attempts(callback, reported, &self.url, request.body.len());
     }
 
     /// The credentials of an update that has none of its own.

@@ -11,7 +11,7 @@ use super::handle::{BorrowedHandle, Handle, Out, free, get};
 use super::log::{Log, log_of_call};
 use super::personal_info::{InfoTexts, skypostal_personal_info};
 use super::update::skypostal_update;
-use crate::{Attempt, Bulk, BulkOptions, Outcome};
+use crate::{Attempt, Bulk, BulkOptions, Outcome, ReportedAttempts};
 
 /// Many updates in one go, several of which are in flight at once. Made by `skypostal_bulk_new`,
 /// freed by `skypostal_bulk_free`. To be used by one thread at a time, from its first row to its
@@ -129,7 +129,8 @@ pub unsafe extern "C" fn skypostal_bulk_new(
             options.concurrency = concurrency.try_into().unwrap_or(0);
         }
         options.rate = (rate != 0.0).then_some(rate);
-        let bulk = client.start_bulk(&options, log.is_some(), None)?;
+        let bulk =
+            client.start_bulk(&options, log.as_ref().map(|_| ReportedAttempts::All), None)?;
         out.give(BulkAndLog { bulk, log: *log });
         Ok(())
     };

@@ -113,8 +113,8 @@ impl BulkUpdate {
                 }
             }) as _
         });
-        let observe = observer.is_some();
-        let start = || client.start_bulk(options, observe, wake);
+        let reported = observer.as_ref().map(Observer::reported_attempts);
+        let start = || client.start_bulk(options, reported, wake);
         let bulk = Error::catch_panic(start).map_err(|error| exception(py, &error))?;
         Ok(BulkUpdate { bulk, observer, is_waiting, rows: Mutex::new(rows), skip_empty })
     }
@@ -139,8 +139,7 @@ impl BulkUpdate {
     }
 
     fn notify(&self, py: Python<'_>, attempt: &Attempt) -> PyResult<()> {
-        let mut observer = self.observer.iter().filter(|it| it.wants(attempt));
-        observer.try_for_each(|it| it.notify(py, attempt))
+        self.observer.iter().try_for_each(|observer| observer.notify(py, attempt))
     }
 
     /// Returns the exception that ends the iteration.

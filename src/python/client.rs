@@ -245,11 +245,11 @@ impl Client {
         let queue = queue.get().shared(py)?;
         let for_attempts = queue.clone();
         let on_attempt = observer.map(Arc::new).map(|observer| {
-            Box::new(move |attempt: crate::Attempt| {
-                if observer.wants(&attempt) {
-                    for_attempts.push(QueuedEvent::Attempt(observer.clone(), attempt));
-                }
-            }) as _
+            let reported = observer.reported_attempts();
+            let push = move |attempt: crate::Attempt| {
+                for_attempts.push(QueuedEvent::Attempt(observer.clone(), attempt));
+            };
+            (reported, Box::new(push) as _)
         });
         let done = move |outcome| queue.push(QueuedEvent::Outcome(settle, outcome));
         let start = || self.client.start_update(&update, timeout.map(seconds), on_attempt, done);
@@ -354,7 +354,7 @@ impl Client {
             }
         };
         let on_attempt = |attempt: &crate::Attempt| {
-            let Some(observer) = observer.as_ref().filter(|it| it.wants(attempt)) else { return };
+            let Some(observer) = &observer else { return };
             if let Some(Err(error)) = Python::try_attach(|py| observer.notify(py, attempt)) {
                 raise(error);
             }
@@ -363,6 +363,10 @@ impl Client {
             timeout: timeout.map(seconds),
             interrupted: Some(&interrupted),
             on_attempt: observer.as_ref().map(|_| &on_attempt as _),
+            reported_attempts: observer
+                .as_ref()
+                .map(Observer::reported_attempts)
+                .unwrap_or_default(),
             attempts: Some(attempts),
         };
         let outcome = py.detach(|| Error::catch_panic(|| call(options)));

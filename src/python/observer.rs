@@ -3,11 +3,13 @@
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::arguments::unix_time;
 use super::headers::headers_dict;
 use super::interpreter::{call_python, may_run_python};
+use crate::ReportedAttempts;
 
 /// One attempt of a call that has ended.
 #[pyclass(frozen, eq, module = "skypostal")]
@@ -146,14 +148,19 @@ impl Observer {
 
     /// Keeps the context variables of the caller, for a hook that runs later.
     pub(super) fn in_this_context(mut self, py: Python<'_>) -> PyResult<Self> {
-        let context = py.import("contextvars")?.call_method0("copy_context")?;
-        self.context = Some(context.unbind());
+        static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let copy_context = COPY_CONTEXT.import(py, "contextvars", "copy_context")?;
+        self.context = Some(call_python(copy_context, (), None)?.unbind());
         Ok(self)
     }
 
-    /// Returns whether an attempt has a receiver. Called without the GIL.
-    pub(super) fn wants(&self, attempt: &crate::Attempt) -> bool {
-        self.hook.is_some() || self.log_all || (self.log && attempt.retry_in.is_some())
+    /// Returns the attempts that have a receiver.
+    pub(super) fn reported_attempts(&self) -> ReportedAttempts {
+        if self.hook.is_some() || self.log_all {
+            ReportedAttempts::All
+        } else {
+            ReportedAttempts::Retried
+        }
     }
 
     /// Logs the attempt and calls the hook.
@@ -213,8 +220,9 @@ fn log_level(py: Python<'_>, modules: &Bound<'_, PyDict>) -> PyResult<Option<boo
     if !modules.contains(intern!(py, "logging"))? {
         return Ok(None);
     }
-    let logs_all = log(py)?.getattr(intern!(py, "logs_all"))?;
-    call_python(&logs_all, (), None)?.extract()
+    static LOGS_ALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let logs_all = LOGS_ALL.import(py, "skypostal._logging", "logs_all")?;
+    call_python(logs_all, (), None)?.extract()
 }
 
 fn log(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {

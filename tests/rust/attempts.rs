@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 use std::{mem, thread};
 
-use skypostal::{Attempt, CallOptions, Kind};
+use skypostal::{Attempt, CallOptions, Kind, ReportedAttempts};
 
 use crate::support::{Reply, Server, accepted, http, update};
 
@@ -47,6 +47,29 @@ fn each_attempt_is_reported_on_the_calling_thread_before_the_wait() {
     assert!(lost.retry_in.is_some());
     assert_eq!((good.status, good.error, good.retry_in), (Some(200), None, None));
     assert!(!format!("{reported:?}").contains("Jane"), "no word of the service");
+}
+
+#[test]
+fn a_caller_may_ask_for_retried_attempts_alone() {
+    let busy = http(503, "Retry-After: 0\r\nX-Request-Id: 17\r\n", "");
+    let server = Server::new(move |number, _| match number {
+        0 => Reply::Keep(busy.clone()),
+        number => Reply::Keep(accepted(number)),
+    });
+    let client = server.client();
+    let reported = Mutex::new(Vec::<Attempt>::new());
+    let report = |attempt: &Attempt| reported.lock().unwrap().push(attempt.clone());
+    let options = CallOptions {
+        on_attempt: Some(&report),
+        reported_attempts: ReportedAttempts::Retried,
+        ..CallOptions::default()
+    };
+    client.update_personal_info_with(&update(), options).unwrap();
+    client.update_personal_info_with(&update(), options).unwrap();
+    let reported = reported.into_inner().unwrap();
+    let [retried] = &reported[..] else { panic!("{reported:?}") };
+    assert_eq!((retried.number, retried.status), (1, Some(503)));
+    assert_eq!(retried.response_headers, [("x-request-id".to_owned(), "17".to_owned())]);
 }
 
 #[test]

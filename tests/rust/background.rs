@@ -8,7 +8,7 @@ use std::{panic, thread};
 
 use skypostal::{
     Attempt, BulkOptions, CallOptions, Client, Delivery, Error, Kind, PendingCall, PersonalInfo,
-    Update,
+    ReportedAttempts, Update,
 };
 
 use crate::support::{Reply, Server, accepted, end, http, update, wait_until};
@@ -86,8 +86,8 @@ fn a_started_call_has_the_same_checks_deadline_retries_and_attempts() {
     );
 
     let (send, attempts) = mpsc::channel();
-    let report =
-        Box::new(move |attempt: Attempt| send.send((attempt.number, attempt.error)).unwrap());
+    let send = move |attempt: Attempt| send.send((attempt.number, attempt.error)).unwrap();
+    let report = (ReportedAttempts::All, Box::new(send) as _);
     let (send, outcome) = mpsc::channel();
     let done = move |outcome| send.send(outcome).unwrap();
     let call = client.start_update(&update(), None, Some(report), done).unwrap();
@@ -129,7 +129,7 @@ fn a_callback_on_the_background_thread_starts_calls_and_waits_for_none() {
                 .unwrap()
                 .unwrap_err(),
         ];
-        let bulk = other.start_bulk(&BulkOptions::default(), false, None).unwrap();
+        let bulk = other.start_bulk(&BulkOptions::default(), None, None).unwrap();
         bulk.submit(&update()).unwrap();
         let wait =
             panic::catch_unwind(panic::AssertUnwindSafe(|| bulk.wait_for_event(Duration::MAX)));
@@ -155,7 +155,7 @@ fn a_panic_on_the_background_thread_is_an_internal_error_and_the_next_call_works
     let client = Arc::new(server.client());
     let (send, outcome) = mpsc::channel();
     let done = move |outcome: Result<PersonalInfo, Error>| send.send(outcome).unwrap();
-    let report = Box::new(|_: Attempt| panic!("of a test"));
+    let report = (ReportedAttempts::All, Box::new(|_: Attempt| panic!("of a test")) as _);
     let _call = client.start_update(&update(), None, Some(report), done).unwrap();
     assert_eq!(outcome.recv().unwrap().unwrap_err().kind(), Kind::Internal);
     let (_call, outcome) = start(&client);

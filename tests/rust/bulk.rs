@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{iter, thread};
 
-use skypostal::{BulkEvent, BulkOptions, Client, Delivery, Error, Kind, Outcome, Update};
+use skypostal::{
+    BulkEvent, BulkOptions, Client, Delivery, Error, Kind, Outcome, ReportedAttempts, Update,
+};
 
 use crate::support::{
     PortWithoutListener, Reply, Server, accepted, end, http, options, refused, update, wait_until,
@@ -229,7 +231,7 @@ fn a_bulk_that_is_cancelled_says_which_rows_were_in_flight() {
     for by_client in [false, true] {
         let server = Server::new(|_, _| Reply::Hold(Vec::new()));
         let client = Arc::new(server.client());
-        let bulk = client.start_bulk(&BulkOptions::default(), false, None).unwrap();
+        let bulk = client.start_bulk(&BulkOptions::default(), None, None).unwrap();
         for number in 0..12 {
             assert_eq!(bulk.submit(&numbered(number)).unwrap(), number);
         }
@@ -275,7 +277,7 @@ fn a_bulk_ends_with_its_client_and_with_its_handle() {
 
     let server = Server::new(|_, _| Reply::Hold(Vec::new()));
     let client = Arc::new(server.client());
-    let bulk = client.start_bulk(&BulkOptions::default(), false, None).unwrap();
+    let bulk = client.start_bulk(&BulkOptions::default(), None, None).unwrap();
     bulk.submit(&numbered(0)).unwrap();
     wait_until(|| server.requests() == 1);
     drop(bulk);
@@ -296,7 +298,9 @@ fn attempts_of_a_bulk_are_reported_with_their_row_if_asked_for() {
     let wake = Box::new(move || {
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    let bulk = client.start_bulk(&BulkOptions::default(), true, Some(wake)).unwrap();
+    let bulk = client
+        .start_bulk(&BulkOptions::default(), Some(ReportedAttempts::All), Some(wake))
+        .unwrap();
     bulk.submit(&numbered(0)).unwrap();
     assert!(bulk.wait_for_all(Duration::from_secs(5)));
     let events: Vec<_> = iter::from_fn(|| bulk.next_event()).collect();
@@ -326,7 +330,7 @@ fn options_of_a_bulk_are_checked() {
         (BulkOptions { timeout: Some(Duration::ZERO), ..usual() }, "timeout"),
         (BulkOptions { max_connect_failures: 0, ..usual() }, "max_connect_failures"),
     ] {
-        let error = client.start_bulk(&options, false, None).unwrap_err();
+        let error = client.start_bulk(&options, None, None).unwrap_err();
         assert_eq!((error.kind(), error.field()), (Kind::Configuration, Some(named)), "{error}");
     }
     let (outcomes, stopped) = update_all(&client, [], |options| options.concurrency = 100);
