@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -78,15 +78,13 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> io::Resu
 }
 
 /// Returns the output of `work`, or an internal error if it panics.
-pub(crate) async fn without_panic<T>(
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let mut work = pin!(work);
-    poll_fn(|context| {
+pub(crate) fn without_panic<T>(
+    mut work: Pin<&mut impl Future<Output = Result<T, Error>>>,
+) -> impl Future<Output = Result<T, Error>> {
+    poll_fn(move |context| {
         Error::catch_panic(|| Ok(work.as_mut().poll(context)))
             .unwrap_or_else(|error: Error| Poll::Ready(Err(error)))
     })
-    .await
 }
 
 /// A call in flight on the background thread. Dropping this ends the call and closes its connection;

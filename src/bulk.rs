@@ -354,7 +354,7 @@ impl Shared {
             let limiter = &self.limiter;
             let call =
                 self.client.call_in_bulk(&request, timeout, limiter, &mut state, &mut cancelled);
-            let outcome = background::without_panic(call).await;
+            let outcome = background::without_panic(pin!(call)).await;
             let attempts = state.attempts();
             self.publish(|state| {
                 let stop_reason = state.stop_reason_after(&outcome, self.max_connect_failures);

@@ -163,8 +163,25 @@ impl<'a> CallState<'a> {
         }
     }
 
+    /// Returns the outcome of a call that was cancelled (`None`), passed its deadline (`Some(Err)`) or
+    /// ended by itself.
+    pub(crate) fn end_call<T, Elapsed>(
+        &mut self,
+        outcome: Option<Result<Result<T, Error>, Elapsed>>,
+        timeout: Duration,
+    ) -> Result<T, Error> {
+        match outcome {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => {
+                let message = format!("no response within {} s", timeout.as_secs_f64());
+                Err(self.abort(Kind::Timeout, message))
+            }
+            None => Err(self.abort(Kind::Cancelled, "the caller ended the call")),
+        }
+    }
+
     /// The error of a call that ends early.
-    pub(crate) fn abort(&mut self, kind: Kind, message: impl Into<String>) -> Error {
+    fn abort(&mut self, kind: Kind, message: impl Into<String>) -> Error {
         let error = Error::new(kind, self.current_delivery(), message);
         let error = self.end_attempt(error);
         self.report_attempt(Some(&error), None);

@@ -18,7 +18,7 @@ use crate::attempt::{Attempt, AttemptCallback, ReportedAttempts};
 use crate::background::{self, PendingCall};
 use crate::call::{CallState, SharedCallState};
 use crate::environment::Sources;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::http::connection::{CallerHook, Connection, Driver};
 use crate::http::pool::ConnectionPool;
 use crate::http::tls::Tls;
@@ -207,10 +207,10 @@ impl Client {
             let all_cancelled = pin!(all_cancelled);
             let cancelled = select(all_cancelled, dropped);
             let call = client.call_in_background(&request, deadline, None, &mut state);
-            let outcome = until_cancelled(timeout_at(deadline, call), cancelled).await;
-            end_call(outcome, timeout, &mut state)
+            let outcome = until_cancelled(pin!(timeout_at(deadline, call)), cancelled).await;
+            state.end_call(outcome, timeout)
         };
-        background::spawn(async { done(background::without_panic(work).await) })
+        background::spawn(async { done(background::without_panic(pin!(work)).await) })
             .map_err(could_not_prepare)?;
         Ok(pending)
     }
@@ -222,7 +222,7 @@ impl Client {
         timeout: Duration,
         limiter: &RateLimiter,
         state: &mut CallState<'_>,
-        cancelled: impl Future,
+        cancelled: impl Future + Unpin,
     ) -> Result<PersonalInfo, Error> {
         let work = async {
             // The deadline counts from the first attempt, not from the wait before it.
@@ -231,8 +231,8 @@ impl Client {
             let call = self.call_in_background(request, deadline, Some(limiter), state);
             Ok(timeout_at(deadline, call).await)
         };
-        let outcome = until_cancelled(work, cancelled).await.transpose()?;
-        end_call(outcome, timeout, state)
+        let outcome = until_cancelled(pin!(work), cancelled).await.transpose()?;
+        state.end_call(outcome, timeout)
     }
 
     async fn call_in_background(
@@ -303,18 +303,18 @@ impl Client {
         };
         let connection = pool.wait_for_connection(&self.endpoint, deadline, is_cancelled);
         let Some(connection) = connection else {
-            return end_call::<_, Infallible>(None, timeout, state);
+            return state.end_call::<_, Infallible>(None, timeout);
         };
         let mut connection = connection?;
         state.use_connection(&connection);
         let outcome = connection.run(deadline, hook, async |http| {
-            until_cancelled(work(http, deadline, state), cancelled).await
+            until_cancelled(pin!(work(http, deadline, state)), cancelled).await
         });
         let outcome = outcome.and_then(Result::transpose);
         if let Some(Ok(_)) = &outcome {
             self.put_back(connection, pool, state);
         }
-        end_call(outcome, timeout, state)
+        state.end_call(outcome, timeout)
     }
 
     /// Reports these attempts of the call from now on.
@@ -465,31 +465,20 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Returns the outcome of a call that was cancelled (`None`), passed its deadline (`Some(Err)`) or
-/// ended by itself.
-fn end_call<T, Elapsed>(
-    outcome: Option<Result<Result<T, Error>, Elapsed>>,
-    timeout: Duration,
-    state: &mut CallState<'_>,
-) -> Result<T, Error> {
-    match outcome {
-        Some(Ok(outcome)) => outcome,
-        Some(Err(_)) => {
-            let message = format!("no response within {} s", timeout.as_secs_f64());
-            Err(state.abort(Kind::Timeout, message))
-        }
-        None => Err(state.abort(Kind::Cancelled, "the caller ended the call")),
-    }
-}
-
 /// Returns whether a future has completed, without waiting for it.
 fn is_ready(future: Pin<&mut impl Future>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 /// Returns the output of `work`, or `None` if `cancelled` completes first.
-async fn until_cancelled<T>(work: impl Future<Output = T>, cancelled: impl Future) -> Option<T> {
-    match select(pin!(work), pin!(cancelled)).await {
+///
+/// The work is pinned by its caller: an async function would keep two copies of it, and layers of them
+/// four and eight.
+async fn until_cancelled<T>(
+    work: Pin<&mut impl Future<Output = T>>,
+    cancelled: impl Future + Unpin,
+) -> Option<T> {
+    match select(work, cancelled).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,
     }
