@@ -116,6 +116,9 @@ pub enum ReportedAttempts {
     Retried,
 }
 
+/// Receives an attempt on the background thread, and must not block it.
+pub type OnAttempt = Box<dyn Fn(Attempt) + Send + Sync>;
+
 /// Receives each attempt, inside the event loop.
 pub(crate) type AttemptCallback<'a> = &'a (dyn Fn(Attempt) + Send + Sync);
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use once_cell::race::OnceBox;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::call::SharedCallState;
@@ -27,24 +28,29 @@ thread_local! {
 }
 
 struct BackgroundThread {
-    runtime_handle: Handle,
-    /// Ends the thread when it is dropped.
-    _running: oneshot::Sender<()>,
+    /// Wakes the thread only if it waits, which saves most system calls where many calls start at
+    /// once. tokio's own queue wakes it for each. The thread ends when this is dropped.
+    tasks: UnboundedSender<Task>,
 }
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl BackgroundThread {
     fn start() -> io::Result<Self> {
         descriptors::hold_standard_streams();
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-        let runtime_handle = runtime.handle().clone();
-        let (running, stopped) = oneshot::channel();
+        let (tasks, mut started) = unbounded_channel::<Task>();
         let drive = move || {
             IS_BACKGROUND_THREAD.set(true);
-            let _ = runtime.block_on(stopped);
+            runtime.block_on(async {
+                while let Some(task) = started.recv().await {
+                    tokio::spawn(task);
+                }
+            });
             runtime.shutdown_background();
         };
         threads::start("skypostal", drive)?;
-        Ok(BackgroundThread { runtime_handle, _running: running })
+        Ok(BackgroundThread { tasks })
     }
 }
 
@@ -73,7 +79,8 @@ pub(crate) fn refuse_to_wait() -> Result<(), Error> {
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let slot = BACKGROUND_THREAD.get_or_init(Box::default).get();
     let start = || with_descriptors(BackgroundThread::start).map(Box::new);
-    slot.get_or_try_init(start)?.runtime_handle.spawn(work);
+    let thread = slot.get_or_try_init(start)?;
+    let _ = thread.tasks.send(Box::pin(work)); // the thread receives for as long as this sender is
     Ok(())
 }
 

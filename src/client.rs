@@ -14,7 +14,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::attempt::{Attempt, AttemptCallback, ReportedAttempts};
+use crate::attempt::{Attempt, AttemptCallback, OnAttempt, ReportedAttempts};
 use crate::background::{self, PendingCall};
 use crate::call::{CallState, SharedCallState};
 use crate::environment::Sources;
@@ -189,7 +189,7 @@ impl Client {
         self: &Arc<Self>,
         update: &Update,
         timeout: Option<Duration>,
-        on_attempt: Option<(ReportedAttempts, Box<dyn Fn(Attempt) + Send + Sync>)>,
+        on_attempt: Option<(ReportedAttempts, OnAttempt)>,
         done: impl FnOnce(Result<PersonalInfo, Error>) + Send + 'static,
     ) -> Result<PendingCall, Error> {
         let request = update.request(&self.credentials)?;

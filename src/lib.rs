@@ -63,7 +63,7 @@ mod python;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
-pub use attempt::{Attempt, ReportedAttempts};
+pub use attempt::{Attempt, OnAttempt, ReportedAttempts};
 pub use background::PendingCall;
 pub use bulk::{Bulk, BulkEvent, BulkOptions, BulkUpdate, Outcome};
 pub use client::{CallOptions, Client, Preview, Probe};

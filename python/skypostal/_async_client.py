@@ -87,10 +87,10 @@ class AsyncClient:
         loop raises then, such as ``asyncio.CancelledError``, with the attributes ``delivery`` and
         ``attempts`` that every error has. ``asyncio.timeout`` and ``asyncio.wait_for`` do that too.
         """
-        queue, settle, wait = start_waiting()
-        call = self._client._start_update(queue, settle, timeout, fields)
+        queue, future = start_waiting()
+        call = self._client._start_update(queue, future, timeout, fields)
         try:
-            info, error = await wait()
+            info, error = await future
         except BaseException as ending:
             _set_delivery(ending, *call.cancel())
             raise
@@ -101,7 +101,7 @@ class AsyncClient:
             try:
                 raise error
             finally:
-                del error  # it holds this frame
+                del error, future  # they hold this frame
         return info
 
     def validate(self, **fields: Unpack[Fields]) -> list[ValidationError | ConfigurationError]:

@@ -11,20 +11,25 @@ from ._native import _EventQueue
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
-    from typing import Any, Optional
+    from collections.abc import Generator
+    from typing import Any, Optional, Union
 
     from ._native import PersonalInfo
 
     _Outcome = tuple[Optional[PersonalInfo], Optional[BaseException]]
-    _Settle = Callable[[Optional[PersonalInfo], Optional[BaseException]], None]
-    _Wait = Callable[[], Awaitable[_Outcome]]
+    _Future = Union[asyncio.Future[_Outcome], "_TrioFuture"]
 
 
-def start_waiting() -> tuple[_EventQueue, _Settle, _Wait]:
-    """Returns what one call needs: the event queue of the event loop that runs in this thread, the
-    function that takes the outcome, and the function that waits for it."""
-    return _start_waiting_in_trio() if _is_trio() else _start_waiting_in_asyncio()
+def start_waiting() -> tuple[_EventQueue, _Future]:
+    """Returns what one call needs: the event queue of the event loop that runs in this thread, and a
+    future for the outcome. An error is a result of it. As its exception asyncio would log the error
+    as never retrieved, if the task is cancelled at the same moment."""
+    if _is_trio():
+        return _queue_of_trio(), _TrioFuture()
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    return _queue_of_asyncio(loop), loop.create_future()
 
 
 class Wakeup:
@@ -102,35 +107,24 @@ async def _drain_in_trio(queue: _EventQueue) -> None:
         queue.drain()
 
 
-def _start_waiting_in_asyncio() -> tuple[_EventQueue, _Settle, _Wait]:
-    import asyncio
+class _TrioFuture:
+    """As much of ``asyncio.Future`` as a call needs, for trio."""
 
-    loop = asyncio.get_running_loop()
-    # An error is a result here. As the future's exception it would be logged as never retrieved, if
-    # the task is cancelled at the same moment.
-    future: asyncio.Future[_Outcome] = loop.create_future()
+    __slots__ = ("_outcome", "_settled")
 
-    def settle(info: PersonalInfo | None, error: BaseException | None) -> None:
-        if not future.done():
-            future.set_result((info, error))
+    def __init__(self) -> None:
+        self._settled = sys.modules["trio"].Event()
 
-    return _queue_of_asyncio(loop), settle, lambda: future
+    def done(self) -> bool:
+        return bool(self._settled.is_set())
 
+    def set_result(self, outcome: _Outcome) -> None:
+        self._outcome = outcome
+        self._settled.set()
 
-def _start_waiting_in_trio() -> tuple[_EventQueue, _Settle, _Wait]:
-    trio = sys.modules["trio"]
-    outcome: list[_Outcome] = []
-    settled = trio.Event()
-
-    def settle(info: PersonalInfo | None, error: BaseException | None) -> None:
-        outcome.append((info, error))
-        settled.set()
-
-    async def wait() -> _Outcome:
-        await settled.wait()
-        return outcome.pop()
-
-    return _queue_of_trio(), settle, wait
+    def __await__(self) -> Generator[Any, Any, _Outcome]:
+        yield from self._settled.wait().__await__()
+        return self._outcome
 
 
 def _is_trio() -> bool:

@@ -204,7 +204,7 @@ class Client:
     def _start_update(
         self,
         queue: _EventQueue,
-        settle: Callable[[PersonalInfo | None, BaseException | None], None],
+        future: object,
         timeout: float | None,
         fields: Fields,
     ) -> _PendingCall: ...

@@ -226,13 +226,13 @@ impl Client {
         self.client.environment()
     }
 
-    /// Starts a call for an event loop: its events go into the event queue, and its outcome to
-    /// `settle`.
+    /// Starts a call for an event loop: its events go into the event queue, and its outcome becomes
+    /// the result of `future`.
     fn _start_update(
         &self,
         py: Python<'_>,
         queue: Py<EventQueue>,
-        settle: Py<PyAny>,
+        future: Py<PyAny>,
         #[pyo3(from_py_with = arguments::timeout)] timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PendingCall> {
@@ -251,7 +251,7 @@ impl Client {
             };
             (reported, Box::new(push) as _)
         });
-        let done = move |outcome| queue.push(QueuedEvent::Outcome(settle, outcome));
+        let done = move |outcome| queue.push(QueuedEvent::Outcome(future, outcome));
         let start = || self.client.start_update(&update, timeout.map(seconds), on_attempt, done);
         let call = py.detach(|| Error::catch_panic(start));
         call.map(PendingCall::new).map_err(|error| exception(py, &error))

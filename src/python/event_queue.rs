@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::errors::{exception, set_delivery};
@@ -26,7 +27,7 @@ pub(super) enum QueuedEvent {
     Attempt(Arc<Observer>, crate::Attempt),
     /// A callable to call.
     Wake(Arc<Py<PyAny>>),
-    /// A callable, and the outcome to call it with.
+    /// A future, and the outcome that becomes its result.
     Outcome(Py<PyAny>, Result<crate::PersonalInfo, Error>),
 }
 
@@ -78,13 +79,13 @@ impl EventQueue {
                     .notify(py, &attempt)
                     .map_err(|raised| set_delivery(py, raised, Delivery::Unknown, attempt.number)),
                 QueuedEvent::Wake(wake) => call_python(wake.bind(py), (), None).map(drop),
-                QueuedEvent::Outcome(settle, result) => {
+                QueuedEvent::Outcome(future, result) => {
                     let info = result.map_err(|error| exception(py, &error));
                     let (info, error) = match info.and_then(|it| Py::new(py, PersonalInfo(it))) {
                         Ok(info) => (Some(info), None),
                         Err(error) => (None, Some(error)),
                     };
-                    call_python(settle.bind(py), (info, error), None).map(drop)
+                    set_result(future.bind(py), (info, error))
                 }
             };
             outcome = outcome.and(delivered);
@@ -97,6 +98,17 @@ impl EventQueue {
         let problem = || Error::configuration("queue", "belongs to the parent process");
         self.0.get().cloned().ok_or_else(|| exception(py, &problem()))
     }
+}
+
+/// Sets the result of a future, unless its task was cancelled.
+fn set_result<'py>(future: &Bound<'py, PyAny>, result: impl IntoPyObject<'py>) -> PyResult<()> {
+    let py = future.py();
+    may_run_python(|| {
+        if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            future.call_method1(intern!(py, "set_result"), (result,))?;
+        }
+        Ok(())
+    })
 }
 
 impl SharedQueue {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use std::{panic, thread};
 
 use skypostal::{
-    Attempt, BulkOptions, CallOptions, Client, Delivery, Error, Kind, PendingCall, PersonalInfo,
-    ReportedAttempts, Update,
+    Attempt, BulkOptions, CallOptions, Client, Delivery, Error, Kind, OnAttempt, PendingCall,
+    PersonalInfo, ReportedAttempts, Update,
 };
 
 use crate::support::{Reply, Server, accepted, end, http, update, wait_until};
@@ -155,7 +155,8 @@ fn a_panic_on_the_background_thread_is_an_internal_error_and_the_next_call_works
     let client = Arc::new(server.client());
     let (send, outcome) = mpsc::channel();
     let done = move |outcome: Result<PersonalInfo, Error>| send.send(outcome).unwrap();
-    let report = (ReportedAttempts::All, Box::new(|_: Attempt| panic!("of a test")) as _);
+    let report: OnAttempt = Box::new(|_| panic!("of a test"));
+    let report = (ReportedAttempts::All, report);
     let _call = client.start_update(&update(), None, Some(report), done).unwrap();
     assert_eq!(outcome.recv().unwrap().unwrap_err().kind(), Kind::Internal);
     let (_call, outcome) = start(&client);

@@ -1,9 +1,9 @@
-"""Counts the instructions of one call, which do not depend on how busy a machine is.
+"""Counts the instructions and allocations of one call, which do not depend on how busy a machine is.
 
     make instructions       writes tests/instructions.json, which test_instructions.py compares with
     make instructions-parts prints what part of a call from C takes how many
 
-valgrind's callgrind counts. What comes before and after the calls cancels out, because a count is
+valgrind counts: callgrind the instructions, memcheck the allocations. What comes before and after the calls cancels out, because a count is
 the difference between two runs of one program that differ in how many calls they make.
 """
 
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import parse_headers
 from pathlib import Path
@@ -28,39 +28,51 @@ from project import ROOT, TESTS
 KEPT = TESTS / "instructions.json"
 FEW, MANY = 50, 250
 
-ANSWER = (TESTS / "data" / "response.json").read_bytes()
+RESPONSE = (TESTS / "data" / "response.json").read_bytes()
 
-CALLS = """
+UPDATE = """
+FIELDS = dict(
+    customer_box_id=811111, customer_key="a key", customer_first_name="New Name",
+    customer_last_name="New Last", customer_birth_date="1980-08-19", customer_gender="M",
+)
+def check(info):
+    assert info.cust_id == 51736835 and info.customer_birth_date.year == 1980
+"""
+CALLS = f"""{UPDATE}
 import sys, skypostal
 client = skypostal.Client()
 for _ in range(int(sys.argv[1])):
-    info = client.update_personal_info(
-        customer_box_id=811111, customer_key="a key", customer_first_name="New Name",
-        customer_last_name="New Last", customer_birth_date="1980-08-19", customer_gender="M",
-    )
-    assert info.cust_id == 51736835 and info.customer_birth_date.year == 1980
+    check(client.update_personal_info(**FIELDS))
 """
-ANSWERS = """
+AWAITED_CALLS = f"""{UPDATE}
+import asyncio, sys, skypostal
+async def main():
+    client = skypostal.AsyncClient()
+    for _ in range(int(sys.argv[1])):
+        check(await client.update_personal_info(**FIELDS))
+asyncio.run(main())
+"""
+RESPONSES = """
 import sys, skypostal
 for _ in range(int(sys.argv[1])):
     skypostal.PersonalInfo._from_raw(sys.argv[2])
 """
-READ = json.dumps(json.loads(ANSWER)[0])
+RECORD = json.dumps(json.loads(RESPONSE)[0])
 
 
 class Handler(StreamRequestHandler):
-    """Answers every request alike and in one piece."""
+    """Sends the same response to every request, in one piece."""
 
     def handle(self) -> None:
         head = [
             "HTTP/1.1 200 OK",
-            f"Content-Length: {len(ANSWER)}",
+            f"Content-Length: {len(RESPONSE)}",
             "Content-Type: application/json",
         ]
-        answer = "\r\n".join([*head, "", ""]).encode() + ANSWER
+        response = "\r\n".join([*head, "", ""]).encode() + RESPONSE
         while self.rfile.readline():
             self.rfile.read(int(parse_headers(self.rfile)["content-length"]))
-            self.wfile.write(answer)
+            self.wfile.write(response)
 
 
 @contextmanager
@@ -86,31 +98,43 @@ def environment_of(port: int) -> dict[str, str]:
 
 def callgrind(command: list[str], environment: dict[str, str], out: str = "/dev/null") -> int:
     """How many instructions a program takes."""
-    valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
-    done = subprocess.run([*valgrind, *command], env=environment, capture_output=True, text=True)
+    options = ["--tool=callgrind", f"--callgrind-out-file={out}"]
+    return counted(options, command, environment, r"Collected : (\d+)")
+
+
+def memcheck(command: list[str], environment: dict[str, str]) -> int:
+    """How often a program takes memory."""
+    return counted(["--leak-check=no"], command, environment, r"total heap usage: ([\d,]+) allocs")
+
+
+def counted(options: list[str], command: list[str], environment: dict[str, str], line: str) -> int:
+    valgrind = ["valgrind", *options, *command]
+    done = subprocess.run(valgrind, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    collected = re.search(r"Collected : (\d+)", done.stderr)
-    assert collected, done.stderr
-    return int(collected[1])
+    found = re.search(line, done.stderr)
+    assert found, done.stderr
+    return int(found[1].replace(",", ""))
 
 
 def count(program: Path) -> dict[str, int]:
-    """The instructions of each thing that is watched, done once. `program` is tests/c/calls.c."""
+    """The counts of each thing that is watched, done once. `program` is tests/c/calls.c."""
     python = [sys.executable, "-I", "-c"]
     with server() as environment:
 
-        def each(*command: str) -> int:
+        def each(tool: Callable[[list[str], dict[str, str]], int], *command: str) -> int:
             at, rest = command.index("N"), list(command)
             few, many = (
-                callgrind([*rest[:at], str(times), *rest[at + 1 :]], environment)
+                tool([*rest[:at], str(times), *rest[at + 1 :]], environment)
                 for times in (FEW, MANY)
             )
             return round((many - few) / (MANY - FEW))
 
         return {
-            "a call from C": each(str(program), "N"),
-            "a call from Python": each(*python, CALLS, "N"),
-            "an answer, read": each(*python, ANSWERS, "N", READ),
+            "instructions of a call from C": each(callgrind, str(program), "N"),
+            "allocations of a call from C": each(memcheck, str(program), "N"),
+            "instructions of a call from Python": each(callgrind, *python, CALLS, "N"),
+            "instructions of a call of AsyncClient": each(callgrind, *python, AWAITED_CALLS, "N"),
+            "instructions to read a response": each(callgrind, *python, RESPONSES, "N", RECORD),
         }
 
 
@@ -119,7 +143,7 @@ OURS = f"^{re.escape(str(ROOT))}/src/"
 PARTS = [
     (OURS + "capi", "the C face"),
     (OURS + "update", "the request, checked and written"),
-    (OURS + "(personal_info|wcf_date)", "the answer, read"),
+    (OURS + "(personal_info|wcf_date)", "the response, read"),
     (OURS, "the rest of skypostal"),
     (r"/(serde_json|serde_core|serde|itoa|zmij|ryu|memchr)-\d", "JSON (serde_json)"),
     (r"/(url|idna|idna_adapter|percent-encoding|smallvec|utf8_iter)-\d", "the URL, parsed (url)"),
