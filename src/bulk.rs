@@ -47,7 +47,7 @@ pub struct BulkOptions {
     /// The timeout of each row, in place of the client's; that of a row's update wins. Counts from
     /// its first attempt.
     pub timeout: Option<Duration>,
-    /// The bulk stops after so many rows in a row that found no connection: 1 or more; 10 unless
+    /// The bulk stops after so many consecutive rows that found no connection: 1 or more; 10 unless
     /// set.
     pub max_connect_failures: u32,
 }

@@ -223,7 +223,7 @@ impl Error {
     ) -> Self {
         let advice = match status {
             300..=399 | 404 | 405 => "; check base_url",
-            401 | 403 => "; check the credentials, and what stands between here and the service",
+            401 | 403 => "; check the credentials, and the proxies and firewalls on the way",
             _ => "",
         };
         let message = format!("the service responded with HTTP {status}{advice}");
@@ -280,7 +280,7 @@ impl Error {
         let mut error = self.clone();
         error.0.attempts = 0;
         error.0.message =
-            format!("stopped after {rows} rows in a row that found no connection: {self}");
+            format!("stopped after {rows} consecutive rows that found no connection: {self}");
         error
     }
 

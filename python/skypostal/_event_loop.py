@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 
 def start_waiting() -> tuple[_EventQueue, _Future]:
-    """Returns what one call needs: the event queue of the event loop that runs in this thread, and a
-    future for the outcome. An error is a result of it. As its exception asyncio would log the error
-    as never retrieved, if the task is cancelled at the same moment."""
+    """Returns what one call needs: the event queue of the event loop of this thread, and a future.
+
+    The outcome becomes its result, also an error. As the future's exception asyncio would log the
+    error as never retrieved, if the task is cancelled at the same moment.
+    """
     if _is_trio():
         return _queue_of_trio(), _TrioFuture()
     import asyncio

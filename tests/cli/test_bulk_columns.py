@@ -142,7 +142,7 @@ def test_columns_are_mapped_ignored_and_carried(bulk: Bulk, sandbox: Sandbox) ->
         (["customer_box_id", "note"], (), "no column customer_key; say which it is: --map"),
         (HEADER, ("--map", "first=customer_first_name"), "--map first=customer_first_name: there is"
          " no such column"),
-        (HEADER, ("--map", "customer_key"), "--map customer_key: is not COLUMN=FIELD"),
+        (HEADER, ("--map", "customer_key"), "--map customer_key: must be COLUMN=FIELD"),
         (HEADER, ("--map", "customer_key=key"), "key is no field"),
         (HEADER, ("--map", "customer_key=customer_kex"), "did you mean customer_key?"),
         (HEADER, ("--ignore", "customer_keys"), "--ignore customer_keys: there is no such column;"

@@ -108,7 +108,7 @@ def test_an_unreachable_service_ends_the_run(tmp_path: Path) -> None:
         bulk = Bulk(tmp_path, server.url)
         write(bulk.table, rows_of(range(1, 201)))
         done = bulk("--max-retries", "0", "--concurrency", "4")
-        assert_ended(done, 4, "skypostal bulk: stopped after 10 rows in a row that found no",
+        assert_ended(done, 4, "skypostal bulk: stopped after 10 consecutive rows that found no",
                      "Done: 0 of 200 rows. Run it again with --resume.")  # fmt: skip
         told = json.loads(done.stdout)
         assert told["failed"] <= 20 and told["left"] == 200 - told["failed"]

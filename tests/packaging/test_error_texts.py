@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from messages import product_code
 from project import ROOT
 
 ERROR_NAMES = {"error", "err", "exc", "exception", "problem", "failure"}
@@ -161,11 +161,6 @@ RUST = re.compile(
     r"(to_string\(\)|message\(\)|reason\(\)|\bmessage|\bcauses|\bproblem|\berror)"
     r"\.(contains|starts_with|ends_with|find|r?split_once|strip_prefix|strip_suffix|matches)\("
 )
-
-
-def product_code(path: Path) -> str:
-    """Returns the lines of a Rust file before its tests."""
-    return re.split(r"^\s*#\[cfg\(test\)\]\s*mod tests \{", path.read_text("utf-8"), flags=re.M)[0]
 
 
 def test_no_rust_code_decides_by_the_text_of_an_error() -> None:

@@ -413,7 +413,7 @@ def test_a_service_that_cannot_be_reached_raises_nothing(
     assert [row["error"] for row in report] == ["invalid_field", *["connect"] * 49]
     assert 3 <= sum(row["attempts"] for row in report) < 20
     assert report[-1]["attempts"] == 0
-    assert report[-1]["message"].startswith("stopped after 3 rows in a row that found no connectio")
+    assert report[-1]["message"].startswith("stopped after 3 consecutive rows that found no ")
 
 
 def test_what_would_fail_each_row_is_raised_before_anything_is_sent(

@@ -157,7 +157,7 @@ def test_an_unreachable_service_stops_the_bulk() -> None:
     client = client_of(url, max_retries=0)
     outcomes = client.update_many((WHO for _ in range(1_000_000)), max_connect_failures=5)
     returned = []
-    with pytest.raises(skypostal.ConnectError, match="stopped after 5 rows in a row"):
+    with pytest.raises(skypostal.ConnectError, match="stopped after 5 consecutive rows"):
         for outcome in outcomes:
             returned.append(outcome)
     assert len(returned) < 40

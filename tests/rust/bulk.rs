@@ -126,7 +126,7 @@ fn an_unreachable_service_stops_a_bulk_after_a_stated_number_of_rows() {
         });
         let stopped = stopped.expect("it stopped");
         assert_eq!(end(&stopped), (Kind::Connect, Delivery::NotSent, 0));
-        assert!(stopped.to_string().starts_with(&format!("stopped after {most} rows in a row")));
+        assert!(stopped.to_string().starts_with(&format!("stopped after {most} consecutive rows")));
         // None is lost: what was pulled has an outcome, and was tried or says that it was not.
         assert_eq!(outcomes.len(), pulled.load(Ordering::SeqCst));
         let tried = outcomes.iter().filter(|outcome| outcome.attempts > 0).count();

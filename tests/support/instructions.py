@@ -1,10 +1,11 @@
-"""Counts the instructions and allocations of one call, which do not depend on how busy a machine is.
+"""Counts the instructions and allocations of a call, which a busy machine does not change.
 
     make instructions       writes tests/instructions.json, which test_instructions.py compares with
     make instructions-parts prints what part of a call from C takes how many
 
-valgrind counts: callgrind the instructions, memcheck the allocations. What comes before and after the calls cancels out, because a count is
-the difference between two runs of one program that differ in how many calls they make.
+valgrind counts: callgrind the instructions, memcheck the allocations. What comes before and after
+the calls cancels out, because a count is the difference between two runs of one program that differ
+in how many calls they make.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ def add_command(commands: Commands) -> None:
                       type=integer if field.type == "integer" else None,
                       help=field.help + about)  # fmt: skip
 
-    group = parser.add_argument_group("whom to change, and what, as the service names it")
+    title = "the customer and the fields to change, by the service's names"
+    group = parser.add_argument_group(title)
     add_field("customer_box_id", " (required)")
     for name in CHANGES:
         add_field(name)
@@ -256,7 +257,7 @@ def _advice(error: skypostal.SkyPostalError) -> str:
     if isinstance(error, skypostal.RefusedError):
         if error.delivery == "unknown":
             return "If it lasts, ask SkyPostal."
-        return "Mind that a customer's key changes with the e-mail address."
+        return "A customer's key changes with the e-mail address."
     if isinstance(error, skypostal.StatusError) and error.retry_after is not None:
         return f"The service asks to wait {error.retry_after:g} s."
     if isinstance(error, skypostal.InternalError):

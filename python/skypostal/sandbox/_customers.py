@@ -78,7 +78,7 @@ class Customers(Mapping[int, dict[str, Any]]):
     ) -> None:
         """Adds a customer, by default with the next cust_id. ValueError if the box is taken."""
         if customer_birth_date is not None and not is_day(customer_birth_date):
-            raise ValueError("customer_birth_date: a day expected, YYYY-MM-DD")
+            raise ValueError("customer_birth_date: must be a day, YYYY-MM-DD")
         texts = {
             "customer_key": customer_key,
             "customer_first_name": customer_first_name,

@@ -69,9 +69,9 @@ class Sandbox:
         tls: bool = False,
     ) -> None:
         if not 0 < idle_timeout <= 86_400:
-            raise ValueError("idle_timeout: seconds expected, more than 0 and at most 86400")
+            raise ValueError("idle_timeout: must be seconds, more than 0 and at most 86400")
         if max_requests < 1:
-            raise ValueError("max_requests: at least 1 expected")
+            raise ValueError("max_requests: must be 1 or more")
         self._idle_timeout, self._max_requests, self._log = idle_timeout, max_requests, log
         self._lock = threading.Lock()
         self._connections = 0
@@ -145,7 +145,7 @@ class Sandbox:
     def refuse_next(
         self,
         *,
-        description: str = "Refused by the sandbox, as it was told to",
+        description: str = "Refused by the sandbox, as it was asked to",
         location: str = "sandbox",
         system_error: bool = False,
         applied: bool = False,
@@ -250,10 +250,10 @@ class Sandbox:
 def check(name: str, value: object, least: int, most: int, *kinds: type[int] | type[float]) -> None:
     if type(value) not in kinds or not least <= value <= most:  # type: ignore[operator]
         number = "an integer" if kinds == (int,) else "a number"
-        raise ValueError(f"{name}: {number} expected, from {least} to {most}")
+        raise ValueError(f"{name}: must be {number} from {least} to {most}")
 
 
 def to_bytes(body: str | bytes) -> bytes:
     if not isinstance(body, (str, bytes)):
-        raise ValueError("body: str or bytes expected")
+        raise ValueError("body: must be str or bytes")
     return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body

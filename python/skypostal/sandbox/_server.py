@@ -51,7 +51,7 @@ class Request:
         """
         members = json.loads(self.body, parse_float=Decimal)
         if not isinstance(members, dict):
-            raise ValueError("body: a JSON object expected")
+            raise ValueError("body: must be a JSON object")
         return members
 
     @property

@@ -47,7 +47,7 @@ def read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_string(members: Mapping[str, Any], name: str) -> str | None:
     value = members.get(name)
     if value is not None and type(value) is not str:
-        raise ValueError(f"{name}: a string expected")
+        raise ValueError(f"{name}: must be a string")
     return value or None
 
 
@@ -56,7 +56,7 @@ def read_number(members: Mapping[str, Any], name: str, form: re.Pattern[str]) ->
     if value is None:
         return None
     if not isinstance(value, str) or not form.fullmatch(value):
-        raise ValueError(f"{name}: a plain number expected")
+        raise ValueError(f"{name}: must be a plain number")
     return value
 
 

@@ -84,9 +84,9 @@ def add_command(commands: Commands) -> None:
     parser.option("--journal", group=group, metavar="FILE",
                   help="default: the report's name with .journal")  # fmt: skip
     parser.option("--concurrency", group=group, metavar="N", type=_up_to(100), default=8,
-                  help="how many updates at once, up to 100 (default: 8)")  # fmt: skip
+                  help="updates at once, up to 100 (default: 8)")  # fmt: skip
     parser.option("--rate", group=group, metavar="N", type=_rate,
-                  help="at most so many requests a second (default: no limit)")  # fmt: skip
+                  help="the most requests a second (default: no limit)")  # fmt: skip
     parser.option("--limit", group=group, metavar="N", type=_up_to(1_000_000_000),
                   help="check, send and report the first rows alone")  # fmt: skip
     add_yes(group)

@@ -76,7 +76,7 @@ class Columns:
             name, equals, field = text.rpartition("=")
             name = _found(name, names)
             if not equals:
-                self.problems.append(f"--map {text}: is not COLUMN=FIELD")
+                self.problems.append(f"--map {text}: must be COLUMN=FIELD")
             elif field not in FIELDS:
                 self._named.add(looks_like(field))
                 self.problems.append(
