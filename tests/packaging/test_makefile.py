@@ -145,3 +145,22 @@ def test_make_test_and_pre_commit_use_make_lint() -> None:
     for line in made("lint").splitlines():
         assert line in tests
     assert "entry: make lint\n" in (ROOT / ".pre-commit-config.yaml").read_text()
+
+
+@pytest.mark.parametrize("folder", ["benches/rust", "fuzz"])
+def test_the_lock_of_a_crate_beside_has_what_the_library_depends_on(folder: str) -> None:
+    """Cargo refuses the lock otherwise, and `make bench` and `make fuzz` fail."""
+    manifest = (ROOT / "Cargo.toml").read_text()
+    sections = re.split(r"^\[(.*)\]$", manifest, flags=re.MULTILINE)[1:]
+    normal = [
+        line
+        for header, lines in zip(sections[::2], sections[1::2])
+        if re.search(r"(^|\.)dependencies$", header)
+        for line in lines.splitlines()
+        if " = " in line and not line.startswith("#") and "optional = true" not in line
+    ]
+    wanted = {line.partition(" = ")[0] for line in normal}
+    assert {"reqwest", "windows-registry", "openssl-probe"} < wanted
+    lock = (ROOT / folder / "Cargo.lock").read_text()
+    (package,) = re.findall(r'^name = "skypostal"\n(.*?)^\]', lock, re.MULTILINE | re.DOTALL)
+    assert wanted <= set(re.findall(r'"([\w-]+)[" ]', package))
