@@ -58,8 +58,8 @@
 
 namespace skypostal {
 
-/** What went wrong: a result code of skypostal.h. A later library may give numbers that are not
- * here. */
+/** The kind of an error: a result code of skypostal.h. A later library may give numbers that are
+ * not here. */
 enum class kind : int {
     ok = SKYPOSTAL_OK,
     invalid_field = SKYPOSTAL_INVALID_FIELD,
@@ -86,13 +86,13 @@ enum class delivery : int {
     unknown = SKYPOSTAL_DELIVERY_UNKNOWN
 };
 
-/** What a kind means, in a few words. */
+/** Returns the meaning of a kind, in a few words. */
 inline const char *strerror(kind kind) noexcept
 {
     return skypostal_strerror(static_cast<int>(kind));
 }
 
-/** What a delivery means, in a few words. */
+/** Returns the meaning of a delivery, in a few words. */
 inline const char *delivery_text(delivery delivery) noexcept
 {
     return skypostal_delivery_text(static_cast<int>(delivery));
@@ -104,7 +104,8 @@ inline const char *version() noexcept { return skypostal_version(); }
 /** The same as a number, to be compared with SKYPOSTAL_VERSION_NUMBER, this header's. */
 inline int version_number() noexcept { return skypostal_version_number(); }
 
-/** Whether the library that is loaded has all that this header uses: it is as new, or newer. */
+/** Returns true if the library that is loaded has all that this header uses: it is as new, or
+ * newer. */
 inline bool version_is_sufficient() noexcept { return version_number() >= SKYPOSTAL_VERSION_NUMBER; }
 
 /** A value that may be absent; a part of what std::optional is from C++17 on. */
@@ -210,10 +211,11 @@ public:
     /** An error of which no more is known, and nothing was sent. */
     explicit error(skypostal::kind kind) : error(kind, detail::shared<skypostal_error>()) {}
 
-    /** What went wrong. what() says it on one line, without keys or personal data. */
+    /** Returns the kind. what() returns the message, one line without keys or personal data. */
     skypostal::kind kind() const noexcept { return kind_; }
 
-    /** Was the customer changed? The kind does not say: an earlier attempt may have been lost. */
+    /** Returns whether the customer was changed. The kind does not say: an earlier attempt may have
+     * been lost. */
     skypostal::delivery delivery() const noexcept
     {
         return handle_ == nullptr
@@ -221,45 +223,47 @@ public:
             : static_cast<skypostal::delivery>(skypostal_error_delivery(handle_.get()));
     }
 
-    /** How many attempts were begun; 0 when nothing was tried. */
+    /** Returns the number of attempts that were begun; 0 when nothing was tried. */
     int attempts() const noexcept { return skypostal_error_attempts(handle_.get()); }
 
-    /** The field that is invalid, or the option that is unusable. */
+    /** Returns the field that is invalid, or the option that is unusable. */
     optional<std::string> field() const
     {
         return detail::copy(skypostal_error_field(handle_.get()));
     }
 
-    /** The HTTP status, for kind::status. */
+    /** Returns the HTTP status, for kind::status. */
     optional<int> http_status() const noexcept
     {
         const int http_status = skypostal_error_http_status(handle_.get());
         return http_status == 0 ? optional<int>() : optional<int>(http_status);
     }
 
-    /** How long the service asked to wait. */
+    /** Returns the time that the service asked to wait. */
     optional<std::chrono::milliseconds> retry_after() const noexcept
     {
         const std::chrono::milliseconds wait(skypostal_error_retry_after_ms(handle_.get()));
         return wait.count() < 0 ? optional<std::chrono::milliseconds>() : wait;
     }
 
-    /** The service's own words for a refusal; keys are redacted. */
+    /** Returns the service's own words for a refusal; keys are redacted. */
     optional<std::string> description() const
     {
         return detail::copy(skypostal_error_description(handle_.get()));
     }
 
-    /** Where in the service, in its own words, for a refusal. */
+    /** Returns the place in the service where a refusal arose, in the service's words. */
     optional<std::string> location() const
     {
         return detail::copy(skypostal_error_location(handle_.get()));
     }
 
-    /** Whether the service called it an error of its own system; the change may have been made. */
+    /** Returns true if the service called it an error of its own system; the change may have been
+     * made. */
     bool system_error() const noexcept { return skypostal_error_system_error(handle_.get()) == 1; }
 
-    /** An excerpt of the response, for kind::status and kind::response; it may hold personal data. */
+    /** Returns an excerpt of the response, for kind::status and kind::response; it may hold personal
+     * data. */
     optional<std::string> body() const
     {
         return detail::copy(skypostal_error_body(handle_.get()));
@@ -296,7 +300,7 @@ inline void check_setter(int result)
         throw error(static_cast<kind>(result));
 }
 
-// What C cannot be given becomes 0, which is refused with the bounds.
+// A value that C cannot take becomes 0, which is refused with the bounds.
 inline std::uint32_t milliseconds(std::chrono::milliseconds time) noexcept
 {
     const bool fits = time.count() > 0 && time.count() <= static_cast<std::int64_t>(UINT32_MAX);
@@ -317,7 +321,7 @@ extern "C" inline void skypostal_detail_write_log(void *user_data, const char *l
 
 } // namespace detail
 
-/** How a client is set up: the test environment, 30 s, 10 s and 2 retries unless set. */
+/** The options of a client: the test environment, 30 s, 10 s and 2 retries unless set. */
 class options {
 public:
     options() : handle_(skypostal_options_new()) {}
@@ -350,19 +354,19 @@ public:
         return set(skypostal_options_set_base_url(get(), value.c_str()));
     }
 
-    /** How long a whole call may take, retries and waits included: from 1 ms to 49 days. */
+    /** The timeout of a whole call, retries and waits included: from 1 ms to 49 days. */
     options &timeout(std::chrono::milliseconds value)
     {
         return set(skypostal_options_set_timeout_ms(get(), detail::milliseconds(value)));
     }
 
-    /** How long one connection may take, from the look-up of the name to TLS. */
+    /** The timeout of one connection, from the look-up of the name to TLS. */
     options &connect_timeout(std::chrono::milliseconds value)
     {
         return set(skypostal_options_set_connect_timeout_ms(get(), detail::milliseconds(value)));
     }
 
-    /** How often a call may be tried again; with 0 an update is sent at most once. */
+    /** The number of retries of a call at most; with 0 an update is sent at most once. */
     options &max_retries(int value)
     {
         return set(skypostal_options_set_max_retries(get(), value));
@@ -380,13 +384,13 @@ public:
         return set(skypostal_options_set_ca_file(get(), value.c_str()));
     }
 
-    /** Whether HTTPS_PROXY, NO_PROXY and their like are read. */
+    /** True if the proxy variables are read, such as HTTPS_PROXY and NO_PROXY. */
     options &trust_env(bool value)
     {
         return set(skypostal_options_set_trust_env(get(), value ? 1 : 0));
     }
 
-    /** Whether plain http:// may leave this machine, with the keys readable on the way. */
+    /** True if plain http:// may leave this machine, with the keys readable on the way. */
     options &allow_http(bool value)
     {
         return set(skypostal_options_set_allow_http(get(), value ? 1 : 0));
@@ -457,7 +461,7 @@ public:
         return set(skypostal_update_unset(get(), field.c_str()));
     }
 
-    /** How long the call or the row that sends this update may take, in place of the client's
+    /** The timeout of the call or the row that sends this update, in place of the client's
      * timeout. 0, the default: the client's. A time that is over, below 0, counts as 1 ms. */
     update &timeout(std::chrono::milliseconds value)
     {
@@ -550,7 +554,7 @@ public:
     personal_info(personal_info &&) noexcept = default;
     personal_info &operator=(personal_info &&) noexcept = default;
 
-    /** How many attempts were begun until the service accepted the update. */
+    /** Returns the number of attempts that were begun until the service accepted the update. */
     int attempts() const noexcept { return skypostal_personal_info_attempts(get()); }
 
     /** The service's own number of the customer. */
@@ -613,7 +617,7 @@ private:
     detail::shared<skypostal_personal_info> handle_;
 };
 
-/** How one row of a bulk ended. */
+/** The outcome of one row of a bulk. */
 class outcome {
 public:
     /** Of no row, to be filled by bulk::next. */
@@ -628,13 +632,13 @@ public:
     /** The number of the row in its bulk, from 0 on; -1 of no row. */
     std::int64_t index() const noexcept { return skypostal_outcome_index(get()); }
 
-    /** How the row ended: kind::ok, or the kind of its error; kind::misuse of no row. */
+    /** Returns kind::ok, or the kind of the row's error; kind::misuse of no row. */
     kind result() const noexcept { return static_cast<kind>(skypostal_outcome_result(get())); }
 
-    /** Whether the service accepted the update. */
+    /** Returns true if the service accepted the update. */
     explicit operator bool() const noexcept { return result() == kind::ok; }
 
-    /** How many attempts were begun; 0 when nothing was tried. */
+    /** Returns the number of attempts that were begun; 0 when nothing was tried. */
     int attempts() const noexcept { return skypostal_outcome_attempts(get()); }
 
     /** The record as it then is; of a row that failed all is absent. May outlive this. */
@@ -732,7 +736,7 @@ public:
         handle_.reset(handle);
     }
 
-    /** How many more rows keep the bulk busy; 0 once it has stopped. Never waits. */
+    /** Returns the number of rows that keep the bulk busy; 0 once it has stopped. Never waits. */
     int capacity() const noexcept { return skypostal_bulk_capacity(get()); }
 
     /** Submits a row, even if there is no capacity, and never waits. The update is copied; what is

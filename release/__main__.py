@@ -36,7 +36,7 @@ def build(run: Run, platforms: list[Platform]) -> None:
     compilers = {platform.name: compiler_for(platform) for platform in platforms}
     tools.require(platforms)
     print(run.described(), flush=True)
-    # What stands there belongs to one run.
+    # The files there belong to one run.
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
     if any(platform.wheel for platform in platforms):

@@ -45,7 +45,7 @@ def _lines(parser: Parser, commands: list[Parser]) -> Iterator[str]:
     yield ".SH DESCRIPTION"
     yield from _text(_blocks(f"{parser.description}\n{_ORIGIN}\n\n{parser.epilog}"))
     for command in commands:
-        # What an epilog begins with belongs to no group of options.
+        # The beginning of an epilog belongs to no group of options.
         blocks = _blocks(command.epilog or "")
         sections = [block for block in blocks if block.is_section()]
         yield f".SH {_quoted(command.prog.upper())}"
@@ -88,7 +88,7 @@ def _metavar(action: argparse.Action) -> str:
 
 
 class _Block(NamedTuple):
-    """What stands between empty lines: a heading or a paragraph, and the deeper lines below."""
+    """The lines between two empty ones: a heading or a paragraph, and the deeper lines below."""
 
     head: str
     indented: list[str]

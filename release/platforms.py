@@ -16,13 +16,13 @@ class Platform:
     target: str
     # The tag of the wheel, as maturin's --compatibility takes it. Empty: no wheel.
     wheel: str = ""
-    # Whether there is an archive with the C library.
+    # True if there is an archive with the C library.
     c_archive: bool = False
     # The newest glibc that the binaries may need. Empty: they need none.
     glibc: str = ""
     # "zig", which has every glibc, or "mingw". Empty: nothing is linked, the code is checked alone.
     linker: str = ""
-    # What stands before the names of objcopy and strip for this platform.
+    # The prefix of objcopy and strip for this platform.
     binutils: str = ""
     # Debian's name of the processor. Empty: no Debian packages.
     debian: str = ""

@@ -23,10 +23,10 @@ WORK = ROOT / "build" / "release-work"
 
 @dataclass
 class Run:
-    """What the steps of one run share."""
+    """The values that the steps of one run share."""
 
     source: Source
-    # Whether the libraries are optimised across crates, which takes most of the time.
+    # True if the libraries are optimised across crates, which takes most of the time.
     lto: bool = True
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What is built: the version, the commit and its date."""
+"""The source of a build: the version, the commit and its date."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Source:
     commit: str
     # Seconds since 1970. Files in archives have this time, so that two builds give the same bytes.
     time: int
-    # Whether files differ from the commit.
+    # True if files differ from the commit.
     is_dirty: bool
 
     def timestamp(self) -> str:

@@ -1,4 +1,4 @@
-"""What of others is linked into a library: the list for machines, and the licences for people."""
+"""The third-party code in a library: the list for machines, and the licences for people."""
 
 from __future__ import annotations
 

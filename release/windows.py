@@ -14,8 +14,8 @@ from release.source import ROOT
 
 # As LLVM's dlltool names the processors.
 MACHINES = {"x86_64": "i386:x86-64", "i686": "i386"}
-# What a program that links the static library needs of Windows, as `--print native-static-libs`
-# has it.
+# The libraries that a program needs beside the static library, as `--print native-static-libs`
+# lists them.
 STATIC_NEEDS = "-lkernel32 -lntdll -luserenv -lws2_32 -ldbghelp -lcrypt32 -lsecur32 -lncrypt"
 DLL, IMPORT_LIBRARY, STATIC_LIBRARY = "skypostal.dll", "libskypostal.dll.a", "libskypostal.a"
 

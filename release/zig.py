@@ -14,7 +14,7 @@ from pathlib import Path
 from release.errors import Problem
 from release.platforms import Platform
 
-# What Rust's standard library takes of libgcc_s.so.1, by the version that the name came with.
+# The names that Rust's standard library takes from libgcc_s.so.1, by the version of each.
 UNWINDER = {
     "GCC_3.0": ["DeleteException", "GetDataRelBase", "GetGR", "GetIP", "GetLanguageSpecificData",
                 "GetRegionStart", "GetTextRelBase", "RaiseException", "Resume", "SetGR", "SetIP"],

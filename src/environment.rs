@@ -75,17 +75,17 @@ impl Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sources {
-    /// Of the user code.
+    /// The origin of the user code.
     pub user_code: Source,
-    /// Of the application key.
+    /// The origin of the application key.
     pub app_key: Source,
-    /// Of the environment; `Default` as well if the address follows from a base URL.
+    /// The origin of the environment; `Default` as well if the address follows from a base URL.
     pub environment: Source,
-    /// Of the base URL; `Default` as well if the address follows from the environment.
+    /// The origin of the base URL; `Default` as well if the address follows from the environment.
     pub base_url: Source,
-    /// Of the proxy; `Default` if the call goes through none.
+    /// The origin of the proxy; `Default` if the call goes through none.
     pub proxy: Source,
-    /// Of the CA file; `Default` if there is none.
+    /// The origin of the CA file; `Default` if there is none.
     pub ca_file: Source,
 }
 

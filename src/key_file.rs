@@ -61,7 +61,7 @@ mod tests {
         for text in same {
             assert_eq!(read_bytes(text.as_bytes()), Ok("key".to_owned()), "{text:?}");
         }
-        // What the check of the key then refuses.
+        // The check of the key refuses this.
         assert_eq!(read_bytes(b" key\n\n"), Ok(" key\n".to_owned()));
     }
 

@@ -88,7 +88,7 @@ class Probe(TypedDict):
     proxy: str | None
     """The host and the port of the proxy that was used, if one was."""
     tls: bool
-    """Whether the connection was secured by TLS."""
+    """True if the connection was secured by TLS."""
 
 
 class ArrowArray(Protocol):

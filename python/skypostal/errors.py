@@ -127,7 +127,7 @@ class StatusError(SkyPostalError):
     body: str
     """An excerpt of the response; keys are redacted, personal data is not."""
     retry_after: float | None
-    """How many seconds the service asked to wait, if it did."""
+    """The seconds that the service asked to wait, if it did."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class RefusedError(SkyPostalError):
     location: str
     """Where in the service, in its own words."""
     system_error: bool
-    """Whether the service calls it an error of its own system; ``delivery`` is then
+    """True if the service calls it an error of its own system; ``delivery`` is then
     ``"unknown"``."""
 
     def __init__(

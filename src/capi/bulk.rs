@@ -59,8 +59,8 @@ pub struct BulkAndLog {
     log: Option<Log>,
 }
 
-/// How one row of a bulk ended. Given by `skypostal_bulk_next`, freed by `skypostal_outcome_free`;
-/// independent of the bulk. Never changes: any thread may read it.
+/// The outcome of one row of a bulk. Given by `skypostal_bulk_next`, freed by
+/// `skypostal_outcome_free`; independent of the bulk. Never changes: any thread may read it.
 ///
 /// It owns the information or the error of its row. Both are borrowed, with their texts: they live
 /// as long as this handle. `skypostal_personal_info_free` and `skypostal_error_free` do nothing for

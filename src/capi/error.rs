@@ -190,7 +190,8 @@ pub unsafe fn guard(
     }
 }
 
-/// What a result code means, in a few words of English. Static, never NULL, for any number. Any thread.
+/// Returns the meaning of a result code, in a few words of English. Static, never NULL, for any
+/// number. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_strerror(result: c_int) -> *const c_char {
     let text = match result {
@@ -212,7 +213,8 @@ pub extern "C" fn skypostal_strerror(result: c_int) -> *const c_char {
     text.as_ptr()
 }
 
-/// What a delivery means, in a few words of English. Static, never NULL, for any number. Any thread.
+/// Returns the meaning of a delivery, in a few words of English. Static, never NULL, for any
+/// number. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_delivery_text(delivery: c_int) -> *const c_char {
     let text = match delivery {
@@ -231,63 +233,65 @@ pub unsafe extern "C" fn skypostal_error_free(error: *mut skypostal_error) {
     free(error)
 }
 
-/// What went wrong: the result code of the function or row that failed. `SKYPOSTAL_MISUSE` for NULL
-/// or a foreign handle.
+/// Returns the result code of the function or row that failed. `SKYPOSTAL_MISUSE` for NULL or a
+/// foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_kind(error: *const skypostal_error) -> c_int {
     get(error).map_or(SKYPOSTAL_MISUSE, |error| error.kind)
 }
 
-/// Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `SKYPOSTAL_DELIVERY_REJECTED` or
-/// `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not answer this: over several attempts the
-/// greatest of the three stands, so that an update whose first attempt was lost is unknown even if
-/// the last one found no connection or was refused. 0 for NULL or a foreign handle.
+/// Returns whether the customer was changed: `SKYPOSTAL_DELIVERY_NOT_SENT`,
+/// `SKYPOSTAL_DELIVERY_REJECTED` or `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not say
+/// this. Of several attempts the greatest of the three counts: an update whose first attempt was
+/// lost is unknown, even if the last one found no connection or was refused. 0 for NULL or a
+/// foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_delivery(error: *const skypostal_error) -> c_int {
     get(error).map_or(0, |error| error.delivery)
 }
 
-/// How many attempts were begun; 0 when nothing was tried, and for NULL or a foreign handle.
+/// Returns the number of attempts that were begun; 0 when nothing was tried, and for NULL or a
+/// foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_attempts(error: *const skypostal_error) -> c_int {
     get(error).map_or(0, |error| error.attempts)
 }
 
-/// The HTTP status, for `SKYPOSTAL_STATUS`; 0 for other errors.
+/// Returns the HTTP status, for `SKYPOSTAL_STATUS`; 0 for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_http_status(error: *const skypostal_error) -> c_int {
     get(error).map_or(0, |error| error.http_status)
 }
 
-/// 1 when the service called the error one of its own system (documented as `system_error`), else
-/// 0. Whether it made the change before that error is unknown.
+/// Returns 1 when the service called the error one of its own system (documented as
+/// `system_error`), else 0. The service may have made the change before that error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_system_error(error: *const skypostal_error) -> c_int {
     get(error).map_or(0, |error| error.system_error)
 }
 
-/// How long the service asked to wait, in milliseconds; -1 if it did not.
+/// Returns the time that the service asked to wait, in milliseconds; -1 if it did not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_retry_after_ms(error: *const skypostal_error) -> i64 {
     get(error).map_or(-1, |error| error.retry_after_ms)
 }
 
-/// What went wrong, on one line of English with the chain of causes. Holds no key and no personal
-/// data, but for the service's own words in a refusal. Borrowed; never NULL for an error.
+/// Returns the message, one line of English with the chain of causes. It holds no key and no
+/// personal data, except the service's own words in a refusal. Borrowed; never NULL for an error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_message(error: *const skypostal_error) -> *const c_char {
     get(error).map_or(ptr::null(), |error| borrowed(&error.message))
 }
 
-/// The field that is invalid or the option that is unusable, under its own name, such as
+/// Returns the name of the field that is invalid or of the option that is unusable, such as
 /// `"customer_gender"` or `"timeout"`. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_field(error: *const skypostal_error) -> *const c_char {
     get(error).map_or(ptr::null(), |error| borrowed(&error.field))
 }
 
-/// The service's own words for a refusal (documented as `error_description`), perhaps empty; keys
-/// are redacted. Borrowed; NULL for other errors.
+/// Returns the service's own words for a refusal (documented as `error_description`), perhaps
+/// empty; keys are redacted. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_description(
     error: *const skypostal_error,
@@ -295,25 +299,24 @@ pub unsafe extern "C" fn skypostal_error_description(
     get(error).map_or(ptr::null(), |error| borrowed(&error.description))
 }
 
-/// Where in the service, in its own words, for a refusal (documented as `error_location`), perhaps
-/// empty. Borrowed; NULL for other errors.
+/// Returns the place in the service where a refusal arose, in the service's words (documented as
+/// `error_location`), perhaps empty. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_location(error: *const skypostal_error) -> *const c_char {
     get(error).map_or(ptr::null(), |error| borrowed(&error.location))
 }
 
-/// An excerpt of the response, at most about 1 KiB, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`;
-/// keys are redacted, personal data is not. Borrowed; NULL for other errors.
+/// Returns an excerpt of the response, at most about 1 KiB, for `SKYPOSTAL_STATUS` and
+/// `SKYPOSTAL_RESPONSE`; keys are redacted, personal data is not. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> *const c_char {
     get(error).map_or(ptr::null(), |error| borrowed(&error.body))
 }
 
-/// The headers of the response that help SkyPostal or a proxy's operator to find the call: `date`,
-/// `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`. One line
-/// each, `"name: value"`, with a line break between two; at most 16, of 256 characters each; keys are
-/// redacted.
-/// Borrowed; NULL if no response came, or none of them is in it.
+/// Returns the headers of the response that help SkyPostal or a proxy's operator to find the call:
+/// `date`, `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`.
+/// One line each, `"name: value"`, with a line break between two; at most 16, of 256 characters
+/// each; keys are redacted. Borrowed; NULL if no response came, or if it has none of them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_response_headers(
     error: *const skypostal_error,

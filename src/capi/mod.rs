@@ -69,14 +69,16 @@ fn borrowed(text: &Option<CString>) -> *const c_char {
     text.as_ref().map_or(ptr::null(), |text| text.as_ptr())
 }
 
-/// The version of the library that is loaded, such as `"0.1.0"`. Static, never NULL. Any thread.
+/// Returns the version of the library that is loaded, such as `"0.1.0"`. Static, never NULL. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     VERSION.as_ptr().cast()
 }
 
-/// The version of the library that is loaded: major * 1000000 + minor * 1000 + patch. Any thread.
+/// Returns the version of the library that is loaded: major * 1000000 + minor * 1000 + patch. Any
+/// thread.
 ///
 /// It may be greater than `SKYPOSTAL_VERSION_NUMBER`, the version of the header that a program was
 /// compiled with: functions and numbers are only added as long as the library's file is named

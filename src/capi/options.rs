@@ -10,8 +10,8 @@ use super::log::{Log, skypostal_log_callback};
 use super::{c_str, text_value};
 use crate::{Error, Options, Value};
 
-/// How a client is set up. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
-/// which may come as soon as the clients are made: they copy it. To be used by one thread at a
+/// The options of a client. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
+/// also before the clients that were made of them: these have copies. To be used by one thread at a
 /// time.
 ///
 /// A setter checks its value and copies it. It returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or
@@ -34,8 +34,8 @@ pub struct OptionsAndLog {
     pub log: Option<Log>,
 }
 
-/// New options with the defaults: the test environment, 30 s for a call, 10 s for a connection, 2
-/// retries. Never NULL. Yours: free them with `skypostal_options_free`.
+/// Returns new options with the defaults: the test environment, 30 s for a call, 10 s for a
+/// connection, 2 retries. Never NULL. Yours: free them with `skypostal_options_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_options_new() -> *mut skypostal_options {
     into_handle(OptionsAndLog { options: Options::new(), log: None })
@@ -66,8 +66,8 @@ pub unsafe extern "C" fn skypostal_options_read_environment(
     guard(NO_ERROR, || Ok(get_mut(options)?.options.read_environment()?))
 }
 
-/// The user code given by SkyPostal for one environment (documented): positive. An update may bring
-/// its own. Required somewhere: a call without one fails with `SKYPOSTAL_CONFIGURATION`.
+/// Sets the user code given by SkyPostal for one environment (documented): positive. An update may
+/// bring its own. A call that has one from neither fails with `SKYPOSTAL_CONFIGURATION`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_user_code(
     options: *mut skypostal_options,
@@ -76,8 +76,9 @@ pub unsafe extern "C" fn skypostal_options_set_user_code(
     guard(NO_ERROR, || Ok(get_mut(options)?.options.set_user_code(value)?))
 }
 
-/// The application key given by SkyPostal for one environment (documented): a text as the fields of
-/// an update are. Secret. An update may bring its own. Required somewhere, as the user code is.
+/// Sets the application key given by SkyPostal for one environment (documented): a text as the
+/// fields of an update are. Secret. An update may bring its own. A call that has one from neither
+/// fails with `SKYPOSTAL_CONFIGURATION`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_app_key(
     options: *mut skypostal_options,
@@ -86,8 +87,8 @@ pub unsafe extern "C" fn skypostal_options_set_app_key(
     guard(NO_ERROR, || Ok(get_mut(options)?.options.set_app_key(text_value(value))?))
 }
 
-/// `"test"` (the default) or `"production"`. Each has credentials of its own (documented). Test's
-/// address is documented, production's was seen in use elsewhere.
+/// Sets the environment: `"test"` (the default) or `"production"`. Each has credentials of its own
+/// (documented). Test's address is documented, production's was seen in use elsewhere.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_environment(
     options: *mut skypostal_options,
@@ -96,8 +97,8 @@ pub unsafe extern "C" fn skypostal_options_set_environment(
     set_option(options, "environment", value, Options::set_environment)
 }
 
-/// Where the service is, such as `"https://host:port"`, without the path of the call; wins over the
-/// environment's address. Plain `http://` only to this machine, unless allowed by
+/// Sets the address of the service, such as `"https://host:port"`, without the path of the call. It
+/// wins over the environment's address. Plain `http://` only to this machine, unless allowed by
 /// `skypostal_options_set_allow_http`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_base_url(
@@ -107,7 +108,7 @@ pub unsafe extern "C" fn skypostal_options_set_base_url(
     set_option(options, "base_url", value, Options::set_base_url)
 }
 
-/// How long a whole call may take, retries and waits included, in milliseconds: from 1 on; 30000
+/// Sets the timeout of a whole call, retries and waits included, in milliseconds: from 1 on; 30000
 /// unless set. Then the call fails with `SKYPOSTAL_TIMEOUT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
@@ -118,7 +119,7 @@ pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
     guard(NO_ERROR, || Ok(get_mut(options)?.options.set_timeout(value)?))
 }
 
-/// How long one connection may take, from the look-up of the name to TLS, in milliseconds: from 1
+/// Sets the timeout of one connection, from the look-up of the name to TLS, in milliseconds: from 1
 /// on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
@@ -129,8 +130,8 @@ pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
     guard(NO_ERROR, || Ok(get_mut(options)?.options.set_connect_timeout(value)?))
 }
 
-/// How often a call may be tried again, after a failed or lost connection or a status 408, 429,
-/// 502, 503 or 504; not negative; 2 unless set. The same update sent twice leaves the same record
+/// Sets how often a call is tried again, after a failed or lost connection or a status 408, 429,
+/// 502, 503 or 504: 0 or more; 2 unless set. The same update sent twice leaves the same record
 /// (documented: it sets fields to values). With 0 an update is sent at most once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_max_retries(
@@ -140,7 +141,7 @@ pub unsafe extern "C" fn skypostal_options_set_max_retries(
     guard(NO_ERROR, || Ok(get_mut(options)?.options.set_max_retries(value.into())?))
 }
 
-/// The proxy to use, `"http://[user:password@]host:port"` or `"https://..."`; wins over the
+/// Sets the proxy to use, `"http://[user:password@]host:port"` or `"https://..."`. It wins over the
 /// environment's. NULL, the default: none but the environment's, see
 /// `skypostal_options_set_trust_env`.
 #[unsafe(no_mangle)]
@@ -151,10 +152,11 @@ pub unsafe extern "C" fn skypostal_options_set_proxy(
     set_option(options, "proxy", value, Options::set_proxy)
 }
 
-/// The path of a PEM file of certificates, or of a folder of them, to trust beside the operating
-/// system's, which the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with
-/// raised privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
-/// `skypostal_client_new`, which says what is wrong with it. NULL, the default: none.
+/// Sets the path of a PEM file of certificates, or of a folder of them, to trust beside the
+/// operating system's. The variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the operating
+/// system's, except in a program with raised privileges. The path is in the encoding of the file
+/// system; on Windows in UTF-8. `skypostal_client_new` reads it, and says what is wrong with it.
+/// NULL, the default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_ca_file(
     options: *mut skypostal_options,
@@ -182,9 +184,9 @@ fn path_of(text: &CStr) -> Result<&Path, &'static str> {
     text.to_str().map(Path::new).map_err(|_| "is not valid UTF-8")
 }
 
-/// Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, and on Windows and
-/// macOS the proxy of the system's settings, by `skypostal_client_new`: 0, or 1 (the default). In a
-/// program with raised privileges they never are.
+/// Sets whether `skypostal_client_new` reads the proxy variables, such as `HTTPS_PROXY` and
+/// `NO_PROXY`, and on Windows and macOS the proxy of the system's settings: 0, or 1 (the default).
+/// In a program with raised privileges it never does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_trust_env(
     options: *mut skypostal_options,
@@ -193,7 +195,7 @@ pub unsafe extern "C" fn skypostal_options_set_trust_env(
     set_flag(options, "trust_env", value, Options::set_trust_env)
 }
 
-/// Whether plain `http://` may leave this machine, with the keys readable on the way: 0 (the
+/// Sets whether plain `http://` may leave this machine, with the keys readable on the way: 0 (the
 /// default) or 1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_allow_http(
@@ -203,9 +205,9 @@ pub unsafe extern "C" fn skypostal_options_set_allow_http(
     set_flag(options, "allow_http", value, Options::set_allow_http)
 }
 
-/// The name of your program, such as `"shop/1.2"`, which follows this library's in the header
-/// `User-Agent`: so SkyPostal can tell its calls from those of others. 1 to 256 characters of printable
-/// ASCII. NULL, the default: the library's name alone.
+/// Sets the name of your program, such as `"shop/1.2"`, which follows this library's in the header
+/// `User-Agent`: so SkyPostal can tell its calls from those of others. 1 to 256 characters of
+/// printable ASCII. NULL, the default: the library's name alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_user_agent(
     options: *mut skypostal_options,
@@ -214,11 +216,11 @@ pub unsafe extern "C" fn skypostal_options_set_user_agent(
     set_option(options, "user_agent", value, Options::set_user_agent)
 }
 
-/// The function that receives one line for each attempt of a call or a row when it has ended: what
-/// came of it, how long it took, why it failed, whether a retry follows. The line holds no key and
-/// no personal data. It is borrowed, without a line break, and ends with the callback. NULL, the
-/// default: no log. `user_data` is passed on, and must live until the clients and their bulks are
-/// freed.
+/// Sets the function that receives one line for each attempt of a call or a row when it has ended:
+/// its outcome, the time that it took, the reason of a failure, and whether a retry follows. The
+/// line holds no key and no personal data. It is borrowed, without a line break, and ends with the
+/// callback. NULL, the default: no log. `user_data` is passed on, and must live until the clients
+/// and their bulks are freed.
 ///
 /// The callback runs on the thread that waits for the call, or that takes the outcome of a row by
 /// `skypostal_bulk_next`: so perhaps on several threads at once. It must return: no longjmp, no

@@ -25,7 +25,7 @@ impl Handle for skypostal_personal_info {
     const NAME: &'static str = "info";
 }
 
-/// What C reads of a response.
+/// The texts of a response, as C reads them.
 pub struct InfoTexts {
     attempts: c_int,
     cust_id: i64,
@@ -87,8 +87,8 @@ pub unsafe extern "C" fn skypostal_personal_info_free(info: *mut skypostal_perso
     free(info)
 }
 
-/// How many attempts were begun until the service accepted the update: 1 or more. 0 for NULL or a
-/// foreign handle.
+/// Returns the number of attempts that were begun until the service accepted the update: 1 or more.
+/// 0 for NULL or a foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_attempts(
     info: *const skypostal_personal_info,
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn skypostal_personal_info_attempts(
     get(info).map_or(0, |info| info.attempts)
 }
 
-/// The service's own number of the customer; 0 if the response has none.
+/// Returns the service's own number of the customer; 0 if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_cust_id(
     info: *const skypostal_personal_info,
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn skypostal_personal_info_cust_id(
     get(info).map_or(0, |info| info.cust_id)
 }
 
-/// The first name. Borrowed; NULL if the response has none.
+/// Returns the first name. Borrowed; NULL if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_first_name(
     info: *const skypostal_personal_info,
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_first_name(
     get(info).map_or(ptr::null(), |info| info.get(FirstName))
 }
 
-/// The last name. Borrowed; NULL if the response has none.
+/// Returns the last name. Borrowed; NULL if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_last_name(
     info: *const skypostal_personal_info,
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_last_name(
     get(info).map_or(ptr::null(), |info| info.get(LastName))
 }
 
-/// The identity number. Borrowed; NULL if the response has none.
+/// Returns the identity number. Borrowed; NULL if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_identity_number(
     info: *const skypostal_personal_info,
@@ -128,8 +128,8 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_identity_number(
     get(info).map_or(ptr::null(), |info| info.get(IdentityNumber))
 }
 
-/// The tax number in decimal, with every digit the service sent (observed: `"123.450"`). Borrowed;
-/// NULL if it sent none.
+/// Returns the tax number in decimal, with every digit that the service sent (observed:
+/// `"123.450"`). Borrowed; NULL if it sent none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_tax_number(
     info: *const skypostal_personal_info,
@@ -137,9 +137,9 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_tax_number(
     get(info).map_or(ptr::null(), |info| info.get(TaxNumber))
 }
 
-/// The birth date, `"YYYY-MM-DD"`, a day of the service's calendar whatever the time zone of the
-/// reader. Borrowed; NULL if the service has none, and for its year 1, which stands for "not set"
-/// (observed).
+/// Returns the birth date, `"YYYY-MM-DD"`, a day of the service's calendar whatever the time zone
+/// of the reader. Borrowed; NULL if the service has none, and for its year 1, which stands for "not
+/// set" (observed).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
     info: *const skypostal_personal_info,
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_birth_date(
     get(info).map_or(ptr::null(), |info| info.get(BirthDate))
 }
 
-/// The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the response has none.
+/// Returns the gender, `"M"` or `"F"` as documented. Borrowed; NULL if the response has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
     info: *const skypostal_personal_info,
@@ -155,8 +155,8 @@ pub unsafe extern "C" fn skypostal_personal_info_customer_gender(
     get(info).map_or(ptr::null(), |info| info.get(Gender))
 }
 
-/// The whole JSON object that the service sent, with the members that are not documented. Borrowed;
-/// never NULL for a live handle.
+/// Returns the whole JSON object that the service sent, with the members that are not documented.
+/// Borrowed; never NULL for a live handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_raw(
     info: *const skypostal_personal_info,

@@ -8,8 +8,8 @@ use super::handle::{Handle, free, get_mut, into_handle};
 use super::{c_str, text_value};
 use crate::{Field, Update};
 
-/// Which customer to change, and what. Made by `skypostal_update_new`, freed by
-/// `skypostal_update_free`. To be used by one thread at a time; may be changed and sent again.
+/// A change of one customer. Made by `skypostal_update_new`, freed by `skypostal_update_free`. To
+/// be used by one thread at a time; may be changed and sent again.
 ///
 /// An update keeps its fields from call to call. WARNING: a loop that uses one update for many
 /// customers must call `skypostal_update_clear` first for each of them. A field that it does not
@@ -36,7 +36,8 @@ impl Handle for skypostal_update {
     const NAME: &'static str = "update";
 }
 
-/// A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.
+/// Returns a new update that changes nothing yet. Never NULL. Yours: free it with
+/// `skypostal_update_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skypostal_update_new() -> *mut skypostal_update {
     into_handle(Update::new())
@@ -78,8 +79,8 @@ pub unsafe extern "C" fn skypostal_update_unset(
     guard(NO_ERROR, work)
 }
 
-/// How long the call or the bulk row that sends this update may take, retries and waits included, in
-/// milliseconds; in place of the client's. 0, the default: the client's. Kept from call to call;
+/// Sets the timeout of the call or the bulk row that sends this update, retries and waits included,
+/// in milliseconds. It replaces the client's. 0, the default: the client's. Kept from call to call;
 /// `skypostal_update_clear` sets it back. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_timeout_ms(
@@ -90,8 +91,8 @@ pub unsafe extern "C" fn skypostal_update_set_timeout_ms(
     guard(NO_ERROR, || Ok(get_mut(update)?.set_timeout(value)?))
 }
 
-/// The user code given by SkyPostal for one environment (documented), in place of the client's:
-/// positive.
+/// Sets the user code given by SkyPostal for one environment (documented), in place of the
+/// client's: positive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_user_code(
     update: *mut skypostal_update,
@@ -100,7 +101,7 @@ pub unsafe extern "C" fn skypostal_update_set_user_code(
     set_integer(update, Field::UserCode, value)
 }
 
-/// The application key given by SkyPostal for one environment (documented), in place of the
+/// Sets the application key given by SkyPostal for one environment (documented), in place of the
 /// client's: a text. Secret.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_app_key(
@@ -110,7 +111,7 @@ pub unsafe extern "C" fn skypostal_update_set_app_key(
     set_text(update, Field::AppKey, value)
 }
 
-/// The customer's box, obtained by registration or login (documented): positive. Required.
+/// Sets the customer's box, obtained by registration or login (documented): positive. Required.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_box_id(
     update: *mut skypostal_update,
@@ -119,8 +120,8 @@ pub unsafe extern "C" fn skypostal_update_set_customer_box_id(
     set_integer(update, Field::CustomerBoxId, value)
 }
 
-/// The customer's key, obtained by registration or login; another one after the customer's e-mail
-/// address was changed (documented). A text. Required. Secret.
+/// Sets the customer's key, obtained by registration or login; the customer has another one after a
+/// change of the e-mail address (documented). A text. Required. Secret.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_key(
     update: *mut skypostal_update,
@@ -129,7 +130,7 @@ pub unsafe extern "C" fn skypostal_update_set_customer_key(
     set_text(update, Field::CustomerKey, value)
 }
 
-/// The new first name: a text.
+/// Sets the new first name: a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_first_name(
     update: *mut skypostal_update,
@@ -138,7 +139,7 @@ pub unsafe extern "C" fn skypostal_update_set_customer_first_name(
     set_text(update, Field::CustomerFirstName, value)
 }
 
-/// The new last name: a text.
+/// Sets the new last name: a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_last_name(
     update: *mut skypostal_update,
@@ -147,7 +148,7 @@ pub unsafe extern "C" fn skypostal_update_set_customer_last_name(
     set_text(update, Field::CustomerLastName, value)
 }
 
-/// The new identity number: a text.
+/// Sets the new identity number: a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_identity_number(
     update: *mut skypostal_update,
@@ -156,8 +157,8 @@ pub unsafe extern "C" fn skypostal_update_set_customer_identity_number(
     set_text(update, Field::CustomerIdentityNumber, value)
 }
 
-/// The new tax number, numeric (documented): digits with an optional fraction, `"1234.50"`, at most
-/// 28 digits, no sign, no exponent. Every digit is sent (observed: decimals are kept); leading
+/// Sets the new tax number, numeric (documented): digits with an optional fraction, `"1234.50"`, at
+/// most 28 digits, no sign, no exponent. Every digit is sent (observed: decimals are kept); leading
 /// zeros are dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_tax_number(
@@ -167,8 +168,8 @@ pub unsafe extern "C" fn skypostal_update_set_customer_tax_number(
     set_text(update, Field::CustomerTaxNumber, value)
 }
 
-/// The new birth date, a real day: `"YYYY-MM-DD"` (documented), from 1753-01-01 to today, wherever
-/// on Earth today is latest.
+/// Sets the new birth date, a real day: `"YYYY-MM-DD"` (documented), from 1753-01-01 to today,
+/// wherever on Earth today is latest.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_birth_date(
     update: *mut skypostal_update,
@@ -177,7 +178,7 @@ pub unsafe extern "C" fn skypostal_update_set_customer_birth_date(
     set_text(update, Field::CustomerBirthDate, value)
 }
 
-/// The new gender: `"M"` or `"F"` (documented).
+/// Sets the new gender: `"M"` or `"F"` (documented).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_gender(
     update: *mut skypostal_update,

@@ -122,9 +122,9 @@ pub(super) fn repr_of(of: &Bound<'_, PyAny>, class: &str, names: &[&str]) -> PyR
 /// The receivers of the attempts of one call.
 pub(super) struct Observer {
     hook: Option<Py<PyAny>>,
-    /// Whether each attempt is logged, or only one that another follows.
+    /// True if each attempt is logged, and not only one that another follows.
     log_all: bool,
-    /// Whether the application imported `logging`. Otherwise there is no handler.
+    /// True if the application imported `logging`. Otherwise there is no handler.
     log: bool,
     /// The context variables of the call, for the hook.
     context: Option<Py<PyAny>>,

@@ -10,7 +10,7 @@ from documented import CUSTOMER, RESPONSE
 from skypostal import Client, PersonalInfo
 from skypostal.sandbox import APP_KEY, USER_CODE, Sandbox
 
-# What the systems say of a path that leads nowhere; the second is Wine's.
+# The systems' messages for a path that leads nowhere; the second is Wine's.
 NO_SUCH_FILE = "(No such file|(File|Path) not found|The system cannot find)"
 
 

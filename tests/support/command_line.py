@@ -27,7 +27,7 @@ Done = subprocess.CompletedProcess
 
 
 def environment(url: str, **changes: str | None) -> dict[str, str]:
-    # What `run` reads. Windows would have its code page there.
+    # The encoding that `run` reads. Windows would have its code page there.
     encoding = {"PYTHONIOENCODING": "utf-8"} if sys.platform == "win32" else {}
     own = {**KEYS, **encoding, "SKYPOSTAL_BASE_URL": url, "COLUMNS": "80", "NO_COLOR": "1"}
     given = {**os.environ, **own, **changes}

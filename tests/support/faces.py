@@ -37,7 +37,7 @@ KINDS = {
 
 @dataclass
 class Report:
-    """How a call ended."""
+    """The end of a call."""
 
     kind: str
     delivery: str

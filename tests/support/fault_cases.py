@@ -114,7 +114,7 @@ XML = b'<Fault xmlns="http://schemas.microsoft.com/ws/2005/05/envelope/none"/>'
 BUSY = "503 Service Unavailable"
 MANY = "429 Too Many Requests"
 HALF = answer(GOOD_BODY)[:-20]
-# What must never be taken for the next call's answer.
+# These bytes must never be taken for the next call's response.
 POISON_BODY = GOOD_BODY.replace(b"51736835", b"666")
 POISON = answer(POISON_BODY)
 H2_SETTINGS = b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff"

@@ -33,10 +33,10 @@ class Connection:
         self.socket = socket
         self.server = server
         self.received = 0
-        """How many bytes."""
+        """The number of bytes."""
         self.sent = 0
         self.requests = 0
-        """How many requests were read whole."""
+        """The number of requests that were read whole."""
 
     def receive(self) -> bytes:
         data = self.socket.recv(65536)
@@ -182,7 +182,7 @@ class FaultServer:
 
     @property
     def requests(self) -> int:
-        """How many requests were read whole."""
+        """The number of requests that were read whole."""
         return sum(record.requests for record in self.records)
 
     @property

@@ -98,13 +98,13 @@ def environment_of(port: int) -> dict[str, str]:
 
 
 def callgrind(command: list[str], environment: dict[str, str], out: str = "/dev/null") -> int:
-    """How many instructions a program takes."""
+    """Returns the number of instructions that a program takes."""
     options = ["--tool=callgrind", f"--callgrind-out-file={out}"]
     return counted(options, command, environment, r"Collected : (\d+)")
 
 
 def memcheck(command: list[str], environment: dict[str, str]) -> int:
-    """How often a program takes memory."""
+    """Returns the number of allocations of a program."""
     return counted(["--leak-check=no"], command, environment, r"total heap usage: ([\d,]+) allocs")
 
 

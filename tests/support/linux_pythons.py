@@ -13,7 +13,7 @@ import pytest
 from debian_packages import Debian
 from kept import kept
 
-# What uses the native module most; under qemu it takes several minutes.
+# The tests that use the native module most; under qemu it takes several minutes.
 CORE = [
     *(f"tests/python/test_{subject}.py" for subject in (
         "client", "errors", "fields", "options", "personal_info", "validate",

@@ -51,7 +51,7 @@ def requirements(names: Iterable[str], version: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How tests ended: by name those that ran, and the names of those that were left out."""
+    """The ends of tests: by name those that ran, and the names of those that were left out."""
 
     ran: dict[str, str]
     left_out: list[str]

@@ -19,7 +19,7 @@ def make(*arguments: str) -> None:
 
 
 def environment_of(sandbox: Sandbox) -> dict[str, str]:
-    """What a program that a test starts finds in its environment."""
+    """Returns the environment of a program that a test starts."""
     return {
         **os.environ,
         "SKYPOSTAL_BASE_URL": sandbox.url,

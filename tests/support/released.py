@@ -1,4 +1,4 @@
-"""What `make release` has built, by platform."""
+"""The files that `make release` has built, by platform."""
 
 from __future__ import annotations
 

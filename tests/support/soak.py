@@ -34,7 +34,7 @@ REFUSED = b'[{"_verify":false,"error":{"error_description":"no"}}]'
 SYSTEM_ERROR = b'[{"_verify":false,"error":{"error_description":"no","system_error":true}}]'
 LATE_ERROR = b'[{"_verify":true,"error":{"error_description":"late"}}]'
 
-# What the server may do with a request, how often, and whether it applies the update first.
+# The server's reactions to a request, how often each, and whether it applies the update first.
 FAULTS: list[tuple[str, int, bool]] = [
     ("answer", 60, True),
     ("answer in chunks", 5, True),

@@ -25,7 +25,7 @@ ARCHIVES = {
     ),
 }
 FULL_VERSIONS = {"3.9": "3.9.13", "3.13": "3.13.2"}
-# What the tests import, and all that it depends on there.
+# The modules that the tests import, and all that they depend on there.
 PACKAGES = """
     anyio attrs cffi colorama cryptography et-xmlfile exceptiongroup execnet idna importlib-metadata
     iniconfig openpyxl
@@ -34,7 +34,7 @@ PACKAGES = """
     python-dateutil pytz shtab six sniffio sortedcontainers tomli trio trustme typing-extensions
     tzdata zipp
 """
-# What the markers of the lock say there.
+# The values there of the markers of the lock.
 WINDOWS = {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"}
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 

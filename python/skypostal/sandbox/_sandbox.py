@@ -21,7 +21,7 @@ KEPT_REQUESTS = 10_000
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one update. `response` is None for the usual one."""
+    """A fault of one update. `response` is None for the usual response."""
 
     name: str
     applied: bool
@@ -110,7 +110,7 @@ class Sandbox:
 
     @property
     def connections(self) -> int:
-        """How many TCP connections it has served so far, open ones included."""
+        """The number of TCP connections that it has served so far, open ones included."""
         return self._connections
 
     def fail_next(

@@ -62,7 +62,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What goes back; a status of None is nothing, and the end of the connection."""
+    """A response; a status of None stands for no response and the end of the connection."""
 
     status: int | None
     body: bytes = b""

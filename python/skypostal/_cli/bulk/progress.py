@@ -93,7 +93,7 @@ class Progress:
             seconds = elapsed * (1 - state.fraction) / (state.fraction - fraction)
             left = f"{_clock(seconds)} left"
         parts = [f"{int(state.fraction * 100)} %", f"{done} rows", rate, state.notes, left]
-        # What is least missed goes first, where there is no room.
+        # Where there is no room, the least important part goes first.
         for least in (rate, f"{done} rows", left, state.notes):
             if columns and len(f"{self._doing} {_joined(parts)}") > columns and least:
                 parts.remove(least)

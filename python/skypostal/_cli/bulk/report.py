@@ -78,7 +78,7 @@ class Report:
 
     def discard(self) -> None:
         """Removes what was written."""
-        # What is left in the buffers may not fit on the disk.
+        # The rest of the buffers may not fit on the disk.
         with contextlib.suppress(Exception):
             self._writer.abandon()
         with contextlib.suppress(OSError):

@@ -84,7 +84,7 @@ class Table:
     fraction = 0.0
     """The part that has been read, from 0 to 1."""
     decoder: Decoder | None = None
-    """What decoded the lines that were read; None if the table has no encoding."""
+    """The decoder of the lines that were read; None if the table has no encoding."""
     limit: int | None = None
     """The number of rows after which the rest is left out."""
 
