@@ -20,8 +20,8 @@ from ..._columns import squeezed
 from .table import Row, Table, TableError, Unreadable, digest_of, first_line
 
 MAX_ROWS = 1 << 20  # of Excel's own sheets
-# The sizes that the parts of a file may unpack to. A sheet is read piece by piece. The part that all
-# sheets share is held in memory.
+# The sizes that the parts of a file may unpack to. A sheet is read piece by piece; the part that
+# all sheets share is held in memory.
 MAX_SHEET_BYTES = 1 << 30
 MAX_SHARED_BYTES = 256 << 20
 _TITLE_ROWS = 20
