@@ -21,11 +21,11 @@ import skypostal
 
 SECONDS, BIN = 70, 0.5
 PHASES = [(0, "free"), (10, "429"), (13, "free"), (30, "at most 300/s")]
-ANSWER = b'[{"_verify":true,"cust_id":1,"error":{"error_description":"","error_location":""}}]'
+RESPONSE = b'[{"_verify":true,"cust_id":1,"error":{"error_description":"","error_location":""}}]'
 
 
 class Service(asyncio.Protocol):
-    """Answers each request, by what the clock says."""
+    """Responds to each request as the clock says."""
 
     began: float
     tokens, at = 0.0, 0.0
@@ -41,11 +41,11 @@ class Service(asyncio.Protocol):
         if separator and len(body) >= length:
             self.received = b""
             status, page = (
-                (b"200 OK", ANSWER) if self.accepts() else (b"429 Too Many Requests", b"")
+                (b"200 OK", RESPONSE) if self.accepts() else (b"429 Too Many Requests", b"")
             )
-            answer = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(page), page)
+            response = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(page), page)
             # A service takes its time; so eight connections bring about 1,500 requests a second.
-            asyncio.get_running_loop().call_later(0.005, self.transport.write, answer)
+            asyncio.get_running_loop().call_later(0.005, self.transport.write, response)
 
     def accepts(self) -> bool:
         now = time.monotonic() - Service.began

@@ -1,4 +1,4 @@
-"""What every Python peer sends and what it makes of the answer: the values that ours gives."""
+"""What every Python peer sends and what it makes of the response: the values that ours gives."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def encode(fields: dict[str, Any]) -> bytes:
     return _encode(fields).encode()
 
 
-def decode(answer: str) -> tuple[Any, ...]:
-    info = _decode(answer)[0]
+def decode(response: str) -> tuple[Any, ...]:
+    info = _decode(response)[0]
     error = info["error"]
     if info["_verify"] is not True or error["system_error"] or error["error_description"]:
         raise RuntimeError(error)

@@ -2,8 +2,8 @@
 
     python python_peers.py NAME BASE_URL PATH
 
-makes one call and says so; then it reads lines `CALLS THREADS`, makes that many calls, and answers
-each with a line of JSON, as the programs in C and Rust do. SSL_CERT_FILE names the certificates
+makes one call and says so; then it reads lines `CALLS THREADS`, makes that many calls, and responds
+to each with a line of JSON, as the programs in C and Rust do. SSL_CERT_FILE names the certificates
 that all trust.
 
 All peers encode and decode with the same code, python_json.py. Each keeps its connection alive and
@@ -54,7 +54,7 @@ def skypostal_async(base_url, path):
 
 
 def values(info):
-    """All that the answer says: ours turns each into Python's only when it is asked for."""
+    """All that the response says: ours turns each into Python's only when it is asked for."""
     return (
         info.cust_id,
         info.customer_first_name,

@@ -22,7 +22,7 @@ ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class Server:
-    """nginx, which answers the documented response to every POST."""
+    """nginx, which sends the documented response to every POST."""
 
     def __init__(self) -> None:
         authority = trustme.CA()
@@ -37,7 +37,7 @@ class Server:
             "FOLDER": BUILD,
             "HTTP": ports[0],
             "HTTPS": ports[1],
-            "ANSWER": RESPONSE.read_text(),
+            "RESPONSE": RESPONSE.read_text(),
         }.items():
             text = text.replace(f"@{name}@", str(value))
         (BUILD / "nginx.conf").write_text(text)
@@ -61,16 +61,16 @@ class Server:
             time.sleep(0.05)
         else:
             raise SystemExit("nginx did not start")
-        with connection, connection.makefile("rb") as answers:
+        with connection, connection.makefile("rb") as responses:
             for pause in [0, 0.05, 0.05, 0]:
                 head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n"
                 connection.sendall(head.encode())
                 time.sleep(pause)
                 connection.sendall(b'{"a": 1}')
-                assert answers.readline() == b"HTTP/1.1 200 OK\r\n"
-                lines = list(iter(answers.readline, b"\r\n"))
+                assert responses.readline() == b"HTTP/1.1 200 OK\r\n"
+                lines = list(iter(responses.readline, b"\r\n"))
                 (length,) = (int(line[15:]) for line in lines if b"Content-Length" in line)
-                assert answers.read(length) == RESPONSE.read_bytes()
+                assert responses.read(length) == RESPONSE.read_bytes()
 
     def cpu_seconds(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -59,7 +59,7 @@ def client(skypostal_client: Client) -> Client:
 
 @pytest.fixture
 def silent(sandbox: Sandbox) -> str:
-    """The address of a server that never answers its first request."""
+    """The address of a server that never responds to its first request."""
     sandbox.delay(60)
     return sandbox.url
 

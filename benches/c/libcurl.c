@@ -1,6 +1,6 @@
 /*
  * libcurl's easy interface with cJSON or, with -DYYJSON, with yyjson: one handle per thread, which is used
- * again and keeps its connection, options that do not change set once, the answer read into a buffer that
+ * again and keeps its connection, options that do not change set once, the response read into a buffer that
  * is there already, and the JSON written and read where it lies, as far as the library can.
  */
 #include <curl/curl.h>
@@ -22,8 +22,8 @@ struct session {
     char url[512];
     char request[4096];
     size_t request_size;
-    char answer[65536];
-    size_t answer_size;
+    char response[65536];
+    size_t response_size;
     char birth_date[16];
 #ifdef YYJSON
     char memory[65536];
@@ -39,10 +39,10 @@ static size_t receive(char *data, size_t one, size_t size, void *argument)
 
     (void)one;
     /* What yyjson needs beyond the end, and cJSON's NUL. */
-    if (size > sizeof session->answer - session->answer_size - 8)
+    if (size > sizeof session->response - session->response_size - 8)
         return 0;
-    memcpy(session->answer + session->answer_size, data, size);
-    session->answer_size += size;
+    memcpy(session->response + session->response_size, data, size);
+    session->response_size += size;
     return size;
 }
 
@@ -95,14 +95,14 @@ static int write_request(struct session *session)
     return 0;
 }
 
-static int read_answer(struct session *session, struct info *info)
+static int read_response(struct session *session, struct info *info)
 {
     yyjson_alc memory;
     yyjson_doc *doc;
     yyjson_val *item, *error;
 
     yyjson_alc_pool_init(&memory, session->memory, sizeof session->memory);
-    doc = yyjson_read_opts(session->answer, session->answer_size,
+    doc = yyjson_read_opts(session->response, session->response_size,
                            YYJSON_READ_INSITU | YYJSON_READ_NUMBER_AS_RAW, &memory, NULL);
     item = yyjson_arr_get_first(yyjson_doc_get_root(doc));
     error = yyjson_obj_get(item, "error");
@@ -145,11 +145,11 @@ static int write_request(struct session *session)
     return written ? 0 : -1;
 }
 
-static int read_answer(struct session *session, struct info *info)
+static int read_response(struct session *session, struct info *info)
 {
     const cJSON *item, *error, *tax_number;
 
-    session->json = cJSON_ParseWithLength(session->answer, session->answer_size);
+    session->json = cJSON_ParseWithLength(session->response, session->response_size);
     item = cJSON_GetArrayItem(session->json, 0);
     error = cJSON_GetObjectItemCaseSensitive(item, "error");
     if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "_verify")) ||
@@ -189,7 +189,7 @@ int session_call(void *argument, struct info *info)
 
     if (write_request(session) != 0)
         return -1;
-    session->answer_size = 0;
+    session->response_size = 0;
     curl_easy_setopt(session->curl, CURLOPT_POSTFIELDSIZE, (long)session->request_size);
     result = curl_easy_perform(session->curl);
     if (result != CURLE_OK) {
@@ -197,7 +197,7 @@ int session_call(void *argument, struct info *info)
         return -1;
     }
     curl_easy_getinfo(session->curl, CURLINFO_RESPONSE_CODE, &status);
-    return status == 200 ? read_answer(session, info) : -1;
+    return status == 200 ? read_response(session, info) : -1;
 }
 
 void session_free(void *argument)

@@ -10,7 +10,7 @@
 static skypostal_client *client;
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
-/* The answer of a thread. */
+/* The response of a thread. */
 struct session {
     skypostal_personal_info *info;
 };

@@ -1,5 +1,5 @@
 /*
- * The limit: the bytes that ours sends, ready-made, written to a socket, and as many read as the answer
+ * The limit: the bytes that ours sends, ready-made, written to a socket, and as many read as the response
  * has. Nothing is built, checked or parsed, no deadline is kept, and there is no TLS.
  */
 #define _GNU_SOURCE
@@ -23,7 +23,7 @@ struct session {
     int socket;
     char request[4096];
     size_t request_size;
-    char answer[65536];
+    char response[65536];
 };
 
 void *session_new(const char *base_url, const char *path)
@@ -60,18 +60,18 @@ int session_call(void *argument, struct info *info)
     if (size != (ssize_t)session->request_size)
         return -1;
     while (whole == 0 || have < whole) {
-        size = recv(session->socket, session->answer + have, sizeof session->answer - 1 - have, 0);
+        size = recv(session->socket, session->response + have, sizeof session->response - 1 - have, 0);
         if (size <= 0)
             return -1;
         have += (size_t)size;
-        session->answer[have] = '\0';
-        body = strstr(session->answer, "\r\n\r\n");
-        length = strstr(session->answer, "Content-Length: ");
+        session->response[have] = '\0';
+        body = strstr(session->response, "\r\n\r\n");
+        length = strstr(session->response, "Content-Length: ");
         if (whole == 0 && body != NULL && length != NULL)
-            whole = (size_t)(body + 4 - session->answer) + strtoul(length + 16, NULL, 10);
+            whole = (size_t)(body + 4 - session->response) + strtoul(length + 16, NULL, 10);
     }
     *info = documented;
-    return strncmp(session->answer, "HTTP/1.1 200", 12) == 0 ? 0 : -1;
+    return strncmp(session->response, "HTTP/1.1 200", 12) == 0 ? 0 : -1;
 }
 
 void session_release(void *session) { (void)session; }

@@ -3,8 +3,8 @@
  *
  *     PROGRAM BASE_URL PATH
  *
- * makes one call and says so; then it reads lines `CALLS THREADS`, makes that many calls, and answers each
- * with a line of JSON, as the workers in Python and Rust do.
+ * makes one call and says so; then it reads lines `CALLS THREADS`, makes that many calls, and responds to
+ * each with a line of JSON, as the workers in Python and Rust do.
  */
 #define _GNU_SOURCE
 #include "worker.h"
@@ -70,7 +70,7 @@ static int64_t now(void)
 
 static double seconds(struct timeval time) { return time.tv_sec + time.tv_usec / 1e6; }
 
-/* Any other answer than the documented one ends the program. */
+/* Any other response than the documented one ends the program. */
 static void call(void *session)
 {
     struct info info = {0};
@@ -83,7 +83,7 @@ static void call(void *session)
         strcmp(info.customer_tax_number, "0") != 0 ||
         strcmp(info.customer_birth_date, BIRTH_DATE) != 0 ||
         strcmp(info.customer_gender, GENDER) != 0)
-        fail("the answer was read otherwise than it is documented");
+        fail("the response was read otherwise than it is documented");
     session_release(session);
 }
 

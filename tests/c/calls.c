@@ -1,4 +1,4 @@
-/* So many updates, each set anew and its answer read, for those who count what one takes: calls COUNT */
+/* Sends COUNT updates, each set anew, and reads the responses: for counts of what a call takes. */
 #include "support.h"
 
 int main(int argc, char **argv)

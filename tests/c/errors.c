@@ -76,11 +76,11 @@ static void of_the_sandbox(const skypostal_update *update)
     skypostal_client_free(client);
 }
 
-/* An answer for each kind of error; NULL closes the connection without one. */
-static void of_answers(const skypostal_update *update)
+/* A response for each kind of error; NULL closes the connection without one. */
+static void of_responses(const skypostal_update *update)
 {
     static const struct {
-        const char *answer;
+        const char *response;
         struct expected expected;
     } rows[] = {
         {NULL,
@@ -117,11 +117,11 @@ static void of_answers(const skypostal_update *update)
     size_t row;
 
     for (row = 0; row < COUNT(rows); row++) {
-        const char *answer = rows[row].answer ? rows[row].answer : "";
+        const char *response = rows[row].response ? rows[row].response : "";
         struct call call = {0};
-        check_about = answer;
+        check_about = response;
         begin_call(&call, client, update);
-        respond(accept_request(listener), answer);
+        respond(accept_request(listener), response);
         end_call(&call);
         CHECK(call.info == NULL);
         check_error(call.error, call.result, &rows[row].expected);
@@ -167,7 +167,7 @@ static void of_connections(const skypostal_update *update)
     skypostal_options *options = skypostal_options_new();
     skypostal_client *client = NULL;
 
-    check_about = "a server that never answers";
+    check_about = "a server that never responds";
     skypostal_options_read_environment(options);
     skypostal_options_set_base_url(options, url);
     skypostal_options_set_timeout_ms(options, 50);
@@ -209,7 +209,7 @@ static void *work(void *nothing)
     skypostal_update *update = new_update();
     CHECK_TEXT(getenv("SKYPOSTAL_CUSTOMER_KEY"), KEY);
     of_the_sandbox(update);
-    of_answers(update);
+    of_responses(update);
     of_headers(update);
     of_connections(update);
     skypostal_update_free(update);

@@ -1,7 +1,7 @@
-/* The update of the service's documentation, and what comes back; prints the raw answer. */
+/* The update of the service's documentation, and what comes back; prints the raw response. */
 #include "support.h"
 
-#define ANSWER(json) "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" json
+#define RESPONSE(json) "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" json
 
 static void documented_update(void)
 {
@@ -36,23 +36,23 @@ static void documented_update(void)
 }
 
 /* What the service does not tell, or what cannot be read, is absent; every digit is kept. */
-static void sparse_answers(void)
+static void sparse_responses(void)
 {
     static const struct {
-        const char *answer, *birth_date, *tax_number, *first_name;
+        const char *response, *birth_date, *tax_number, *first_name;
         int64_t cust_id;
     } rows[] = {
-        {ANSWER("[{\"_verify\":true}]"), NULL, NULL, NULL, 0},
-        {ANSWER("[{\"_verify\":true,\"customer_birth_date\":\"\\/Date(-62135580780000-0427)\\/\","
+        {RESPONSE("[{\"_verify\":true}]"), NULL, NULL, NULL, 0},
+        {RESPONSE("[{\"_verify\":true,\"customer_birth_date\":\"\\/Date(-62135580780000-0427)\\/\","
                 "\"customer_tax_number\":null,\"cust_id\":null,\"error\":null}]"),
          NULL, NULL, NULL, 0},
-        {ANSWER("[{\"_verify\":true,\"customer_birth_date\":\"\\/Date(-72000000-0400)\\/\","
+        {RESPONSE("[{\"_verify\":true,\"customer_birth_date\":\"\\/Date(-72000000-0400)\\/\","
                 "\"customer_tax_number\":123.4500,\"cust_id\":9007199254740993,"
                 "\"customer_first_name\":\"Zo\\u00eb\"}]"),
          "1969-12-31", "123.4500", "Zo\xC3\xAB", 9007199254740993},
-        {ANSWER("[{\"_verify\":true,\"customer_first_name\":\"cut \\ud83d\"}]"),
+        {RESPONSE("[{\"_verify\":true,\"customer_first_name\":\"cut \\ud83d\"}]"),
          NULL, NULL, NULL, 0},
-        {ANSWER("[{\"_verify\":true,\"customer_tax_number\":98765432109876543210987654321.10,"
+        {RESPONSE("[{\"_verify\":true,\"customer_tax_number\":98765432109876543210987654321.10,"
                 "\"customer_first_name\":\"a\\u0000b\"}]"),
          NULL, "98765432109876543210987654321.10", "a\xEF\xBF\xBD" "b", 0},
     };
@@ -64,9 +64,9 @@ static void sparse_answers(void)
 
     for (row = 0; row < COUNT(rows); row++) {
         struct call call = {0};
-        check_about = rows[row].answer;
+        check_about = rows[row].response;
         begin_call(&call, client, update);
-        respond(accept_request(listener), rows[row].answer);
+        respond(accept_request(listener), rows[row].response);
         end_call(&call);
         CHECK_INT(call.result, SKYPOSTAL_OK);
         CHECK_INT(skypostal_personal_info_cust_id(call.info), rows[row].cust_id);
@@ -87,7 +87,7 @@ static void sparse_answers(void)
 static void *work(void *nothing)
 {
     documented_update();
-    sparse_answers();
+    sparse_responses();
     return nothing;
 }
 

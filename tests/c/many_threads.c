@@ -19,7 +19,7 @@ void *__tsan_memset(void *to, int byte, size_t size) { return memset(to, byte, s
 #define BULK_ROWS 6
 
 static const skypostal_client *client;  /* its calls are also cancelled */
-static const skypostal_client *hasty;   /* gives up before the server answers */
+static const skypostal_client *hasty;   /* gives up before the server responds */
 static const skypostal_client *nowhere; /* tries again where nobody listens */
 static skypostal_personal_info *everyones_info; /* both are read by all threads at once */
 static skypostal_error *everyones_error;
@@ -46,7 +46,7 @@ static void odd(struct worker *worker, const char *what, int result, const skypo
                  skypostal_strerror(result), message);
 }
 
-/* The answer to this thread's own update of this round; what is cancelled is sent again. */
+/* The response to this thread's own update of this round; what is cancelled is sent again. */
 static void update_with(struct worker *worker, const skypostal_client *with, int round)
 {
     skypostal_update *update = new_update();

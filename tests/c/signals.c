@@ -108,7 +108,7 @@ static void live_bulk(const skypostal_client *client, const skypostal_update *up
     CHECK_INT(waits, before);
 }
 
-/* Begins to answer while most of the request is still to come, and hangs up: the client reads the
+/* Begins to respond while most of the request is still to come, and hangs up: the client reads the
  * head, goes on writing, and would get SIGPIPE. */
 static void *hang_up(void *listener)
 {

@@ -144,10 +144,10 @@ static inline int accept_request(int listener)
     }
 }
 
-/* Sends an answer, or nothing, and closes the connection. */
-static inline void respond(int connection, const char *answer)
+/* Sends a response, or nothing, and closes the connection. */
+static inline void respond(int connection, const char *response)
 {
-    CHECK_INT(send(connection, answer, strlen(answer), MSG_NOSIGNAL), (long long)strlen(answer));
+    CHECK_INT(send(connection, response, strlen(response), MSG_NOSIGNAL), (long long)strlen(response));
     close(connection);
 }
 

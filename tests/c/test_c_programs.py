@@ -60,7 +60,7 @@ def run(programs: Callable[[str], str], patient: Sandbox) -> Run:
     return lambda name, *arguments: checked([programs(name), *arguments], patient)
 
 
-def test_the_documented_update_is_sent_and_its_answer_read(run: Run, patient: Sandbox) -> None:
+def test_the_documented_update_is_sent_and_its_response_read(run: Run, patient: Sandbox) -> None:
     assert json.loads(run("golden")) == documented.RESPONSE
     first, second = patient.requests
     assert (first.method, first.path) == ("POST", PATH)

@@ -126,12 +126,12 @@ def update(ffi: cffi.FFI, c: Any, name: str) -> str:
     )
     assert (status, pointer["error"][0]) == (c.SKYPOSTAL_OK, ffi.NULL)
     info = pointer["personal_info"][0]
-    answer: bytes = ffi.string(c.skypostal_personal_info_customer_first_name(info))
+    response: bytes = ffi.string(c.skypostal_personal_info_customer_first_name(info))
     c.skypostal_personal_info_free(info)
     c.skypostal_client_free(pointer["client"][0])
     c.skypostal_update_free(change)
     c.skypostal_options_free(options)
-    return answer.decode()
+    return response.decode()
 
 
 @pytest.mark.usefixtures("for_programs")

@@ -17,7 +17,7 @@ from project import ROOT, TESTS
 from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, PATH, USER_CODE, Sandbox
 
 REPORT = TESTS / "c" / "legacy_report.txt"
-# Boxes whose calls are answered by nobody, by a service that is not ready, and by one that is gone
+# Boxes whose calls are without a response, by a service that is not ready, and by one that is gone
 # afterwards.
 LOST, BUSY, LAST = 811112, 811113, 811114
 
@@ -123,13 +123,13 @@ def service(sandbox: Sandbox) -> Iterator[str]:
             return None
         forward = http.client.HTTPConnection(host)
         forward.request("POST", PATH, body, {"Content-Type": "application/json"})
-        answer = forward.getresponse().read()
+        response = forward.getresponse().read()
         forward.close()
-        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(answer)
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(response)
         if box_id == LAST:
             server.leave()
             head += b"Connection: close\r\n"
-        connection.send(head + b"\r\n" + answer)
+        connection.send(head + b"\r\n" + response)
         return None
 
     with FaultServer([[step]] * 100) as server:

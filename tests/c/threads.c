@@ -17,7 +17,7 @@ static double milliseconds(void)
 /* Each cancel ends every call in flight, at once, and none that begins later. */
 static void cancel(void)
 {
-    static const char answer[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"_verify\":true}]";
+    static const char response[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"_verify\":true}]";
     skypostal_update *update = new_update();
     double fastest = 1e9;
     char url[64];
@@ -50,7 +50,7 @@ static void cancel(void)
             close(connections[at]);
         }
         begin_call(&next, client, update);
-        respond(accept_request(listener), answer);
+        respond(accept_request(listener), response);
         end_call(&next);
         CHECK_INT(next.result, SKYPOSTAL_OK);
         free_call(&next);
@@ -69,7 +69,7 @@ struct worker {
     pthread_t thread;
 };
 
-/* Each answer must be the one to this thread's own update. */
+/* Each response must be the one to this thread's own update. */
 static void *work(void *data)
 {
     struct worker *worker = data;

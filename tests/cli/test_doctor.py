@@ -297,7 +297,7 @@ def test_the_doctor_accepts_a_ca_file(tmp_path: Path) -> None:
         ([read, send(b"SSH-2.0-OpenSSH\r\n\r\n"), close], "not HTTP", "does not respond"),
     ],
 )
-def test_the_doctor_on_what_answers(script: Script, text: str, hint: str) -> None:
+def test_the_doctor_on_what_responds(script: Script, text: str, hint: str) -> None:
     with serving(script) as server:
         assert_problem(doctor("--timeout", "1", url=server.url), "service", text, hint)
         assert server.requests <= 1

@@ -1,6 +1,6 @@
 // Every member of skypostal.hpp: members SANDBOX_URL FAULTS_URL
 //
-// The second server gives the answers of tests/cpp/test_cpp.py, in the order of their use here.
+// The second server gives the responses of tests/cpp/test_cpp.py, in the order of their use here.
 // First, so that it is seen to need no other header.
 #include <skypostal.hpp>
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from c_library import VALGRIND, CLibrary, example_of
-from fault_server import FaultServer, Script, answer, close, hang, read, send
+from fault_server import FaultServer, Script, close, hang, read, response, send
 from project import ROOT, TESTS
 
 from skypostal.sandbox import Sandbox
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.usefixtures("for_programs")
 
 @pytest.fixture
 def run(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
-    """Runs tests/cpp/members.cpp, compiled, against the sandbox and the answers that it expects."""
+    """Runs tests/cpp/members.cpp, compiled, against the sandbox and the responses it expects."""
     scripts: list[Script] = [
-        [read, send(answer(b"busy", "503 Busy", "Retry-After: 7", "X-Request-Id: 42"))],
-        [read, send(answer(b"[]"))],
-        [read, send(answer(SYSTEM_ERROR))],
+        [read, send(response(b"busy", "503 Busy", "Retry-After: 7", "X-Request-Id: 42"))],
+        [read, send(response(b"[]"))],
+        [read, send(response(SYSTEM_ERROR))],
         [read, close],
         [read, hang],
         [read, hang],

@@ -86,6 +86,6 @@ def test_the_readme_compares_with_requests_as_measured() -> None:
         for row in results["one_call"]
         if about.items() <= row.items()
     }
-    assert round(calls["requests"] / calls["skypostal"]) == 6
+    assert calls["requests"] / calls["skypostal"] > 6
     text = " ".join((ROOT / "README.md").read_text().split())
-    assert "takes about a sixth of the time that requests takes" in text
+    assert "takes less than a sixth of the time that requests takes" in text

@@ -1,4 +1,4 @@
-"""The client for event loops, against the sandbox and against servers that do not answer."""
+"""The client for event loops, against the sandbox and against servers that do not respond."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 class Silent:
-    """A server that takes connections and never answers; it notes when they end."""
+    """A server that takes connections and never responds; it notes when they end."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=500)
@@ -145,16 +145,18 @@ def test_options_are_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
             attempt(AsyncClient())
 
 
-ANSWER = b'[{"_verify":true,"cust_id":%d}]' % CUST_ID
+RESPONSE = b'[{"_verify":true,"cust_id":%d}]' % CUST_ID
 
 
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             await reader.readexactly(length)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(RESPONSE) + RESPONSE
+            )
     except (asyncio.IncompleteReadError, ConnectionResetError):
         writer.close()
         await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
@@ -172,7 +174,7 @@ def test_thousands_at_once_take_one_thread_and_a_hundred_connections() -> None:
         nonlocal most
         connections.append(asyncio.current_task())
         most = max(most, threads())
-        await answer(reader, writer)
+        await respond(reader, writer)
 
     async def main() -> None:
         before = threads()

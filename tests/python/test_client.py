@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from clients import answered, assert_documented, client_of
+from clients import assert_documented, client_of, info_of
 from documented import CUSTOMER, UPDATE
 from project import ROOT
 
@@ -116,9 +116,9 @@ def test_no_key_shows_anywhere(
         shown += [repr(error), str(error), repr(pickle.dumps(error)), repr(vars(error))]
         shown += traceback.format_exception(type(error), error, error.__traceback__)
     with pytest.raises(skypostal.RefusedError) as refused:
-        answered(b'"error":{"error_description":"%s","error_location":"%s"}' % KEY_BYTES)
+        info_of(b'"error":{"error_description":"%s","error_location":"%s"}' % KEY_BYTES)
     with pytest.raises(skypostal.ResponseError) as odd:
-        answered(b'"_verify":"%s %s"' % KEY_BYTES)
+        info_of(b'"_verify":"%s %s"' % KEY_BYTES)
     for caught_with_keys in (refused.value, odd.value):
         shown += [repr(caught_with_keys), repr(vars(caught_with_keys))]
     shown += [caplog.text, *capfd.readouterr()]
@@ -191,7 +191,7 @@ def test_a_server_that_closes_between_calls_is_no_error(options: Any, pause: flo
         assert sandbox.connections == 12
 
 
-def test_threads_share_a_client_and_get_their_own_answers(client: Client, sandbox: Sandbox) -> None:
+def test_each_thread_of_a_client_gets_its_own_responses(client: Client, sandbox: Sandbox) -> None:
     for number in range(8):
         sandbox.customers.add(customer_box_id=number + 1, customer_key=f"key {number}")
 
@@ -212,10 +212,10 @@ def test_other_threads_go_on_while_a_call_waits(client: Client, sandbox: Sandbox
     counted = 0
     sandbox.delay(0.3)
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(client.update_personal_info, **CUSTOMER)
-        while not answer.done():
+        response = thread.submit(client.update_personal_info, **CUSTOMER)
+        while not response.done():
             counted += 1
-    assert answer.result().cust_id == 51736835
+    assert response.result().cust_id == 51736835
     assert counted > 10_000
 
 

@@ -19,7 +19,7 @@ import pytest
 import trustme
 from faces import COMPILED, Face, Report
 from fault_cases import BUSY, LOST, MANY, Fault, ok, refused, status
-from fault_server import Connection, FaultServer, Script, answer, close, hang, read, send
+from fault_server import Connection, FaultServer, Script, close, hang, read, response, send
 from project import ROOT
 from sockets import end
 
@@ -32,8 +32,8 @@ LATE_ERROR = b'[{"_verify":true,"error":{"error_description":"oh"}}]'
 # What the service sends to the first attempt before it closes, and what that leaves of the update.
 FIRST = {
     "nothing": (b"", "unknown"),
-    "503": (answer(b"", BUSY, NOW, CLOSES), "unknown"),
-    "429": (answer(b"", MANY, NOW, CLOSES), "rejected"),
+    "503": (response(b"", BUSY, NOW, CLOSES), "unknown"),
+    "429": (response(b"", MANY, NOW, CLOSES), "rejected"),
 }
 
 
@@ -98,21 +98,21 @@ def serving_tls(certificate: trustme.LeafCert, sent: Sequence[bytes]) -> Iterato
     """Serves one request by TLS for each of `sent`, and speaks no TLS after that."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
-    answers = list(sent)
+    responses = list(sent)
 
     def serve() -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
                 with connection, contextlib.suppress(OSError):
-                    if not answers:
+                    if not responses:
                         connection.recv(65536)
                         connection.sendall(b"220 mail.example.com ESMTP\r\n")
                         continue
                     with context.wrap_socket(connection, server_side=True) as secure:
                         while not secure.recv(65536).endswith(b"}"):
                             pass
-                        secure.sendall(answers.pop(0))
+                        secure.sendall(responses.pop(0))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)

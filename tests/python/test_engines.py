@@ -98,12 +98,12 @@ def check(sandbox: Sandbox, folder: Path) -> None:
     assert types == {"id": pa.int64(), **{f.name: f.type for f in skypostal.update_batch_schema()}}
 
 
-def wait_until_all_hang(sandbox: Sandbox, answered: int, running: subprocess.Popen[bytes]) -> None:
+def wait_until_all_hang(sandbox: Sandbox, completed: int, running: subprocess.Popen[bytes]) -> None:
     """Waits until no more requests come."""
     before, deadline = -1, time.monotonic() + 120
     while True:
         now = len(sandbox.requests)
-        if now > answered and now == before:
+        if now > completed and now == before:
             return
         assert running.poll() is None and time.monotonic() < deadline
         before = now
@@ -147,13 +147,13 @@ def rate_is_kept(sandbox: Sandbox) -> Iterator[None]:
 
 
 def run_with_a_worker_killed(title: str, sandbox: Sandbox, folder: Path) -> None:
-    answered = len(IDS) // 4
-    sandbox.delay(0.005, times=answered)
+    completed = len(IDS) // 4
+    sandbox.delay(0.005, times=completed)
     sandbox.delay(3, times=HUNG)
     running = start(PROGRAMS[title], folder, sandbox)
     with rate_is_kept(sandbox):
         try:
-            wait_until_all_hang(sandbox, answered, running)
+            wait_until_all_hang(sandbox, completed, running)
             kill_a_worker(sandbox)
         finally:
             finish(running, folder)

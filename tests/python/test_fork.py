@@ -139,13 +139,13 @@ def refused_by_the_service(_: int) -> int | None:
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_a_process_pool_hands_back_answers_and_errors(environment: None, method: Any) -> None:
+def test_a_process_pool_hands_back_responses_and_errors(environment: None, method: Any) -> None:
     context = multiprocessing.get_context(method)
     told = (set_variables, (dict(os.environ),))
     with ProcessPoolExecutor(2, context, *told) as pool:
-        answer = pool.submit(skypostal.update_personal_info, **WHO)
+        response = pool.submit(skypostal.update_personal_info, **WHO)
         refusal = pool.submit(refused_by_the_service, 0)
-        assert answer.result(30) == skypostal.update_personal_info(**WHO)
+        assert response.result(30) == skypostal.update_personal_info(**WHO)
         with pytest.raises(skypostal.RefusedError) as caught:
             refusal.result(30)
     assert caught.value.delivery == "rejected" and caught.value.location == "customer_key"

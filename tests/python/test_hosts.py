@@ -38,12 +38,12 @@ def free_port() -> int:
 
 
 def get(port: int, log: Path) -> bytes:
-    """What the server answers, once it does."""
+    """The response of the server, once it comes."""
     deadline = time.monotonic() + 15
     while True:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5) as answer:
-                body: bytes = answer.read()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5) as response:
+                body: bytes = response.read()
                 return body
         except OSError:
             assert time.monotonic() < deadline, log.read_text()
@@ -91,8 +91,8 @@ def test_uvicorn(name: str, sandbox: Sandbox, tmp_path: Path, program: Any) -> N
     program("uvicorn", f"--port={port}", "--lifespan=off", f"{name}:app")
     assert get(port, tmp_path / "log") == b"51736835"
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: get(port, tmp_path / "log"), range(40)))
-    assert answers == [b"51736835"] * 40
+        responses = list(threads.map(lambda _: get(port, tmp_path / "log"), range(40)))
+    assert responses == [b"51736835"] * 40
     assert len(sandbox.requests) == 41 and sandbox.connections <= 9
 
 
@@ -149,9 +149,9 @@ def test_a_notebook_and_its_interrupt(kernel: Any) -> None:
 
     def works() -> bool:
         code = f"import skypostal; info = skypostal.{UPDATE}"
-        answer = reply(client.execute(code, user_expressions={"id": "info.cust_id"}))
-        assert answer["status"] == "ok", answer
-        value: str = answer["user_expressions"]["id"]["data"]["text/plain"]
+        response = reply(client.execute(code, user_expressions={"id": "info.cust_id"}))
+        assert response["status"] == "ok", response
+        value: str = response["user_expressions"]["id"]["data"]["text/plain"]
         return value == "51736835"
 
     assert works()

@@ -65,7 +65,7 @@ def test_whatever_a_signal_handler_raises_ends_the_call(silent: str) -> None:
         raise Alarm
 
     before = signal.signal(signal.SIGALRM, handler)
-    # Waiting for an answer, and waiting to try again.
+    # Waiting for a response, and waiting to try again.
     try:
         for client in (client_of(silent), client_of("http://127.0.0.1:9", max_retries=1000)):
             signal.setitimer(signal.ITIMER_REAL, 0.2)

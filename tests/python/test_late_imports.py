@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fault_server import FaultServer, Script, answer, close, hang, read, send
+from fault_server import FaultServer, Script, close, hang, read, response, send
 from project import environment_of
 
 import skypostal
@@ -154,7 +154,7 @@ def test_a_call_imports_nothing(before: str, call: str) -> None:
 
 def record(**members: bytes) -> Script:
     shown = b"".join(b', "%s": %s' % (name.encode(), text) for name, text in members.items())
-    return [read, send(answer(b'[{"_verify": true, "cust_id": 5%s}]' % shown))]
+    return [read, send(response(b'[{"_verify": true, "cust_id": 5%s}]' % shown))]
 
 
 RECORDS = {
@@ -179,7 +179,7 @@ def test_reading_a_record_imports_nothing(script: Script) -> None:
         )
 
 
-BUSY = [read, send(answer(b"busy", "503 Busy", "Retry-After: 0"))]
+BUSY = [read, send(response(b"busy", "503 Busy", "Retry-After: 0"))]
 ERRORS: dict[str, tuple[list[Script], str, str]] = {
     "ValidationError": ([], "customer_gender='x'", ""),
     "ValidationError of a number": ([], "customer_tax_number=object()", ""),
@@ -198,11 +198,11 @@ ERRORS: dict[str, tuple[list[Script], str, str]] = {
     "RequestTimeoutError": ([[read, hang]], "timeout=0.2", ""),
     "StatusError": ([BUSY] * 3, "", ""),
     "RefusedError": (
-        [[read, send(answer(b'[{"_verify":false,"error":{"error_description":"no"}}]'))]],
+        [[read, send(response(b'[{"_verify":false,"error":{"error_description":"no"}}]'))]],
         "",
         "",
     ),
-    "ResponseError": ([[read, send(answer(b"[]"))]], "", ""),
+    "ResponseError": ([[read, send(response(b"[]"))]], "", ""),
     "LookupError of a signal": ([[read, hang]], "", "signal.setitimer(signal.ITIMER_REAL, 0.2)"),
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fault_server import GOOD, GOOD_BODY, FaultServer, Script, answer, close, hang, read, send
+from fault_server import GOOD, GOOD_BODY, FaultServer, Script, close, hang, read, response, send
 
 import skypostal
 from skypostal import Attempt, Client
@@ -21,10 +21,10 @@ from skypostal.sandbox import APP_KEY, CUSTOMER_KEY, USER_CODE
 
 WHO: Any = {"customer_box_id": 811111, "customer_key": CUSTOMER_KEY}
 WORDS = f"the service's words of Jane {APP_KEY}"
-BUSY = [read, send(answer(WORDS.encode(), "503 Busy", "Retry-After: 0"))]
+BUSY = [read, send(response(WORDS.encode(), "503 Busy", "Retry-After: 0"))]
 LOST = [read, close]
 REFUSED_BODY = b'[{"_verify":false,"error":{"error_description":"%s"}}]' % WORDS.encode()
-REFUSED = [read, send(answer(REFUSED_BODY))]
+REFUSED = [read, send(response(REFUSED_BODY))]
 
 
 def client_of(server: FaultServer, **options: Any) -> Client:
@@ -33,7 +33,7 @@ def client_of(server: FaultServer, **options: Any) -> Client:
 
 @pytest.fixture
 def troubled() -> Iterator[FaultServer]:
-    """A server that is busy, then loses the connection, then answers."""
+    """A server that is busy, then loses the connection, then responds."""
     with FaultServer([BUSY, LOST, GOOD]) as server:
         yield server
 
@@ -47,9 +47,9 @@ def test_headers_that_find_a_call_are_reported() -> None:
         "Set-Cookie: c=d",
     ]
     shown = {"server": "IIS", "x-request-id": "7 ***", "via": "1.1 a, 1.1 b"}
-    busy = [read, send(answer(b"busy", "500 Oops", *heads))]
-    refused = [read, send(answer(REFUSED_BODY, "200 OK", *heads))]
-    good = [read, send(answer(GOOD_BODY, "200 OK", *heads))]
+    busy = [read, send(response(b"busy", "500 Oops", *heads))]
+    refused = [read, send(response(REFUSED_BODY, "200 OK", *heads))]
+    good = [read, send(response(GOOD_BODY, "200 OK", *heads))]
     with FaultServer([busy, refused, LOST, good]) as server:
         reported: list[Attempt] = []
         client = client_of(server, on_attempt=reported.append, max_retries=0)
@@ -114,7 +114,7 @@ def test_every_end_of_a_call_is_reported() -> None:
     ends: list[tuple[Script, type[Exception], str, int | None]] = [
         ([read, hang], skypostal.RequestTimeoutError, "timeout", None),
         (REFUSED, skypostal.RefusedError, "refused", 200),
-        ([read, send(answer(b"[]"))], skypostal.ResponseError, "response", 200),
+        ([read, send(response(b"[]"))], skypostal.ResponseError, "response", 200),
     ]
     for script, ending, error, status in ends:
         with FaultServer([script]) as server, pytest.raises(ending):

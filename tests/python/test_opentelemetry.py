@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from fault_server import FaultServer, answer, close, read, send
+from fault_server import FaultServer, close, read, response, send
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -22,8 +22,8 @@ from skypostal.opentelemetry import trace_attempts
 from skypostal.sandbox import APP_KEY, CUSTOMER_KEY
 
 WHO: Any = {"customer_box_id": 811111, "customer_key": CUSTOMER_KEY}
-BUSY = [read, send(answer(b"", "503 Busy", "Retry-After: 0"))]
-REFUSED = [read, send(answer(b'[{"_verify":false,"error":{"error_description":"Jane"}}]'))]
+BUSY = [read, send(response(b"", "503 Busy", "Retry-After: 0"))]
+REFUSED = [read, send(response(b'[{"_verify":false,"error":{"error_description":"Jane"}}]'))]
 
 
 @pytest.mark.parametrize("kind", [skypostal.Client, skypostal.AsyncClient])
@@ -60,12 +60,12 @@ def test_each_attempt_is_a_span_under_the_current_one(kind: Any) -> None:
         "url.full": server.url
         + "/wcf-services/service-customer.svc/customer/customer-update-personal-info",
     }
-    answered = {**every, "network.protocol.version": "1.1"}
+    responded = {**every, "network.protocol.version": "1.1"}
     assert [dict(span.attributes or {}) for span in attempts] == [
-        {**answered, "http.response.status_code": 503, "error.type": "503"},
+        {**responded, "http.response.status_code": 503, "error.type": "503"},
         {**every, "http.request.resend_count": 1, "error.type": "lost"},
         {
-            **answered,
+            **responded,
             "http.response.status_code": 200,
             "http.request.resend_count": 2,
             "error.type": "refused",

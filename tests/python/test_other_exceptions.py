@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import pytest
 import trio
-from fault_server import FaultServer, Script, answer, close, read, send
+from fault_server import FaultServer, Script, close, read, response, send
 from project import environment_of
 
 import skypostal
@@ -28,9 +28,9 @@ from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 WHO: Any = {"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}
 GIVEN: Any = {"user_code": USER_CODE, "app_key": APP_KEY}
 
-REFUSED = [read, send(answer(b'[{"_verify":false,"error":{"error_description":"no"}}]'))]
+REFUSED = [read, send(response(b'[{"_verify":false,"error":{"error_description":"no"}}]'))]
 LOST = [read, close]
-MISSING = [read, send(answer(b"", "404 Not Found"))]
+MISSING = [read, send(response(b"", "404 Not Found"))]
 
 
 def told(raised: BaseException) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
-from clients import answered
+from clients import info_of
 from documented import CUSTOMER, UPDATE
 
 from skypostal import Client, PersonalInfo
@@ -45,7 +45,7 @@ def test_digits_come_back_as_they_went(client: Client) -> None:
 def test_an_accepted_update_succeeds_whatever_it_echoes(
     members: bytes, name: str, value: object
 ) -> None:
-    info = answered(members)
+    info = info_of(members)
     assert info.to_dict()[name] == value
     assert pickle.loads(pickle.dumps(info)) == info
     assert info.raw["_verify"] is True
@@ -57,7 +57,7 @@ def test_an_accepted_update_succeeds_whatever_it_echoes(
 )
 def test_a_value_that_is_nested_too_deeply_stays_a_text(levels: int, kept: type) -> None:
     value = b"[" * levels + b"]" * levels
-    info = answered(b'"new":' + value + b',"brackets":["' + b"[" * 300 + b'\\"{"]')
+    info = info_of(b'"new":' + value + b',"brackets":["' + b"[" * 300 + b'\\"{"]')
     # A thread has the smallest stack.
     with ThreadPoolExecutor() as threads:
         raw = threads.submit(lambda: info.raw).result()
@@ -65,7 +65,7 @@ def test_a_value_that_is_nested_too_deeply_stays_a_text(levels: int, kept: type)
     assert raw["brackets"] == ["[" * 300 + '"{']
 
 
-def test_an_answer_is_immutable_and_comparable(client: Client) -> None:
+def test_a_response_is_immutable_and_comparable(client: Client) -> None:
     info = client.update_personal_info(**UPDATE)
     assert info == client.update_personal_info(**CUSTOMER) != object()
     assert hash(info) == hash(client.update_personal_info(**CUSTOMER))
@@ -82,7 +82,7 @@ def test_an_answer_is_immutable_and_comparable(client: Client) -> None:
         PersonalInfo()
 
 
-def test_an_answer_tells_what_it_holds_when_asked(client: Client) -> None:
+def test_a_response_tells_what_it_holds_when_asked(client: Client) -> None:
     info = client.update_personal_info(**CUSTOMER, customer_first_name="Zoë 😀")
     assert info.customer_first_name == info.raw["customer_first_name"] == "Zoë 😀"
     assert tuple(info.to_dict()) == info.__match_args__
@@ -103,7 +103,7 @@ def test_an_answer_tells_what_it_holds_when_asked(client: Client) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="has no match statement")
-def test_an_answer_matches_by_position_and_by_name(client: Client) -> None:
+def test_a_response_matches_by_position_and_by_name(client: Client) -> None:
     found: dict[str, Any] = {"info": client.update_personal_info(**CUSTOMER), "Info": PersonalInfo}
     exec("match info:\n case Info(number, customer_gender=gender): pass", found)
     assert (found["number"], found["gender"]) == (51736835, "F")
@@ -114,7 +114,7 @@ def test_json_has_every_digit_and_letter(client: Client) -> None:
     values = json.loads(info.to_json(), parse_float=Decimal)
     day = info.customer_birth_date
     assert day is not None and values == {**info.to_dict(), "customer_birth_date": day.isoformat()}
-    absent = json.loads(answered(b'"customer_tax_number":"12.50"').to_json(), parse_float=str)
+    absent = json.loads(info_of(b'"customer_tax_number":"12.50"').to_json(), parse_float=str)
     assert absent.pop("customer_tax_number") == "12.50"
     assert list(absent) == [n for n in info.__match_args__ if n != "customer_tax_number"]
     assert set(absent.values()) == {None}

@@ -102,7 +102,7 @@ def test_no_thread_of_the_library_takes_a_signal(what: str, sandbox: Sandbox) ->
     run(UPDATE + CRITICAL, what, SKYPOSTAL_BASE_URL=by_name)
 
 
-# A server that begins to answer while most of the request is still to come, and hangs up. A
+# A server that begins to respond while most of the request is still to come, and hangs up. A
 # client that goes on writing gets SIGPIPE.
 HANGING_UP = """
 import asyncio, signal, socket, struct, sys, threading

@@ -390,7 +390,7 @@ def test_what_python_cannot_hold_fails_its_row(library: Library, client: Client)
 @pytest.mark.parametrize(
     "number", ["12345678901234567890.5", "1e-7", "-3", "1e300", "9" * 500, "null"]
 )
-def test_the_tax_number_of_the_answer_keeps_its_digits(
+def test_the_tax_number_of_the_response_keeps_its_digits(
     library: Library, number: str, client: Client, sandbox: Sandbox
 ) -> None:
     sandbox.answer_next(f'[{{"_verify":true,"customer_tax_number":{number}}}]')

@@ -50,7 +50,7 @@ def customers(sandbox: Sandbox) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """A server that takes connections and never answers."""
+    """A server that takes connections and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=500) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -67,7 +67,7 @@ def test_every_row_has_its_own_outcome(
         assert outcome.result.customer_first_name == f"N{outcome.index + 1}"
         assert outcome.attempts == 1
         assert outcome.delivery is None
-    assert sandbox.connections <= 8 + 200 // 100  # the sandbox closes after 100 answers
+    assert sandbox.connections <= 8 + 200 // 100  # the sandbox closes after 100 responses
 
 
 def test_an_outcome_can_be_matched_and_shows_no_personal_data(client: Client) -> None:

@@ -54,10 +54,10 @@ def test_customers_is_a_mapping_to_add_to(sandbox: Sandbox) -> None:
     with pytest.raises(KeyError):
         customers[6]
     assert customers[5]["cust_id"] == 51736836
-    answer = update(sandbox, body_of(customer_box_id=5, customer_key="k"))
-    assert (answer["_verify"], answer["cust_id"]) == (True, 51736836)
-    assert str(answer["customer_tax_number"]) == "1.50"
-    assert answer["customer_birth_date"] is answer["customer_first_name"] is None
+    response = update(sandbox, body_of(customer_box_id=5, customer_key="k"))
+    assert (response["_verify"], response["cust_id"]) == (True, 51736836)
+    assert str(response["customer_tax_number"]) == "1.50"
+    assert response["customer_birth_date"] is response["customer_first_name"] is None
     with pytest.raises(ValueError, match="taken"):
         customers.add(customer_box_id=5, customer_key="other")
     with pytest.raises(ValueError, match="customer_birth_date"):
@@ -81,7 +81,7 @@ def test_a_file_keeps_customers(tmp_path: Path) -> None:
 
 
 def test_eight_threads(sandbox: Sandbox) -> None:
-    """Each answer shows what its own request set: an update and its echo are one transaction."""
+    """Each response shows what its own request set: an update and its echo are one transaction."""
     barrier = threading.Barrier(8)
 
     def run(worker: int) -> None:

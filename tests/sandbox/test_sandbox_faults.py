@@ -23,27 +23,27 @@ def first_name(sandbox: Sandbox) -> object:
 
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize(
-    ("script", "answered"),
+    ("script", "status"),
     [
         (lambda sandbox, **options: sandbox.fail_next(**options), 503),
         (lambda sandbox, **options: sandbox.fail_next(status=500, **options), 500),
         (lambda sandbox, **options: sandbox.answer_next("[]", **options), 200),
         (lambda sandbox, **options: sandbox.drop_connection(**options), None),
     ],
-    ids=["fail", "500", "answer", "drop"],
+    ids=["fail", "500", "response", "drop"],
 )
 def test_a_fault_says_whether_the_update_is_made(
-    sandbox: Sandbox, script: Any, answered: int | None, applied: bool
+    sandbox: Sandbox, script: Any, status: int | None, applied: bool
 ) -> None:
     script(sandbox, applied=applied)
     assert len(sandbox.pending_faults) == 1
-    if answered is None:
+    if status is None:
         with pytest.raises(http.client.RemoteDisconnected):
             send(sandbox, body_of(**NEW))
     else:
-        assert send(sandbox, body_of(**NEW))[0].status == answered
+        assert send(sandbox, body_of(**NEW))[0].status == status
     (request,) = sandbox.requests
-    assert (request.status, request.applied) == (answered, applied)
+    assert (request.status, request.applied) == (status, applied)
     assert first_name(sandbox) == ("New Name" if applied else "Old Name")
     assert sandbox.pending_faults == []
     assert update(sandbox, body_of())["_verify"] is True
@@ -73,8 +73,8 @@ def test_a_failure_is_as_scripted(sandbox: Sandbox) -> None:
 
 def test_a_refusal_is_as_scripted(sandbox: Sandbox) -> None:
     sandbox.refuse_next()
-    answer = update(sandbox, body_of(**NEW))
-    assert answer["_verify"] is False and answer["error"]["error_description"]
+    refusal = update(sandbox, body_of(**NEW))
+    assert refusal["_verify"] is False and refusal["error"]["error_description"]
     sandbox.refuse_next(description="No, ñ", location="here", system_error=True)
     response, body = send(sandbox, body_of(**NEW))
     assert (response.status, json.loads(body)[0]["error"]) == (
@@ -88,11 +88,11 @@ def test_a_refusal_is_as_scripted(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "null", "[{\ud83d", b"\xff\x00"])
-def test_an_answer_is_as_scripted(sandbox: Sandbox, body: str | bytes) -> None:
+def test_a_response_is_as_scripted(sandbox: Sandbox, body: str | bytes) -> None:
     sandbox.answer_next(body)
-    response, answer = send(sandbox, body_of())
+    response, content = send(sandbox, body_of())
     expected = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
-    assert (response.status, answer) == (200, expected)
+    assert (response.status, content) == (200, expected)
 
 
 def test_a_delay_comes_after_the_update(sandbox: Sandbox) -> None:
@@ -100,11 +100,11 @@ def test_a_delay_comes_after_the_update(sandbox: Sandbox) -> None:
     sandbox.fail_next(delay=0.2)
     with ThreadPoolExecutor(1) as thread:
         begin = time.monotonic()
-        answer = thread.submit(update, sandbox, body_of(**NEW))
+        response = thread.submit(update, sandbox, body_of(**NEW))
         while not sandbox.requests:
             time.sleep(0.001)
-        assert first_name(sandbox) == "New Name" and not answer.done()
-        assert answer.result()["_verify"] is True
+        assert first_name(sandbox) == "New Name" and not response.done()
+        assert response.result()["_verify"] is True
         assert 0.2 <= time.monotonic() - begin < 5
     begin = time.monotonic()
     assert send(sandbox, body_of())[0].status == 503
@@ -153,8 +153,8 @@ def test_faults_queue_up_and_what_is_no_update_takes_none(sandbox: Sandbox) -> N
 def test_each_of_many_threads_takes_its_own_fault(sandbox: Sandbox) -> None:
     sandbox.fail_next(times=40)
     with ThreadPoolExecutor(8) as threads:
-        answers = threads.map(lambda _: send(sandbox, body_of())[0].status, range(60))
-        assert sorted(answers) == [200] * 20 + [503] * 40
+        responses = threads.map(lambda _: send(sandbox, body_of())[0].status, range(60))
+        assert sorted(responses) == [200] * 20 + [503] * 40
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ def test_other_methods_are_405(sandbox: Sandbox, method: str) -> None:
 def test_head_has_no_body(sandbox: Sandbox) -> None:
     with dial(sandbox) as connection:
         connection.sendall(f"HEAD {PATH} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
-        answer = read_all(connection)
-    assert b"\r\nContent-Length: " in answer and b"\r\nContent-Length: 0" not in answer
-    assert answer.endswith(b"\r\n\r\n")
+        content = read_all(connection)
+    assert b"\r\nContent-Length: " in content and b"\r\nContent-Length: 0" not in content
+    assert content.endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("path", ["/", PATH + "/", PATH + "?x=1", PATH.upper(), PATH[:-1]])
@@ -65,7 +65,7 @@ def test_an_unknown_path_is_an_html_404(sandbox: Sandbox, method: str, path: str
         (["Content-Length: 999999999"], 413),
     ],
 )
-def test_a_bad_length_is_answered_and_the_connection_closed(
+def test_a_bad_length_gets_a_response_and_the_connection_closed(
     sandbox: Sandbox, headers: list[str], status: int
 ) -> None:
     with dial(sandbox) as connection:
@@ -79,14 +79,14 @@ def test_a_bad_length_is_answered_and_the_connection_closed(
 @pytest.mark.parametrize(("size", "status"), [(65_536, 200), (65_537, 413)])
 def test_a_body_holds_64_kib(sandbox: Sandbox, size: int, status: int) -> None:
     body = body_of()
-    response, answer = send(sandbox, body + b" " * (size - len(body)))
+    response, content = send(sandbox, body + b" " * (size - len(body)))
     assert response.status == status
     if status == 413:
-        assert answer == b"" and response.headers["Content-Type"] is None
+        assert content == b"" and response.headers["Content-Type"] is None
         assert sandbox.requests[-1].body == b""
 
 
-def test_an_answer_survives_a_body_that_is_still_coming(sandbox: Sandbox) -> None:
+def test_a_response_survives_a_body_that_is_still_coming(sandbox: Sandbox) -> None:
     with dial(sandbox) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         connection.sendall(request_bytes(b" " * 1_000_000, "Content-Length: 1000000"))
@@ -108,13 +108,13 @@ def test_expect_100_continue(sandbox: Sandbox, length: int | None) -> None:
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_an_answer_leaves_in_one_send(sandbox: Sandbox) -> None:
+def test_a_response_leaves_in_one_send(sandbox: Sandbox) -> None:
     body = body_of()
     with dial(sandbox) as connection:
         for _ in range(20):
             connection.sendall(request_bytes(body, f"Content-Length: {len(body)}"))
-            answer = connection.recv(65536)
-            assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"}}]")
+            content = connection.recv(65536)
+            assert content.startswith(b"HTTP/1.1 200 OK\r\n") and content.endswith(b"}}]")
 
 
 def test_a_connection_closes_after_max_requests() -> None:

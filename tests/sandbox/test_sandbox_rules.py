@@ -17,11 +17,11 @@ from sandbox_requests import DOCUMENTED_RESPONSE, WHO, body_of, raw_body, send, 
 from skypostal.sandbox import BOX_ID, CUSTOMER_KEY, Sandbox
 
 
-def test_the_documented_request_gets_the_documented_answer(sandbox: Sandbox) -> None:
+def test_the_documented_request_gets_the_documented_response(sandbox: Sandbox) -> None:
     before = sandbox.customers[BOX_ID]
     assert (before["customer_first_name"], before["customer_gender"]) == ("Old Name", "F")
-    response, answer = send(sandbox, documented.REQUEST_BYTES)
-    assert (response.status, answer) == (200, DOCUMENTED_RESPONSE)
+    response, content = send(sandbox, documented.REQUEST_BYTES)
+    assert (response.status, content) == (200, DOCUMENTED_RESPONSE)
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     assert response.headers["Server"] == "skypostal-sandbox"
     assert response.headers["Connection"] is None
@@ -91,9 +91,9 @@ def test_brackets_in_a_text_are_no_nesting(sandbox: Sandbox) -> None:
 def test_a_tax_number_keeps_every_digit(
     sandbox: Sandbox, literal: str, digits: str, kind: type[object]
 ) -> None:
-    response, answer = send(sandbox, raw_body(f'"customer_tax_number":{literal}'))
+    response, content = send(sandbox, raw_body(f'"customer_tax_number":{literal}'))
     assert response.status == 200
-    assert f'"customer_tax_number":{digits},'.encode() in answer
+    assert f'"customer_tax_number":{digits},'.encode() in content
     stored: Any = sandbox.customers[BOX_ID]["customer_tax_number"]
     assert (type(stored), format(Decimal(stored), "f")) == (kind, digits)
 
@@ -114,9 +114,9 @@ def test_a_tax_number_keeps_every_digit(
     ],
 )
 def test_a_date_is_midnight_at_the_server(sandbox: Sandbox, day: str, echoed: str) -> None:
-    response, answer = send(sandbox, body_of(customer_birth_date=day))
+    response, content = send(sandbox, body_of(customer_birth_date=day))
     assert response.status == 200
-    assert rf'"customer_birth_date":"\/Date({echoed})\/"'.encode() in answer
+    assert rf'"customer_birth_date":"\/Date({echoed})\/"'.encode() in content
     assert sandbox.customers[BOX_ID]["customer_birth_date"] == day
 
 
@@ -138,15 +138,15 @@ def test_a_date_is_midnight_at_the_server(sandbox: Sandbox, day: str, echoed: st
 def test_strings_come_back_as_wcf_writes_them(
     sandbox: Sandbox, literal: str, echoed: str, value: str
 ) -> None:
-    response, answer = send(sandbox, raw_body(f'"customer_last_name":{literal}'))
+    response, content = send(sandbox, raw_body(f'"customer_last_name":{literal}'))
     assert response.status == 200
-    assert f'"customer_last_name":{echoed},'.encode() in answer
+    assert f'"customer_last_name":{echoed},'.encode() in content
     assert sandbox.customers[BOX_ID]["customer_last_name"] == value
 
 
 def test_numbers_may_be_numeric_strings(sandbox: Sandbox) -> None:
-    answer = update(sandbox, body_of(user_code="396", customer_box_id="811111"))
-    assert answer["_verify"] is True
+    content = update(sandbox, body_of(user_code="396", customer_box_id="811111"))
+    assert content["_verify"] is True
 
 
 @pytest.mark.parametrize("extra", [0, 1])
@@ -181,17 +181,17 @@ def test_a_refusal_is_200_and_changes_nothing(
     sandbox: Sandbox, members: dict[str, object], location: str
 ) -> None:
     before = sandbox.customers[BOX_ID]
-    response, answer = send(sandbox, body_of(**{"customer_first_name": "X", **members}))
+    response, content = send(sandbox, body_of(**{"customer_first_name": "X", **members}))
     assert response.status == 200
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
-    (item,) = json.loads(answer)
+    (item,) = json.loads(content)
     error = item.pop("error")
     assert item.pop("_verify") is False
     assert item.pop("cust_id") == 0
     assert set(item.values()) == {None} and len(item) == 6
     assert error.pop("error_description")
     assert error == {"error_location": location, "system_error": False}
-    assert b"wrong-secret" not in answer
+    assert b"wrong-secret" not in content
     assert sandbox.customers[BOX_ID] == before
 
 
@@ -200,8 +200,8 @@ def test_a_database_failure_is_a_system_error(tmp_path: Path) -> None:
     with Sandbox(db=db) as sandbox:
         with contextlib.closing(sqlite3.connect(db)) as other:
             other.execute("DROP TABLE customers")
-        answer = update(sandbox, body_of())
-    assert (answer["_verify"], answer["error"]["system_error"]) == (False, True)
+        content = update(sandbox, body_of())
+    assert (content["_verify"], content["error"]["system_error"]) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def client_of(url: str, **options: Any) -> Client:
     return Client(**{"user_code": USER_CODE, "app_key": APP_KEY, "base_url": url, **options})
 
 
-def answered(members: bytes) -> PersonalInfo:
+def info_of(members: bytes) -> PersonalInfo:
     """The result of a response with these members."""
     with Sandbox() as sandbox:
         sandbox.answer_next(b'[{"_verify":true,%s}]' % members)

@@ -14,13 +14,13 @@ from fault_server import (
     GOOD,
     GOOD_BODY,
     Script,
-    answer,
     close,
     hang,
     pause_for,
     read,
     redirect,
     reset,
+    response,
     send,
     send_endlessly,
     send_made,
@@ -66,11 +66,11 @@ def with_head(*lines: str, body: bytes = b"") -> Script:
 
 
 def ok(body: bytes) -> Script:
-    return [read, send(answer(body))]
+    return [read, send(response(body))]
 
 
 def status(line: str, body: bytes = b"", *headers: str) -> Script:
-    return [read, send(answer(body, line, *headers))]
+    return [read, send(response(body, line, *headers))]
 
 
 def chunked(*parts: bytes) -> Script:
@@ -81,7 +81,7 @@ def retry_after_date(line: str, seconds: int) -> Script:
     return [
         read,
         send_made(
-            lambda: answer(
+            lambda: response(
                 b"", line, f"Retry-After: {formatdate(time.time() + seconds, usegmt=True)}"
             )
         ),
@@ -113,10 +113,10 @@ HTML = "\ufeff<!DOCTYPE html><title>Request Error</title>See server logs".encode
 XML = b'<Fault xmlns="http://schemas.microsoft.com/ws/2005/05/envelope/none"/>'
 BUSY = "503 Service Unavailable"
 MANY = "429 Too Many Requests"
-HALF = answer(GOOD_BODY)[:-20]
+HALF = response(GOOD_BODY)[:-20]
 # These bytes must never be taken for the next call's response.
 POISON_BODY = GOOD_BODY.replace(b"51736835", b"666")
-POISON = answer(POISON_BODY)
+POISON = response(POISON_BODY)
 H2_SETTINGS = b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff"
 
 NO_CONNECTION = [
@@ -150,9 +150,9 @@ LOST_CONNECTION = [
 ]  # fmt: skip
 
 SLOW = [
-    Fault("never an answer", [[read, hang]], "timeout", "unknown", timeout=0.3, at_least=0.3),
+    Fault("never a response", [[read, hang]], "timeout", "unknown", timeout=0.3, at_least=0.3),
     Fault("never reads", [[hang]], "timeout", "unknown", timeout=0.3, at_least=0.3),
-    Fault("one byte a second", [[read, send_slowly(answer(GOOD_BODY), 1.0)]],
+    Fault("one byte a second", [[read, send_slowly(response(GOOD_BODY), 1.0)]],
           "timeout", "unknown", timeout=1.2, at_least=1.2),
     Fault("slow body", [[read, send(HALF), send_slowly(b" " * 9999, 0.05)]],
           "timeout", "unknown", timeout=0.4, at_least=0.4),
@@ -177,7 +177,7 @@ ENDLESS = [
     Fault("500 of 1 GiB", [[*with_head("HTTP/1.1 500 No", f"Content-Length: {1024 * MIB}"),
                             send_endlessly(b"x", 1024 * MIB)]],
           "status", "unknown", status=500, shows="xxx"),
-    Fault("interim answers without end", [[read, send_endlessly(b"HTTP/1.1 100 Continue\r\n\r\n",
+    Fault("interim responses without end", [[read, send_endlessly(b"HTTP/1.1 100 Continue\r\n\r\n",
                                                                 1024 * MIB)]],
           "timeout", "unknown", timeout=0.3, at_least=0.3, sends=inf,
           late=0.3),  # hyper reads 50 MB of them at a time
@@ -190,9 +190,9 @@ ENDLESS = [
 
 NOT_HTTP = [
     Fault("SSH at once", [[send(b"SSH-2.0-OpenSSH_9.6\r\n"), hang]], "response", "unknown"),
-    Fault("SSH in answer", [[read, send(b"SSH-2.0-OpenSSH_9.6\r\n"), hang]],
+    Fault("SSH in response", [[read, send(b"SSH-2.0-OpenSSH_9.6\r\n"), hang]],
           "response", "unknown"),
-    Fault("HTTP/2 in answer", [[read, send(H2_SETTINGS), hang]], "response", "unknown"),
+    Fault("HTTP/2 in response", [[read, send(H2_SETTINGS), hang]], "response", "unknown"),
     Fault("HTTP/2 preface", [[read, send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), hang]],
           "response", "unknown"),
     Fault("HTTP/0.9", [[read, send(b"<html>hello</html>\r\n"), close]], "response", "unknown"),
@@ -207,7 +207,7 @@ NOT_HTTP = [
     Fault("chunk longer than told", [chunked(b"1\r\n[]\r\n0\r\n\r\n")], "response", "unknown"),
 ]  # fmt: skip
 
-ODD_ANSWERS = [
+MALFORMED_RESPONSES = [
     Fault("length too short", [with_head("HTTP/1.1 200 OK", f"Content-Length: {len(HALF) // 4}",
                                          body=GOOD_BODY)], "response", "unknown"),
     Fault("200 empty", [ok(b"")], "response", "unknown", shows="empty"),
@@ -251,29 +251,29 @@ ODD_ANSWERS = [
     Fault("200, echoing keys", [ok(b"<p>" + ECHO)], "response", "unknown", shows="*** ***"),
 ]  # fmt: skip
 
-GOOD_ANSWERS = [
+GOOD_RESPONSES = [
     Fault("success", [GOOD]),
     Fault("byte-order mark", [ok(b"\xef\xbb\xbf" + GOOD_BODY)]),
     Fault("chunks", [chunked(chunk(GOOD_BODY[:9]), chunk(GOOD_BODY[9:]), b"0\r\n\r\n")]),
     Fault("ends with the connection", [[*with_head("HTTP/1.1 200 OK", body=GOOD_BODY), close]]),
     Fault("identity, as asked", [status("200 OK", GOOD_BODY, "Content-Encoding: identity")]),
-    Fault("interim 100", [[read, send(b"HTTP/1.1 100 Continue\r\n\r\n" + answer(GOOD_BODY))]]),
+    Fault("interim 100", [[read, send(b"HTTP/1.1 100 Continue\r\n\r\n" + response(GOOD_BODY))]]),
     Fault("empty reason phrase", [status("200 ", GOOD_BODY)]),
     Fault("no reason phrase", [status("200", GOOD_BODY)]),
-    Fault("one byte at a time", [[read, send_slowly(answer(GOOD_BODY), 0.001)]]),
+    Fault("one byte at a time", [[read, send_slowly(response(GOOD_BODY), 0.001)]]),
     Fault("invalid UTF-8 echoed", [ok(accepted(b'"customer_first_name":"Jos\xe9"'))]),
     Fault("lone surrogate echoed", [ok(accepted(rb'"customer_first_name":"x\ud83d"'))]),
     Fault("100,000 deep in a member", [ok(accepted(b'"new":' + DEEP))]),
     Fault("_verify doubled, last true", [ok(b'[{"_verify":false,"_verify":true,"cust_id":1,'
                                             b'"cust_id":51736835}]')]),
-    Fault("answer trails", [[read, send(answer(GOOD_BODY) + POISON)]]),
-    Fault("answer trails, no retries", [[read, send(answer(GOOD_BODY) + POISON)]], max_retries=0,
-          pause=0.05),
-    Fault("answer trails later", [[read, send(answer(GOOD_BODY)), pause_for(0.03), send(POISON)]],
-          pause=0.1),
-    Fault("array trails", [[read, send(answer(GOOD_BODY) + POISON_BODY)]]),
-    Fault("junk trails", [[read, send(answer(GOOD_BODY) + b"\0\xff junk")]]),
-    Fault("closes, as it said", [[read, send(answer(GOOD_BODY, "200 OK", "Connection: close")),
+    Fault("response trails", [[read, send(response(GOOD_BODY) + POISON)]]),
+    Fault("response trails, no retries", [[read, send(response(GOOD_BODY) + POISON)]],
+          max_retries=0, pause=0.05),
+    Fault("response trails later",
+          [[read, send(response(GOOD_BODY)), pause_for(0.03), send(POISON)]], pause=0.1),
+    Fault("array trails", [[read, send(response(GOOD_BODY) + POISON_BODY)]]),
+    Fault("junk trails", [[read, send(response(GOOD_BODY) + b"\0\xff junk")]]),
+    Fault("closes, as it said", [[read, send(response(GOOD_BODY, "200 OK", "Connection: close")),
                                   close]], max_retries=0),
     Fault("closes without a word", [[*GOOD, close]] * 2),
     Fault("closes later", [[*GOOD, pause_for(0.03), close]] * 2, max_retries=0, pause=0.1),
@@ -344,5 +344,5 @@ RETRY_AFTER = [
 
 FAULTS: list[Fault] = [
     *NO_CONNECTION, *LOST_CONNECTION, *SLOW, *ENDLESS, *NOT_HTTP,
-    *ODD_ANSWERS, *GOOD_ANSWERS, *STATUSES, *RETRY_AFTER,
+    *MALFORMED_RESPONSES, *GOOD_RESPONSES, *STATUSES, *RETRY_AFTER,
 ]  # fmt: skip

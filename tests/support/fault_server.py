@@ -56,7 +56,7 @@ class Connection:
             raise ConnectionError("the server stops")
 
 
-def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+def response(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -95,7 +95,7 @@ def redirect(status: str) -> Step:
 
     def step(connection: Connection) -> None:
         elsewhere = f"Location: http://localhost:{connection.server.elsewhere}/"
-        connection.send(answer(b"", status, elsewhere))
+        connection.send(response(b"", status, elsewhere))
 
     return step
 
@@ -135,7 +135,7 @@ def send_endlessly(piece: bytes, total: int) -> Step:
     return step
 
 
-GOOD: Script = [read, send(answer(GOOD_BODY))]
+GOOD: Script = [read, send(response(GOOD_BODY))]
 
 
 class FaultServer:

@@ -56,9 +56,9 @@ def raw_body(members: str) -> bytes:
 
 
 def update(sandbox: Sandbox, body: bytes) -> dict[str, Any]:
-    response, answer = send(sandbox, body)
-    assert response.status == 200, answer
-    (item,) = json.loads(answer, parse_float=Decimal)
+    response, content = send(sandbox, body)
+    assert response.status == 200, content
+    (item,) = json.loads(content, parse_float=Decimal)
     assert isinstance(item, dict)
     return item
 

@@ -36,9 +36,9 @@ LATE_ERROR = b'[{"_verify":true,"error":{"error_description":"late"}}]'
 
 # The server's reactions to a request, how often each, and whether it applies the update first.
 FAULTS: list[tuple[str, int, bool]] = [
-    ("answer", 60, True),
-    ("answer in chunks", 5, True),
-    ("answer and close", 5, True),
+    ("response", 60, True),
+    ("response in chunks", 5, True),
+    ("response and close", 5, True),
     ("close", 2, False),
     ("reset", 2, False),
     ("apply and close", 3, True),
@@ -92,18 +92,18 @@ class Server:
                 buffer = buffer[length:]
                 self.received.add(name)
                 kinds, weights, _ = zip(*FAULTS)
-                self.answer(connection, *self.random.choices(FAULTS, weights)[0], name)
+                self.respond(connection, *self.random.choices(FAULTS, weights)[0], name)
 
-    def answer(
+    def respond(
         self, connection: socket.socket, fault: str, _: int, applies: bool, name: str
     ) -> None:
         if applies:
             self.applied.add(name)
         chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(ACCEPTED), ACCEPTED)
-        answers = {
-            "answer": http(ACCEPTED),
-            "answer in chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
-            "answer and close": http(ACCEPTED, "200 OK", "Connection: close"),
+        responses = {
+            "response": http(ACCEPTED),
+            "response in chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
+            "response and close": http(ACCEPTED, "200 OK", "Connection: close"),
             "apply and break off": http(ACCEPTED)[:-5],
             "apply and fail": http(b"<Fault/>", "500 Internal Server Error"),
             "apply and say busy": http(b"", "503 Service Unavailable", "Retry-After: 0"),
@@ -120,8 +120,8 @@ class Server:
             time.sleep(2 * TIMEOUT)
         if fault == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.sendall(answers.get(fault, b""))
-        if fault not in ("answer", "answer in chunks", "refuse", "too busy", "too many"):
+        connection.sendall(responses.get(fault, b""))
+        if fault not in ("response", "response in chunks", "refuse", "too busy", "too many"):
             raise ConnectionError
 
     @staticmethod
