@@ -245,8 +245,8 @@ typedef struct skypostal_client skypostal_client;
 typedef struct skypostal_error skypostal_error;
 
 /**
- * How a client is set up. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
- * which may come as soon as the clients are made: they copy it. To be used by one thread at a
+ * The options of a client. Made by `skypostal_options_new`, freed by `skypostal_options_free`,
+ * also before the clients that were made of them: these have copies. To be used by one thread at a
  * time.
  *
  * A setter checks its value and copies it. It returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or
@@ -257,8 +257,8 @@ typedef struct skypostal_error skypostal_error;
 typedef struct skypostal_options skypostal_options;
 
 /**
- * How one row of a bulk ended. Given by `skypostal_bulk_next`, freed by `skypostal_outcome_free`;
- * independent of the bulk. Never changes: any thread may read it.
+ * The outcome of one row of a bulk. Given by `skypostal_bulk_next`, freed by
+ * `skypostal_outcome_free`; independent of the bulk. Never changes: any thread may read it.
  *
  * It owns the information or the error of its row. Both are borrowed, with their texts: they live
  * as long as this handle. `skypostal_personal_info_free` and `skypostal_error_free` do nothing for
@@ -279,8 +279,8 @@ typedef struct skypostal_outcome skypostal_outcome;
 typedef struct skypostal_personal_info skypostal_personal_info;
 
 /**
- * Which customer to change, and what. Made by `skypostal_update_new`, freed by
- * `skypostal_update_free`. To be used by one thread at a time; may be changed and sent again.
+ * A change of one customer. Made by `skypostal_update_new`, freed by `skypostal_update_free`. To
+ * be used by one thread at a time; may be changed and sent again.
  *
  * An update keeps its fields from call to call. WARNING: a loop that uses one update for many
  * customers must call `skypostal_update_clear` first for each of them. A field that it does not
@@ -306,12 +306,14 @@ typedef struct skypostal_update skypostal_update;
 typedef void (*skypostal_log_callback)(void *user_data, const char *line);
 
 /**
- * The version of the library that is loaded, such as `"0.1.0"`. Static, never NULL. Any thread.
+ * Returns the version of the library that is loaded, such as `"0.1.0"`. Static, never NULL. Any
+ * thread.
  */
 SKYPOSTAL_API const char *skypostal_version(void);
 
 /**
- * The version of the library that is loaded: major * 1000000 + minor * 1000 + patch. Any thread.
+ * Returns the version of the library that is loaded: major * 1000000 + minor * 1000 + patch. Any
+ * thread.
  *
  * It may be greater than `SKYPOSTAL_VERSION_NUMBER`, the version of the header that a program was
  * compiled with: functions and numbers are only added as long as the library's file is named
@@ -320,8 +322,8 @@ SKYPOSTAL_API const char *skypostal_version(void);
 SKYPOSTAL_API int skypostal_version_number(void);
 
 /**
- * New options with the defaults: the test environment, 30 s for a call, 10 s for a connection, 2
- * retries. Never NULL. Yours: free them with `skypostal_options_free`.
+ * Returns new options with the defaults: the test environment, 30 s for a call, 10 s for a
+ * connection, 2 retries. Never NULL. Yours: free them with `skypostal_options_free`.
  */
 SKYPOSTAL_API skypostal_options *skypostal_options_new(void);
 
@@ -348,38 +350,39 @@ SKYPOSTAL_API
 int skypostal_options_read_environment(skypostal_options *options);
 
 /**
- * The user code given by SkyPostal for one environment (documented): positive. An update may bring
- * its own. Required somewhere: a call without one fails with `SKYPOSTAL_CONFIGURATION`.
+ * Sets the user code given by SkyPostal for one environment (documented): positive. An update may
+ * bring its own. A call that has one from neither fails with `SKYPOSTAL_CONFIGURATION`.
  */
 SKYPOSTAL_API int skypostal_options_set_user_code(skypostal_options *options, int64_t value);
 
 /**
- * The application key given by SkyPostal for one environment (documented): a text as the fields of
- * an update are. Secret. An update may bring its own. Required somewhere, as the user code is.
+ * Sets the application key given by SkyPostal for one environment (documented): a text as the
+ * fields of an update are. Secret. An update may bring its own. A call that has one from neither
+ * fails with `SKYPOSTAL_CONFIGURATION`.
  */
 SKYPOSTAL_API int skypostal_options_set_app_key(skypostal_options *options, const char *value);
 
 /**
- * `"test"` (the default) or `"production"`. Each has credentials of its own (documented). Test's
- * address is documented, production's was seen in use elsewhere.
+ * Sets the environment: `"test"` (the default) or `"production"`. Each has credentials of its own
+ * (documented). Test's address is documented, production's was seen in use elsewhere.
  */
 SKYPOSTAL_API int skypostal_options_set_environment(skypostal_options *options, const char *value);
 
 /**
- * Where the service is, such as `"https://host:port"`, without the path of the call; wins over the
- * environment's address. Plain `http://` only to this machine, unless allowed by
+ * Sets the address of the service, such as `"https://host:port"`, without the path of the call. It
+ * wins over the environment's address. Plain `http://` only to this machine, unless allowed by
  * `skypostal_options_set_allow_http`.
  */
 SKYPOSTAL_API int skypostal_options_set_base_url(skypostal_options *options, const char *value);
 
 /**
- * How long a whole call may take, retries and waits included, in milliseconds: from 1 on; 30000
+ * Sets the timeout of a whole call, retries and waits included, in milliseconds: from 1 on; 30000
  * unless set. Then the call fails with `SKYPOSTAL_TIMEOUT`.
  */
 SKYPOSTAL_API int skypostal_options_set_timeout_ms(skypostal_options *options, uint32_t value);
 
 /**
- * How long one connection may take, from the look-up of the name to TLS, in milliseconds: from 1
+ * Sets the timeout of one connection, from the look-up of the name to TLS, in milliseconds: from 1
  * on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`.
  */
 SKYPOSTAL_API
@@ -387,57 +390,54 @@ int skypostal_options_set_connect_timeout_ms(skypostal_options *options,
                                              uint32_t value);
 
 /**
- * How often a call may be tried again, after a failed or lost connection or a status 408, 429,
- * 502, 503 or 504; not negative; 2 unless set. The same update sent twice leaves the same record
+ * Sets how often a call is tried again, after a failed or lost connection or a status 408, 429,
+ * 502, 503 or 504: 0 or more; 2 unless set. The same update sent twice leaves the same record
  * (documented: it sets fields to values). With 0 an update is sent at most once.
  */
 SKYPOSTAL_API int skypostal_options_set_max_retries(skypostal_options *options, int value);
 
 /**
- * The proxy to use, `"http://[user:password@]host:port"` or `"https://..."`; wins over the
+ * Sets the proxy to use, `"http://[user:password@]host:port"` or `"https://..."`. It wins over the
  * environment's. NULL, the default: none but the environment's, see
  * `skypostal_options_set_trust_env`.
  */
 SKYPOSTAL_API int skypostal_options_set_proxy(skypostal_options *options, const char *value);
 
 /**
- * The path of a PEM file of certificates, or of a folder of them, to trust beside the operating
- * system's, which the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, but not in a program with
- * raised privileges. In the encoding of the file system; on Windows in UTF-8. It is read by
- * `skypostal_client_new`, which says what is wrong with it. NULL, the default: none.
+ * Sets the path of a PEM file of certificates, or of a folder of them, to trust beside the
+ * operating system's. The variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the operating
+ * system's, except in a program with raised privileges. The path is in the encoding of the file
+ * system; on Windows in UTF-8. `skypostal_client_new` reads it, and says what is wrong with it.
+ * NULL, the default: none.
  */
-SKYPOSTAL_API
-int skypostal_options_set_ca_file(skypostal_options *options,
-                                  const char *value);
+SKYPOSTAL_API int skypostal_options_set_ca_file(skypostal_options *options, const char *value);
 
 /**
- * Whether the proxy variables `HTTPS_PROXY`, `NO_PROXY` and their like are read, and on Windows and
- * macOS the proxy of the system's settings, by `skypostal_client_new`: 0, or 1 (the default). In a
- * program with raised privileges they never are.
+ * Sets whether `skypostal_client_new` reads the proxy variables, such as `HTTPS_PROXY` and
+ * `NO_PROXY`, and on Windows and macOS the proxy of the system's settings: 0, or 1 (the default).
+ * In a program with raised privileges it never does.
  */
 SKYPOSTAL_API int skypostal_options_set_trust_env(skypostal_options *options, int value);
 
 /**
- * Whether plain `http://` may leave this machine, with the keys readable on the way: 0 (the
+ * Sets whether plain `http://` may leave this machine, with the keys readable on the way: 0 (the
  * default) or 1.
  */
 SKYPOSTAL_API int skypostal_options_set_allow_http(skypostal_options *options, int value);
 
 /**
- * The name of your program, such as `"shop/1.2"`, which follows this library's in the header
- * `User-Agent`: so SkyPostal can tell its calls from those of others. 1 to 256 characters of printable
- * ASCII. NULL, the default: the library's name alone.
+ * Sets the name of your program, such as `"shop/1.2"`, which follows this library's in the header
+ * `User-Agent`: so SkyPostal can tell its calls from those of others. 1 to 256 characters of
+ * printable ASCII. NULL, the default: the library's name alone.
  */
-SKYPOSTAL_API
-int skypostal_options_set_user_agent(skypostal_options *options,
-                                     const char *value);
+SKYPOSTAL_API int skypostal_options_set_user_agent(skypostal_options *options, const char *value);
 
 /**
- * The function that receives one line for each attempt of a call or a row when it has ended: what
- * came of it, how long it took, why it failed, whether a retry follows. The line holds no key and
- * no personal data. It is borrowed, without a line break, and ends with the callback. NULL, the
- * default: no log. `user_data` is passed on, and must live until the clients and their bulks are
- * freed.
+ * Sets the function that receives one line for each attempt of a call or a row when it has ended:
+ * its outcome, the time that it took, the reason of a failure, and whether a retry follows. The
+ * line holds no key and no personal data. It is borrowed, without a line break, and ends with the
+ * callback. NULL, the default: no log. `user_data` is passed on, and must live until the clients
+ * and their bulks are freed.
  *
  * The callback runs on the thread that waits for the call, or that takes the outcome of a row by
  * `skypostal_bulk_next`: so perhaps on several threads at once. It must return: no longjmp, no
@@ -452,7 +452,8 @@ int skypostal_options_set_log(skypostal_options *options,
                               void *user_data);
 
 /**
- * A new update that changes nothing yet. Never NULL. Yours: free it with `skypostal_update_free`.
+ * Returns a new update that changes nothing yet. Never NULL. Yours: free it with
+ * `skypostal_update_free`.
  */
 SKYPOSTAL_API skypostal_update *skypostal_update_new(void);
 
@@ -476,59 +477,59 @@ SKYPOSTAL_API void skypostal_update_clear(skypostal_update *update);
 SKYPOSTAL_API int skypostal_update_unset(skypostal_update *update, const char *field);
 
 /**
- * How long the call or the bulk row that sends this update may take, retries and waits included, in
- * milliseconds; in place of the client's. 0, the default: the client's. Kept from call to call;
+ * Sets the timeout of the call or the bulk row that sends this update, retries and waits included,
+ * in milliseconds. It replaces the client's. 0, the default: the client's. Kept from call to call;
  * `skypostal_update_clear` sets it back. Returns `SKYPOSTAL_OK` or `SKYPOSTAL_MISUSE`.
  */
 SKYPOSTAL_API int skypostal_update_set_timeout_ms(skypostal_update *update, uint32_t value);
 
 /**
- * The user code given by SkyPostal for one environment (documented), in place of the client's:
- * positive.
+ * Sets the user code given by SkyPostal for one environment (documented), in place of the
+ * client's: positive.
  */
 SKYPOSTAL_API int skypostal_update_set_user_code(skypostal_update *update, int64_t value);
 
 /**
- * The application key given by SkyPostal for one environment (documented), in place of the
+ * Sets the application key given by SkyPostal for one environment (documented), in place of the
  * client's: a text. Secret.
  */
 SKYPOSTAL_API int skypostal_update_set_app_key(skypostal_update *update, const char *value);
 
 /**
- * The customer's box, obtained by registration or login (documented): positive. Required.
+ * Sets the customer's box, obtained by registration or login (documented): positive. Required.
  */
 SKYPOSTAL_API int skypostal_update_set_customer_box_id(skypostal_update *update, int64_t value);
 
 /**
- * The customer's key, obtained by registration or login; another one after the customer's e-mail
- * address was changed (documented). A text. Required. Secret.
+ * Sets the customer's key, obtained by registration or login; the customer has another one after a
+ * change of the e-mail address (documented). A text. Required. Secret.
  */
 SKYPOSTAL_API int skypostal_update_set_customer_key(skypostal_update *update, const char *value);
 
 /**
- * The new first name: a text.
+ * Sets the new first name: a text.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_first_name(skypostal_update *update,
                                              const char *value);
 
 /**
- * The new last name: a text.
+ * Sets the new last name: a text.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_last_name(skypostal_update *update,
                                             const char *value);
 
 /**
- * The new identity number: a text.
+ * Sets the new identity number: a text.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_identity_number(skypostal_update *update,
                                                   const char *value);
 
 /**
- * The new tax number, numeric (documented): digits with an optional fraction, `"1234.50"`, at most
- * 28 digits, no sign, no exponent. Every digit is sent (observed: decimals are kept); leading
+ * Sets the new tax number, numeric (documented): digits with an optional fraction, `"1234.50"`, at
+ * most 28 digits, no sign, no exponent. Every digit is sent (observed: decimals are kept); leading
  * zeros are dropped.
  */
 SKYPOSTAL_API
@@ -536,15 +537,15 @@ int skypostal_update_set_customer_tax_number(skypostal_update *update,
                                              const char *value);
 
 /**
- * The new birth date, a real day: `"YYYY-MM-DD"` (documented), from 1753-01-01 to today, wherever
- * on Earth today is latest.
+ * Sets the new birth date, a real day: `"YYYY-MM-DD"` (documented), from 1753-01-01 to today,
+ * wherever on Earth today is latest.
  */
 SKYPOSTAL_API
 int skypostal_update_set_customer_birth_date(skypostal_update *update,
                                              const char *value);
 
 /**
- * The new gender: `"M"` or `"F"` (documented).
+ * Sets the new gender: `"M"` or `"F"` (documented).
  */
 SKYPOSTAL_API int skypostal_update_set_customer_gender(skypostal_update *update, const char *value);
 
@@ -712,69 +713,70 @@ SKYPOSTAL_API const skypostal_error *skypostal_outcome_error(const skypostal_out
 SKYPOSTAL_API void skypostal_personal_info_free(skypostal_personal_info *info);
 
 /**
- * How many attempts were begun until the service accepted the update: 1 or more. 0 for NULL or a
- * foreign handle.
+ * Returns the number of attempts that were begun until the service accepted the update: 1 or more.
+ * 0 for NULL or a foreign handle.
  */
 SKYPOSTAL_API int skypostal_personal_info_attempts(const skypostal_personal_info *info);
 
 /**
- * The service's own number of the customer; 0 if the response has none.
+ * Returns the service's own number of the customer; 0 if the response has none.
  */
 SKYPOSTAL_API int64_t skypostal_personal_info_cust_id(const skypostal_personal_info *info);
 
 /**
- * The first name. Borrowed; NULL if the response has none.
+ * Returns the first name. Borrowed; NULL if the response has none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_first_name(const skypostal_personal_info *info);
 
 /**
- * The last name. Borrowed; NULL if the response has none.
+ * Returns the last name. Borrowed; NULL if the response has none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_last_name(const skypostal_personal_info *info);
 
 /**
- * The identity number. Borrowed; NULL if the response has none.
+ * Returns the identity number. Borrowed; NULL if the response has none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_identity_number(const skypostal_personal_info *info);
 
 /**
- * The tax number in decimal, with every digit the service sent (observed: `"123.450"`). Borrowed;
- * NULL if it sent none.
+ * Returns the tax number in decimal, with every digit that the service sent (observed:
+ * `"123.450"`). Borrowed; NULL if it sent none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_tax_number(const skypostal_personal_info *info);
 
 /**
- * The birth date, `"YYYY-MM-DD"`, a day of the service's calendar whatever the time zone of the
- * reader. Borrowed; NULL if the service has none, and for its year 1, which stands for "not set"
- * (observed).
+ * Returns the birth date, `"YYYY-MM-DD"`, a day of the service's calendar whatever the time zone
+ * of the reader. Borrowed; NULL if the service has none, and for its year 1, which stands for "not
+ * set" (observed).
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_birth_date(const skypostal_personal_info *info);
 
 /**
- * The gender, `"M"` or `"F"` as documented. Borrowed; NULL if the response has none.
+ * Returns the gender, `"M"` or `"F"` as documented. Borrowed; NULL if the response has none.
  */
 SKYPOSTAL_API
 const char *skypostal_personal_info_customer_gender(const skypostal_personal_info *info);
 
 /**
- * The whole JSON object that the service sent, with the members that are not documented. Borrowed;
- * never NULL for a live handle.
+ * Returns the whole JSON object that the service sent, with the members that are not documented.
+ * Borrowed; never NULL for a live handle.
  */
 SKYPOSTAL_API const char *skypostal_personal_info_raw(const skypostal_personal_info *info);
 
 /**
- * What a result code means, in a few words of English. Static, never NULL, for any number. Any thread.
+ * Returns the meaning of a result code, in a few words of English. Static, never NULL, for any
+ * number. Any thread.
  */
-SKYPOSTAL_API
-const char *skypostal_strerror(int result);
+SKYPOSTAL_API const char *skypostal_strerror(int result);
 
 /**
- * What a delivery means, in a few words of English. Static, never NULL, for any number. Any thread.
+ * Returns the meaning of a delivery, in a few words of English. Static, never NULL, for any
+ * number. Any thread.
  */
 SKYPOSTAL_API const char *skypostal_delivery_text(int delivery);
 
@@ -786,79 +788,79 @@ SKYPOSTAL_API
 void skypostal_error_free(skypostal_error *error);
 
 /**
- * What went wrong: the result code of the function or row that failed. `SKYPOSTAL_MISUSE` for NULL
- * or a foreign handle.
+ * Returns the result code of the function or row that failed. `SKYPOSTAL_MISUSE` for NULL or a
+ * foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_kind(const skypostal_error *error);
 
 /**
- * Was the customer changed? `SKYPOSTAL_DELIVERY_NOT_SENT`, `SKYPOSTAL_DELIVERY_REJECTED` or
- * `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not answer this: over several attempts the
- * greatest of the three stands, so that an update whose first attempt was lost is unknown even if
- * the last one found no connection or was refused. 0 for NULL or a foreign handle.
+ * Returns whether the customer was changed: `SKYPOSTAL_DELIVERY_NOT_SENT`,
+ * `SKYPOSTAL_DELIVERY_REJECTED` or `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not say
+ * this. Of several attempts the greatest of the three counts: an update whose first attempt was
+ * lost is unknown, even if the last one found no connection or was refused. 0 for NULL or a
+ * foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_delivery(const skypostal_error *error);
 
 /**
- * How many attempts were begun; 0 when nothing was tried, and for NULL or a foreign handle.
+ * Returns the number of attempts that were begun; 0 when nothing was tried, and for NULL or a
+ * foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_attempts(const skypostal_error *error);
 
 /**
- * The HTTP status, for `SKYPOSTAL_STATUS`; 0 for other errors.
+ * Returns the HTTP status, for `SKYPOSTAL_STATUS`; 0 for other errors.
  */
 SKYPOSTAL_API int skypostal_error_http_status(const skypostal_error *error);
 
 /**
- * 1 when the service called the error one of its own system (documented as `system_error`), else
- * 0. Whether it made the change before that error is unknown.
+ * Returns 1 when the service called the error one of its own system (documented as
+ * `system_error`), else 0. The service may have made the change before that error.
  */
 SKYPOSTAL_API int skypostal_error_system_error(const skypostal_error *error);
 
 /**
- * How long the service asked to wait, in milliseconds; -1 if it did not.
+ * Returns the time that the service asked to wait, in milliseconds; -1 if it did not.
  */
 SKYPOSTAL_API int64_t skypostal_error_retry_after_ms(const skypostal_error *error);
 
 /**
- * What went wrong, on one line of English with the chain of causes. Holds no key and no personal
- * data, but for the service's own words in a refusal. Borrowed; never NULL for an error.
+ * Returns the message, one line of English with the chain of causes. It holds no key and no
+ * personal data, except the service's own words in a refusal. Borrowed; never NULL for an error.
  */
 SKYPOSTAL_API const char *skypostal_error_message(const skypostal_error *error);
 
 /**
- * The field that is invalid or the option that is unusable, under its own name, such as
+ * Returns the name of the field that is invalid or of the option that is unusable, such as
  * `"customer_gender"` or `"timeout"`. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_field(const skypostal_error *error);
 
 /**
- * The service's own words for a refusal (documented as `error_description`), perhaps empty; keys
- * are redacted. Borrowed; NULL for other errors.
+ * Returns the service's own words for a refusal (documented as `error_description`), perhaps
+ * empty; keys are redacted. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_description(const skypostal_error *error);
 
 /**
- * Where in the service, in its own words, for a refusal (documented as `error_location`), perhaps
- * empty. Borrowed; NULL for other errors.
+ * Returns the place in the service where a refusal arose, in the service's words (documented as
+ * `error_location`), perhaps empty. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_location(const skypostal_error *error);
 
 /**
- * An excerpt of the response, at most about 1 KiB, for `SKYPOSTAL_STATUS` and `SKYPOSTAL_RESPONSE`;
- * keys are redacted, personal data is not. Borrowed; NULL for other errors.
+ * Returns an excerpt of the response, at most about 1 KiB, for `SKYPOSTAL_STATUS` and
+ * `SKYPOSTAL_RESPONSE`; keys are redacted, personal data is not. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_body(const skypostal_error *error);
 
 /**
- * The headers of the response that help SkyPostal or a proxy's operator to find the call: `date`,
- * `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`. One line
- * each, `"name: value"`, with a line break between two; at most 16, of 256 characters each; keys are
- * redacted.
- * Borrowed; NULL if no response came, or none of them is in it.
+ * Returns the headers of the response that help SkyPostal or a proxy's operator to find the call:
+ * `date`, `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`.
+ * One line each, `"name: value"`, with a line break between two; at most 16, of 256 characters
+ * each; keys are redacted. Borrowed; NULL if no response came, or if it has none of them.
  */
-SKYPOSTAL_API
-const char *skypostal_error_response_headers(const skypostal_error *error);
+SKYPOSTAL_API const char *skypostal_error_response_headers(const skypostal_error *error);
 
 #ifdef __cplusplus
 }
