@@ -362,7 +362,7 @@ def test_an_event_loop_gets_the_error_that_ended_a_bulk(run: Any, sandbox: Sandb
 
     async def main() -> None:
         returned = 0
-        with pytest.raises(skypostal.ConnectError, match="stopped after 10 rows"):
+        with pytest.raises(skypostal.ConnectError, match="stopped after 10 consecutive rows"):
             unreachable = async_client_of(url, max_retries=0)
             async for _ in unreachable.update_many(WHO for _ in range(10_000)):
                 returned += 1

@@ -163,7 +163,7 @@ def test_sandbox(skypostal_sandbox): pass
         [
             "*TypeError: the marker skypostal_client takes options by name only*",
             "*TypeError: *max_retires*",
-            "*ValueError: max_requests: at least 1 expected*",
+            "*ValueError: max_requests: must be 1 or more*",
         ]
     )
 

@@ -193,7 +193,7 @@ def test_a_request_tells_what_was_to_change(sandbox: Sandbox) -> None:
     assert first.changes == {"customer_first_name": "Ana", "customer_tax_number": Decimal("1.50")}
     assert str(first.changes["customer_tax_number"]) == "1.50"
     assert not any(secret in repr(first) for secret in (APP_KEY, CUSTOMER_KEY, "Ana"))
-    with pytest.raises(ValueError, match="body: a JSON object expected"):
+    with pytest.raises(ValueError, match="body: must be a JSON object"):
         second.json()
 
 
