@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -15,7 +16,7 @@ use super::bulk::BulkUpdate;
 use super::errors::{exception, memory_error, not_sent, set_delivery};
 use super::event_queue::{EventQueue, QueuedEvent};
 use super::fields::{Rejected, integer, read_fields, with_text};
-use super::interpreter::{call_arrow, is_main_thread, preload};
+use super::interpreter::{call_arrow, call_python, is_main_thread, preload};
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
 use super::preview::Preview;
@@ -32,6 +33,8 @@ pub(super) struct Client {
     on_attempt: Option<Py<PyAny>>,
     /// `sys.modules`, which says whether the application has imported `logging`.
     modules: Py<PyDict>,
+    /// `skypostal._logging.logs_all`.
+    logs_all: Py<PyAny>,
     /// The options that the repr shows; none is secret.
     shown: String,
 }
@@ -104,7 +107,8 @@ impl Client {
         }
         let on_attempt = on_attempt.map(Bound::unbind);
         let modules = py.import("sys")?.getattr("modules")?.cast_into()?.unbind();
-        Ok(Client { client: Arc::new(client), on_attempt, modules, shown })
+        let logs_all = py.import("skypostal._logging")?.getattr("logs_all")?.unbind();
+        Ok(Client { client: Arc::new(client), on_attempt, modules, logs_all, shown })
     }
 
     /// As skypostal.update_personal_info, with this client's options.
@@ -312,8 +316,18 @@ impl Client {
 }
 
 impl Client {
+    /// Returns true if this is the `sys.modules` of the interpreter in which the client was made.
+    pub(super) fn knows(&self, modules: &Bound<'_, PyAny>) -> bool {
+        self.modules.is(modules)
+    }
+
     fn observer(&self, py: Python<'_>) -> PyResult<Option<Observer>> {
-        Observer::new(py, self.on_attempt.as_ref(), self.modules.bind(py))
+        // Without `logging` there is no handler.
+        let logs_all = match self.modules.bind(py).contains(intern!(py, "logging"))? {
+            true => call_python(self.logs_all.bind(py), (), None)?.extract()?,
+            false => None,
+        };
+        Ok(Observer::new(py, self.on_attempt.as_ref(), logs_all))
     }
 
     /// Makes a call without the GIL. While it waits, it handles signals.

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -15,7 +16,8 @@ use crate::environment::{self, Snapshot};
 /// The number of clients that are kept, one for each configuration.
 const MAX_CLIENTS: usize = 16;
 
-/// The shared clients, each with the variables that it was made from. Only a thread with the GIL locks them, so that no fork leaves them locked.
+/// The shared clients, each with the variables that it was made from. Only a thread with the GIL locks
+/// them, so that no fork leaves them locked.
 static CLIENTS: Mutex<Vec<(Snapshot, Py<Client>)>> = Mutex::new(Vec::new());
 
 /// Changes a customer's personal information and waits for the response.
@@ -85,9 +87,12 @@ pub(super) fn app_key(py: Python<'_>) -> PyResult<Option<String>> {
 /// Returns the client that was made from the environment as it is now.
 fn client_of_environment(py: Python<'_>) -> PyResult<Py<Client>> {
     let environment = Snapshot::new(CA_BUNDLE);
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
     let known = {
         let clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = clients.iter().find(|(known, _)| *known == environment);
+        // An interpreter that ended may have left clients, which know the modules of its life alone.
+        let mut of_this_life = clients.iter().filter(|(_, client)| client.get().knows(&modules));
+        let known = of_this_life.find(|(known, _)| *known == environment);
         known.map(|(_, client)| client.clone_ref(py))
     };
     if let Some(client) = known {

@@ -3,7 +3,6 @@
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::arguments::unix_time;
@@ -131,26 +130,22 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// Returns `None` if there is no receiver.
+    /// Returns `None` if there is no receiver. `logs_all` says whether each attempt is logged, and is
+    /// `None` if the application did not import `logging`.
     pub(super) fn new(
         py: Python<'_>,
         hook: Option<&Py<PyAny>>,
-        modules: &Bound<'_, PyDict>,
-    ) -> PyResult<Option<Self>> {
+        logs_all: Option<bool>,
+    ) -> Option<Self> {
+        let (log, log_all) = (logs_all.is_some(), logs_all == Some(true));
         let hook = hook.map(|hook| hook.clone_ref(py));
-        let level = log_level(py, modules)?;
-        if hook.is_none() && level.is_none() {
-            return Ok(None);
-        }
-        let (log, log_all) = (level.is_some(), level == Some(true));
-        Ok(Some(Observer { hook, log_all, log, context: None }))
+        (log || hook.is_some()).then_some(Observer { hook, log_all, log, context: None })
     }
 
     /// Keeps the context variables of the caller, for a hook that runs later.
     pub(super) fn in_this_context(mut self, py: Python<'_>) -> PyResult<Self> {
-        static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let copy_context = COPY_CONTEXT.import(py, "contextvars", "copy_context")?;
-        self.context = Some(call_python(copy_context, (), None)?.unbind());
+        let module = py.import(intern!(py, "contextvars"))?;
+        self.context = Some(module.call_method0(intern!(py, "copy_context"))?.unbind());
         Ok(self)
     }
 
@@ -213,16 +208,6 @@ fn is_from_signal_handler(py: Python<'_>, error: &PyErr) -> bool {
         Ok(false)
     };
     look().unwrap_or(false)
-}
-
-/// Returns whether every attempt is logged; `None` if `logging` was never imported.
-fn log_level(py: Python<'_>, modules: &Bound<'_, PyDict>) -> PyResult<Option<bool>> {
-    if !modules.contains(intern!(py, "logging"))? {
-        return Ok(None);
-    }
-    static LOGS_ALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let logs_all = LOGS_ALL.import(py, "skypostal._logging", "logs_all")?;
-    call_python(logs_all, (), None)?.extract()
 }
 
 fn log(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
