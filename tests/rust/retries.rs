@@ -100,7 +100,7 @@ fn a_response_to_a_second_attempt_does_not_undo_a_lost_first() {
     ] {
         let server = Server::new(move |number, _| match number {
             0 => Reply::Close(Vec::new()),
-            _ => Reply::Close(second.clone()),
+            _ => Reply::Keep(second.clone()),
         });
         assert_eq!(end(&failure(&server.client())), (kind, Delivery::Unknown, attempts));
     }
