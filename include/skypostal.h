@@ -405,10 +405,9 @@ SKYPOSTAL_API int skypostal_options_set_proxy(skypostal_options *options, const 
 
 /**
  * Sets the path of a PEM file of certificates, or of a folder of them, to trust beside the
- * operating system's. The variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the operating
- * system's, except in a program with raised privileges. The path is in the encoding of the file
- * system; on Windows in UTF-8. `skypostal_client_new` reads it, and says what is wrong with it.
- * NULL, the default: none.
+ * operating system's, which the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, except in a
+ * program with raised privileges. The path is in the encoding of the file system; on Windows in
+ * UTF-8. `skypostal_client_new` reads it, and says what is wrong with it. NULL, the default: none.
  */
 SKYPOSTAL_API int skypostal_options_set_ca_file(skypostal_options *options, const char *value);
 
@@ -501,8 +500,8 @@ SKYPOSTAL_API int skypostal_update_set_app_key(skypostal_update *update, const c
 SKYPOSTAL_API int skypostal_update_set_customer_box_id(skypostal_update *update, int64_t value);
 
 /**
- * Sets the customer's key, obtained by registration or login; the customer has another one after a
- * change of the e-mail address (documented). A text. Required. Secret.
+ * Sets the customer's key, obtained by registration or login; another one after the customer's
+ * e-mail address was changed (documented). A text. Required. Secret.
  */
 SKYPOSTAL_API int skypostal_update_set_customer_key(skypostal_update *update, const char *value);
 

@@ -153,10 +153,9 @@ pub unsafe extern "C" fn skypostal_options_set_proxy(
 }
 
 /// Sets the path of a PEM file of certificates, or of a folder of them, to trust beside the
-/// operating system's. The variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the operating
-/// system's, except in a program with raised privileges. The path is in the encoding of the file
-/// system; on Windows in UTF-8. `skypostal_client_new` reads it, and says what is wrong with it.
-/// NULL, the default: none.
+/// operating system's, which the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, except in a
+/// program with raised privileges. The path is in the encoding of the file system; on Windows in
+/// UTF-8. `skypostal_client_new` reads it, and says what is wrong with it. NULL, the default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_ca_file(
     options: *mut skypostal_options,

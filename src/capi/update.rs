@@ -120,8 +120,8 @@ pub unsafe extern "C" fn skypostal_update_set_customer_box_id(
     set_integer(update, Field::CustomerBoxId, value)
 }
 
-/// Sets the customer's key, obtained by registration or login; the customer has another one after a
-/// change of the e-mail address (documented). A text. Required. Secret.
+/// Sets the customer's key, obtained by registration or login; another one after the customer's
+/// e-mail address was changed (documented). A text. Required. Secret.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_set_customer_key(
     update: *mut skypostal_update,
