@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 from linux_pythons import PYTHONS, LinuxPython
 from other_pythons import PIP, new_environment, requirements, run, run_tests
+from project import environment_of
 from released import files_in, wheels
 
 from release.platforms import PLATFORMS
+from skypostal.sandbox import BOX_ID, Sandbox
 
 pytestmark = pytest.mark.release
 
@@ -36,13 +39,28 @@ def test_the_unwinder_is_that_of_the_system(platform: str, tmp_path: Path) -> No
     assert "[libgcc_s.so.1]" in run("readelf", "--dynamic", library)
 
 
-@pytest.mark.parametrize("python", TRIED, ids=lambda python: python.name.replace(" ", "-"))
+each_python = pytest.mark.parametrize(
+    "python", TRIED, ids=lambda python: python.name.replace(" ", "-")
+)
+
+
+@each_python
+def test_an_update(python: LinuxPython, tmp_path: Path, sandbox: Sandbox) -> None:
+    program = installed(python, tmp_path)
+    update = ["-m", "skypostal", "update", "--customer_first_name=Zoë", "--json"]
+    where = {**environment_of(sandbox), "PYTHONUTF8": "1"}
+    box = f"--customer_box_id={BOX_ID}"
+    record = json.loads(run(program, *update, box, cwd=tmp_path, env=where))
+    assert (
+        record["customer_first_name"] == sandbox.customers[BOX_ID]["customer_first_name"] == "Zoë"
+    )
+
+
+@each_python
 def test_the_wheel(python: LinuxPython, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     begun = time.monotonic()
-    program = new_environment(tmp_path / "environment", python.program())
+    program = installed(python, tmp_path)
     install_tools(python, program)
-    install = [f"--python={program}", "install", "--no-index", "--no-deps"]
-    run(*PIP, *install, wheels()[python.platform])
     where = run(program, "-c", "import skypostal; print(skypostal.__file__)", cwd=tmp_path)
     assert where.startswith(str(tmp_path / "environment"))
     outcomes = run_tests(program, python.tests, python.not_run, tmp_path)
@@ -53,6 +71,14 @@ def test_the_wheel(python: LinuxPython, tmp_path: Path, capsys: pytest.CaptureFi
     assert outcomes.others() == {}, outcomes.output[-10_000:]
     # A test that was renamed, or that is gone, must not stay in the table.
     assert sorted(outcomes.left_out) == sorted(python.not_run)
+
+
+def installed(python: LinuxPython, folder: Path) -> Path:
+    """Returns the Python of a new environment that has the wheel alone."""
+    program = new_environment(folder / "environment", python.program())
+    install = [f"--python={program}", "install", "--no-index", "--no-deps"]
+    run(*PIP, *install, wheels()[python.platform])
+    return program
 
 
 def install_tools(python: LinuxPython, program: Path) -> None:
