@@ -199,19 +199,21 @@ impl Client {
         let shared = Arc::<SharedCallState>::default();
         let (pending, dropped) = PendingCall::new(shared.clone());
         let client = self.clone();
-        let work = async move {
-            let mut state = CallState::with_shared(shared);
-            if let Some((reported, on_attempt)) = &on_attempt {
-                client.record_attempts(&mut state, &**on_attempt, *reported, &request);
-            }
-            let all_cancelled = pin!(all_cancelled);
-            let cancelled = select(all_cancelled, dropped);
-            let call = client.call_in_background(&request, deadline, None, &mut state);
-            let outcome = until_cancelled(pin!(timeout_at(deadline, call)), cancelled).await;
-            state.end_call(outcome, timeout)
+        let run = async move {
+            let work = async {
+                let mut state = CallState::with_shared(shared);
+                if let Some((reported, on_attempt)) = &on_attempt {
+                    client.record_attempts(&mut state, &**on_attempt, *reported, &request);
+                }
+                let all_cancelled = pin!(all_cancelled);
+                let cancelled = select(all_cancelled, dropped);
+                let call = client.call_in_background(&request, deadline, None, &mut state);
+                let outcome = until_cancelled(pin!(timeout_at(deadline, call)), cancelled).await;
+                state.end_call(outcome, timeout)
+            };
+            done(background::without_panic(pin!(work)).await);
         };
-        background::spawn(async { done(background::without_panic(pin!(work)).await) })
-            .map_err(could_not_prepare)?;
+        background::spawn(run).map_err(could_not_prepare)?;
         Ok(pending)
     }
 
