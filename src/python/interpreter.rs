@@ -3,7 +3,6 @@
 use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::sys::threads;
@@ -41,11 +40,9 @@ pub(super) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     Ok(call("current_thread")?.is(&call("main_thread")?))
 }
 
-/// Imports every module that a call needs, once.
+/// Imports every module that a call needs. An interpreter that begins again needs them anew.
 pub(super) fn preload(py: Python<'_>) -> PyResult<()> {
-    static PRELOADED: PyOnceLock<()> = PyOnceLock::new();
-    let import = || may_run_python(|| py.import(intern!(py, "skypostal._preload")).map(drop));
-    PRELOADED.get_or_try_init(py, import).copied()
+    may_run_python(|| py.import(intern!(py, "skypostal._preload")).map(drop))
 }
 
 /// Calls a function of `skypostal._arrow`.

@@ -121,25 +121,23 @@ pub(super) fn repr_of(of: &Bound<'_, PyAny>, class: &str, names: &[&str]) -> PyR
 /// The receivers of the attempts of one call.
 pub(super) struct Observer {
     hook: Option<Py<PyAny>>,
-    /// True if each attempt is logged, and not only one that another follows.
-    log_all: bool,
-    /// True if the application imported `logging`. Otherwise there is no handler.
-    log: bool,
+    /// True if each attempt is logged, and not only one that another follows; `None` if the
+    /// application did not import `logging`, because then there is no handler.
+    logs_all: Option<bool>,
     /// The context variables of the call, for the hook.
     context: Option<Py<PyAny>>,
 }
 
 impl Observer {
-    /// Returns `None` if there is no receiver. `logs_all` says whether each attempt is logged, and is
-    /// `None` if the application did not import `logging`.
+    /// Returns `None` if there is no receiver.
     pub(super) fn new(
         py: Python<'_>,
         hook: Option<&Py<PyAny>>,
         logs_all: Option<bool>,
     ) -> Option<Self> {
-        let (log, log_all) = (logs_all.is_some(), logs_all == Some(true));
         let hook = hook.map(|hook| hook.clone_ref(py));
-        (log || hook.is_some()).then_some(Observer { hook, log_all, log, context: None })
+        let has_receiver = logs_all.is_some() || hook.is_some();
+        has_receiver.then_some(Observer { hook, logs_all, context: None })
     }
 
     /// Keeps the context variables of the caller, for a hook that runs later.
@@ -151,7 +149,7 @@ impl Observer {
 
     /// Returns the attempts that have a receiver.
     pub(super) fn reported_attempts(&self) -> ReportedAttempts {
-        if self.hook.is_some() || self.log_all {
+        if self.hook.is_some() || self.logs_all == Some(true) {
             ReportedAttempts::All
         } else {
             ReportedAttempts::Retried
@@ -166,7 +164,7 @@ impl Observer {
     pub(super) fn notify(&self, py: Python<'_>, attempt: &crate::Attempt) -> PyResult<()> {
         may_run_python(|| {
             let attempt = Py::new(py, Attempt(attempt.clone()))?;
-            if self.log {
+            if self.logs_all.is_some() {
                 self.call(py, &log(py)?.getattr("log_attempt")?.unbind(), &attempt)?;
             }
             self.hook.as_ref().map_or(Ok(()), |hook| self.call(py, hook, &attempt))

@@ -156,6 +156,7 @@ async def awaited():
         return {{info.cust_id for info in infos}}
 
 client = skypostal.Client()
+assert "skypostal._preload" in sys.modules
 calls = [
     lambda: client.update_personal_info(**who).cust_id,
     lambda: skypostal.update_personal_info(**who).cust_id,
