@@ -43,7 +43,7 @@ def test_the_workflow_runs_make_targets_that_exist() -> None:
 def test_the_ci_script_runs_make_targets_that_exist() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     named = re.findall(r"\bmake ([a-z-]+)", script)
-    assert {"test", "memcheck", "release-build", "release-test"} <= set(named) <= targets()
+    assert {"test", "demo", "memcheck", "release-build", "release-test"} <= set(named) <= targets()
 
 
 def test_an_action_is_pinned_by_its_hash_and_gets_no_right_to_write() -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from project import ROOT
 
-RUST_STRING = re.compile(r'(?<![\w\'])b?"((?:[^"\\]|\\.)*)"', re.DOTALL)
+RUST_STRING = re.compile(r'(?<![\w\'])[bc]?"((?:[^"\\]|\\.)*)"', re.DOTALL)
 RUST_COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
 RUST_ATTRIBUTE = re.compile(r"^\s*#!?\[.*?\]$", re.MULTILINE | re.DOTALL)
 
