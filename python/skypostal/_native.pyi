@@ -423,8 +423,7 @@ class PersonalInfo:
     """The customer's personal information after an update, as the service reports it.
 
     Immutable, comparable, hashable, for any thread; it pickles. An attribute is None if the service
-    sent no value, or one that cannot be read, which ``raw`` has too. The repr shows no personal
-    data; ``to_dict`` does."""
+    sent no value, or one that only ``raw`` can show. The repr shows no personal data."""
 
     __match_args__: Final = (
         "cust_id",
@@ -458,9 +457,8 @@ class PersonalInfo:
 
     @property
     def customer_birth_date(self) -> datetime.date | None:
-        """The birth date, a day of the service's calendar whatever the time zone of the reader.
-
-        None where the service says year 1, which stands for "not set" (observed)."""
+        """The birth date, a day of the service's calendar whatever the time zone of the reader; None
+        where the service says year 1, which stands for "not set" (observed)."""
 
     @property
     def customer_gender(self) -> str | None:
@@ -477,6 +475,9 @@ class PersonalInfo:
 
     def to_json(self) -> str:
         """Returns the same as JSON: the date as ``YYYY-MM-DD``, the tax number with every digit."""
+
+    @staticmethod
+    def _from_raw(raw: str) -> PersonalInfo: ...
 
 @final
 class Preview:

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDate, PyDict, PyString, PyTuple};
 
 use super::errors::exception;
-use super::interpreter::{convert, preload};
+use super::interpreter::convert;
 
 const ATTRIBUTES: [&str; 7] = [
     "cust_id",
@@ -111,13 +111,12 @@ impl PersonalInfo {
         }
     }
 
-    fn __reduce__<'py>(this: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
-        Ok((this.get_type().getattr("_from_raw")?, (this.get().0.raw.clone(),)))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+        Ok((py.import("skypostal._preload")?.getattr("personal_info")?, (self.0.raw.clone(),)))
     }
 
     #[staticmethod]
     fn _from_raw(py: Python<'_>, raw: &str) -> PyResult<Self> {
-        preload(py)?;
         crate::PersonalInfo::from_raw(raw).map(PersonalInfo).map_err(|e| exception(py, &e))
     }
 }
