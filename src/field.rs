@@ -156,7 +156,10 @@ impl Field {
         match self {
             CustomerTaxNumber => self.check_tax_number(text),
             CustomerBirthDate => self.check_birth_date(text),
-            CustomerGender if text != "M" && text != "F" => Err(self.invalid("is another text")),
+            CustomerGender if text != "M" && text != "F" => {
+                let problem = format_args!("must be {}", self.expected());
+                Err(Error::invalid_field(self.name(), problem))
+            }
             _ => Ok(FieldValue::Text(Secret::new(text))),
         }
     }
@@ -263,7 +266,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Returns the integer that a text of digits has, as rows of a CSV file are texts.
+    /// Returns the integer of a text of digits, because the cells of a CSV file are texts.
     #[cfg(feature = "python")]
     pub(crate) fn from_digits(text: &str) -> Self {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());

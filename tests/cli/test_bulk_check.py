@@ -48,7 +48,7 @@ x4,,Ana,F
 """
 
 FOUND = [
-    (2, 'customer_gender: must be "M" or "F"; this is another text'),
+    (2, 'customer_gender: must be "M" or "F"'),
     (3, "customer_first_name: has a control character (character 4); remove it"),
     (5, "has 3 cells, where the header has 4"),
     (8, "customer_box_id: must be a positive integer of at most 64 bits; this is not an integer"),

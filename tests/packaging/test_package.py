@@ -257,7 +257,7 @@ FIRST_STEPS = [
     ({"customer_frist_name": "New Name"}, {}, "Did you mean 'customer_first_name'?"),
     ({"phone": "555"}, {}, "the fields are user_code, app_key, customer_box_id, "),
     # Values that do not fit.
-    ({"customer_gender": "male"}, {}, 'customer_gender: must be "M" or "F"; this is another text'),
+    ({"customer_gender": "male"}, {}, 'customer_gender: must be "M" or "F"'),
     (
         {"customer_birth_date": "19/08/1980"},
         {},
