@@ -219,10 +219,10 @@ extern "C" {
  *
  * A background thread of the library sends the rows. The first row of a process starts it, and it
  * blocks all signals. Each row has the client's timeout, from its first attempt on, and its
- * retries. Where the service responds with 429 or 503 the whole bulk pauses, for as long as the service
- * asks but at most 300 s. Then it continues at a lower rate, which climbs back. Such a row is tried
- * again until its timeout, unless the client's retries are 0. After 10 consecutive rows that found no
- * connection the bulk stops: no more are sent.
+ * retries. Where the service responds with 429 or 503 the whole bulk pauses, for as long as the
+ * service asks but at most 300 s. Then it continues at a lower rate, which climbs back. Such a row
+ * is tried again until its timeout, unless the client's retries are 0. After 10 consecutive rows
+ * that found no connection the bulk stops: no more are sent.
  *
  * A forked child cannot use its parent's bulk; it can make a new one.
  */

@@ -107,7 +107,7 @@ impl PersonalInfo {
         };
         let error = item.get("error").unwrap_or("null");
         let members_of_error = serde_json::from_str::<Members>(error).unwrap_or_default();
-        // Some service's `error` may be the text itself.
+        // `error` may be the text itself.
         let description = members_of_error.text("error_description").or_else(|| text_lossy(error));
         let description = description.unwrap_or_default();
         let system_error = members_of_error.get("system_error") == Some("true");

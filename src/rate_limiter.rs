@@ -1,7 +1,7 @@
 //! Limits the rate of a bulk to what its caller allows and what the service takes.
 //!
-//! It is a GCRA (a token bucket without a timer) whose rate the service lowers by a 429 or a 503. The lowered rate
-//! recovers along a cubic curve, as TCP's CUBIC does.
+//! It is a GCRA, a token bucket without a timer. A 429 or a 503 of the service lowers its rate. The
+//! lowered rate recovers along a cubic curve, as TCP's CUBIC does.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

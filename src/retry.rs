@@ -42,8 +42,8 @@ impl Retries<'_> {
         (self.attempts <= self.max_retries && self.budget.withdraw()).then_some(delay)
     }
 
-    /// Returns the delay after a pause of the whole bulk, which costs no retry: the bulk itself slows down.
-    /// `None` if the client has no retries at all.
+    /// Returns the delay after a pause of the whole bulk. It costs no retry, because the bulk itself
+    /// slows down. `None` if the client has no retries at all.
     pub(crate) fn next_delay_after_pause(&mut self, pause: Duration) -> Option<Duration> {
         self.attempts += 1;
         (self.max_retries > 0 && self.fits_deadline(pause)).then_some(pause)

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::Url;
 
-/// Parses an `http://` or `https://` address. The problem does not repeat it: it may hold a
-/// password.
+/// Parses an `http://` or `https://` address. The problem does not repeat the address, which may
+/// hold a password.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
     refuse_quotation_marks(text)?;
     // The parser would drop line breaks and trim spaces in silence.

@@ -57,7 +57,8 @@ fn of_system() -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(found.certs)
 }
 
-/// Returns every certificate that can be read: at least one of the file, and at least one of all.
+/// Returns every certificate that can be read. Fails if the file has none, or if file and folders
+/// have none.
 fn of_variables(
     file: Option<OsString>,
     folders: Option<OsString>,

@@ -179,11 +179,11 @@ fn http_client(
     http.build()
 }
 
-/// A connector that first sees to the descriptors of the standard streams. The host may have closed
-/// them since the last connection.
+/// A connector that first occupies the descriptors of closed standard streams. The host may have
+/// closed them since the last connection.
 ///
 /// Each call clones its connector seven times, for layers that may want one. The clones share the
-/// connector within, which would take memory for each.
+/// connector within, so that none takes memory.
 #[derive(Clone)]
 struct HoldsStandardStreams<S>(Arc<S>);
 
@@ -210,8 +210,8 @@ where
     }
 }
 
-/// Fails if no descriptor is left. An event loop that finds none for its connection would keep those
-/// that it has from other calls, which may wait for one too.
+/// Fails if no descriptor is left. An event loop holds descriptors itself. If it found none for its
+/// connection, it would keep them from other calls that wait for one.
 fn descriptor_for_connection() -> io::Result<()> {
     match TcpSocket::new_v4() {
         Err(error) if descriptors::is_lack(&error) => Err(error),

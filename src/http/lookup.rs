@@ -12,7 +12,7 @@ use crate::sys::threads;
 /// The threads that the name look-ups of one event loop may block at once.
 const MAX_LOOKUP_THREADS: usize = 4;
 
-/// The system's look-up, on a thread for each.
+/// The system's name look-up. Each one runs on a thread of its own.
 ///
 /// reqwest's own starts its threads with the caller's signal mask, so they take the signals that the
 /// host waits for; to block signals around each call would cost more. And tokio, which starts them,

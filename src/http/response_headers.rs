@@ -7,8 +7,8 @@ use crate::redact::redacted_line;
 const MAX_HEADERS: usize = 16;
 const MAX_CHARACTERS: usize = 256;
 
-/// Returns the name and the value of each, in the order in which they came, as far as they are of use
-/// and with `***` in place of the `keys`.
+/// Returns the name and the value of each header that helps, in the order in which they came, with
+/// `***` in place of the `keys`.
 pub(crate) fn for_support(headers: &HeaderMap, keys: &[&str]) -> Vec<(String, String)> {
     let found = headers.iter().filter(|(name, _)| is_for_support(name.as_str()));
     let shown = found.map(|(name, value)| {

@@ -39,9 +39,9 @@ mod unix {
         work()
     }
 
-    /// To ask whether the host ignores SIGPIPE takes one system call, to block it takes three, and
-    /// is never wrong. A host may change that at any time, so this asks each time until it has to
-    /// block the signal, and blocks it unasked from then on.
+    /// Runs `work` with SIGPIPE blocked, unless the host ignores it. To ask takes one system call, to
+    /// block three. The host may stop ignoring it at any time, so each call asks, until one has to
+    /// block it. From then on all block it without asking.
     pub(crate) fn without_sigpipe<T>(work: impl FnOnce() -> T) -> T {
         static WAS_NOT_IGNORED: AtomicBool = AtomicBool::new(false);
         // No socket of ours raises it on Apple's systems.

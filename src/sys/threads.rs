@@ -97,7 +97,8 @@ fn run_on_new_thread(_: &mut (dyn FnMut() + Send)) -> io::Result<()> {
 }
 
 /// Runs `work`, in which a `pthread_exit` stops this thread for ever, so that no frame of this library
-/// is unwound. CPython before 3.14 ends a thread so that asks for the GIL when the interpreter ends.
+/// is unwound. When the interpreter ends, CPython before 3.14 calls it in a thread that asks for the
+/// GIL.
 #[cfg(feature = "python")]
 pub(crate) fn without_exit<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(any(target_os = "linux", target_os = "android"))]
