@@ -2,7 +2,7 @@
 
     python python_bulk.py NAME BASE_URL PATH ROWS
 
-takes that many rows from a generator, has 64 of them under way at once, and writes one line of
+takes that many rows from a generator, has 64 of them in flight at once, and writes one line of
 JSON: what it cost, and the most memory that it took. All peers encode and decode with the same
 code, python_json.py.
 """
@@ -90,7 +90,7 @@ def pycurl_multi(base_url, path, rows, done):
 
 
 def awaited(updating):
-    """As many tasks as may be under way, each of which takes the next row when it has done one."""
+    """As many tasks as may be in flight, each of which takes the next row when it has done one."""
 
     def run(base_url, path, rows, done):
         import asyncio

@@ -338,7 +338,7 @@ SKYPOSTAL_API void skypostal_options_free(skypostal_options *options);
  * change meanwhile. What a setter sets wins, before or after. An empty variable counts as absent.
  * Without this call they are not read. Of the file, one line break at its end is no part of the key.
  *
- * In a program with raised privileges (`AT_SECURE`: set-user-ID and its like) the last three are
+ * In a program with raised privileges (`AT_SECURE`, such as a set-user-ID one) the last three are
  * refused as unusable, so that its caller does not choose where the keys go, nor which file is read;
  * the first two are read, since a wrong one only makes the service refuse.
  *

@@ -457,8 +457,8 @@ class PersonalInfo:
 
     @property
     def customer_birth_date(self) -> datetime.date | None:
-        """The birth date, a day of the service's calendar whatever the time zone of the reader; None
-        where the service says year 1, which stands for "not set" (observed)."""
+        """The birth date, a day of the service's calendar whatever the reader's time zone; None if
+        the service says year 1, which stands for "not set" (observed)."""
 
     @property
     def customer_gender(self) -> str | None:

@@ -231,7 +231,7 @@ static void environment(const char *url, const char *app_key)
         skypostal_options_free(options);
     }
 
-    /* A bad variable does not matter where a setter wins, and a good one mends no setter. */
+    /* A bad variable does not matter where a setter wins, and a good one corrects no setter. */
     for (before = 0; before < 2; before++) {
         check_about = before ? "setters, then bad variables" : "bad variables, then setters";
         options = skypostal_options_new();

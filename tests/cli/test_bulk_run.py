@@ -57,7 +57,7 @@ def test_at_a_terminal_the_summary_is_for_people(bulk: Bulk) -> None:
     assert code == 3
     assert seen.endswith(
         f"3 rows: 2 updated, 1 refused.\nThe report is in {bulk.out}."
-        " Given as the table, with the same options, it tries the others again.\n"
+        " To retry the rows that were not updated, give it as the table, with the same options.\n"
     )
 
 

@@ -74,5 +74,5 @@ def test_the_command_of_the_page_builds_a_platform_that_there_is() -> None:
 def test_a_free_threaded_python_turns_its_lock_on() -> None:
     # No such Python is at hand; PyO3 compiles this into the module's slots there.
     source = (ROOT / "src" / "python" / "mod.rs").read_text()
-    assert ("#[pymodule(gil_used = true)]" in source) == ("turns the lock on again" in PAGE)
+    assert ("#[pymodule(gil_used = true)]" in source) == ("turns the GIL on again" in PAGE)
     assert "Free Threading" not in (ROOT / "pyproject.toml").read_text()

@@ -31,7 +31,7 @@ GUIDE = ROOT / "docs" / "engines.md"
 PROGRAMS = {block.title: block for block in code_blocks(GUIDE, "python")}
 FILES, ROWS = 9, 20
 IDS = range(1, FILES * ROWS + 1)
-# As many as all workers of Dask have under way, so that each is in mid-call.
+# As many as all workers of Dask have in flight, so that each is in mid-call.
 HUNG = 24
 RATE = 60
 
@@ -158,7 +158,7 @@ def run_with_a_worker_killed(title: str, sandbox: Sandbox, folder: Path) -> None
         finally:
             finish(running, folder)
     check(sandbox, folder)
-    # What the dead worker had under way was sent again.
+    # What the dead worker had in flight was sent again.
     assert len(sandbox.requests) > len(IDS)
 
 

@@ -160,7 +160,7 @@ def test_a_notebook_and_its_interrupt(kernel: Any) -> None:
         # stop_on_error would have the kernel refuse the next cell, should it come at once.
         code = f"skypostal.Client(base_url={url!r}).{UPDATE}"
         hanging = client.execute(code, stop_on_error=False)
-        with silent.accept()[0]:  # the call is under way
+        with silent.accept()[0]:  # the call is in flight
             manager.interrupt_kernel()
             assert reply(hanging)["ename"] == "KeyboardInterrupt"
     assert works()

@@ -39,6 +39,7 @@ ALL_UPDATED, CORRECT_IT, SOME_REFUSED, UNREACHABLE, SOME_FAILED, UNWRITTEN = 0, 
 
 SHOWN_PROBLEMS = 100
 _STATES = {UPDATED: "ok", REFUSED: "problem", FAILED: "problem", BAD: "problem"}
+_RETRY = " To retry the rows that were not updated, give it as the table, with the same options."
 # The variable that names the folder of temporary files.
 TEMPORARY = "TEMP" if sys.platform == "win32" else "TMPDIR"
 
@@ -365,8 +366,7 @@ class _Run:
         write(f"{self._of_rows()}{': ' if parts else ''}{', '.join(parts)}.\n")
         if self.args.out is not None:
             again = counts[REFUSED] + counts[FAILED] + counts[BAD]
-            how = " Given as the table, with the same options, it tries the others again."
-            write(f"The report is in {printable(self.args.out)}.{how if again else ''}\n")
+            write(f"The report is in {printable(self.args.out)}.{_RETRY if again else ''}\n")
 
     def report_stop(self, stopped: _Stopped) -> int:
         """Says why the run ends early, how much of it is done, and how to continue."""
