@@ -157,7 +157,7 @@ impl Field {
             CustomerTaxNumber => self.check_tax_number(text),
             CustomerBirthDate => self.check_birth_date(text),
             CustomerGender if text != "M" && text != "F" => {
-                let problem = format_args!("must be {}", self.expected());
+                let problem = format!("must be {}", self.expected());
                 Err(Error::invalid_field(self.name(), problem))
             }
             _ => Ok(FieldValue::Text(Secret::new(text))),
