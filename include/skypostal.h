@@ -1,9 +1,10 @@
 /*
  * skypostal: update a customer's personal information at SkyPostal.
  *
- * One call of one service, customer-update-personal-info. Fields are named as the service names
- * them, so its documentation is this library's. A rule that is the service's is marked: documented
- * by it, or observed. The others are this library's own. Not affiliated with SkyPostal.
+ * One call of one service, customer-update-personal-info. The fields have the service's names. A
+ * rule with the mark "documented" is in the service's documentation. One with the mark "observed" is
+ * not, but a server of its kind was seen to follow it. A rule without a mark is this library's own.
+ * Not affiliated with SkyPostal.
  *
  * A whole program:
  *
@@ -28,7 +29,7 @@
  *         if (result == SKYPOSTAL_OK)
  *             result = skypostal_client_update_personal_info(client, update, &info, &error);
  *         if (result == SKYPOSTAL_OK)
- *             printf("customer %ld is up to date\n", (long)skypostal_personal_info_cust_id(info));
+ *             printf("updated: %s\n", skypostal_personal_info_customer_first_name(info));
  *         else if (skypostal_error_delivery(error) == SKYPOSTAL_DELIVERY_UNKNOWN)
  *             printf("perhaps updated, run this again: %s\n", skypostal_error_message(error));
  *         else
@@ -46,36 +47,41 @@
  *
  * - Ownership: what a function gives through **out, **error or by a name that ends in _new is
  *   yours, and you free it with the _free of its type, in any order. Every other pointer that a
- *   function returns is borrowed from its handle, or static, and dies with that handle. Texts are
- *   UTF-8 ended by NUL. _free does nothing for NULL, and nothing for a borrowed handle.
+ *   function returns is borrowed from its handle and valid until that is freed. A text that is
+ *   called static is always valid. Texts are UTF-8 ended by NUL. _free does nothing for NULL, and
+ *   nothing for a borrowed handle.
  * - Outputs: on failure *out becomes NULL, on success *error does, so that cleaning up is one
  *   unconditional path as above. What they held before is not freed. error may be NULL, and so
  *   may the out of an update.
  * - Result codes: a function that can fail returns SKYPOSTAL_OK, which is 0, or a positive result
  *   code. Each may return SKYPOSTAL_INTERNAL. Numbers are never changed; new ones may be added, so
  *   let a switch have a default. "Status" always means the HTTP status.
- * - Misuse: NULL, a freed handle as far as can be seen, and a handle of another type give
- *   SKYPOSTAL_MISUSE, or an absent value from a getter. A debug build of the library (cargo build
- *   without --release) knows each live handle and reports misuse on the standard error; it misses
- *   only an address that a new handle of the same type has taken. No build can detect a text that
- *   does not end, or a thread that breaks the rule below.
+ * - Misuse: NULL, a freed handle as far as can be seen, and a foreign handle, which is one of another
+ *   type, give SKYPOSTAL_MISUSE, or an absent value from a getter. A debug build of the library
+ *   (cargo build without --release) knows each live handle and reports misuse on the standard error;
+ *   it misses only an address that a new handle of the same type has taken. No build can detect a
+ *   text that does not end, or a thread that breaks the rule below.
  * - Setters copy their value and check it. NULL unsets a text. A bad value is reported at once and
- *   remembered until the same setter gets a good one: skypostal_client_new, or the update, names
- *   the first bad one even if every result code was ignored.
+ *   remembered until the same setter gets a good one. skypostal_client_new names the first bad
+ *   option, and the call that sends an update its first bad field, also where every result code of
+ *   a setter was ignored.
  * - An update keeps its fields from call to call: a loop over customers calls
  *   skypostal_update_clear first for each, or makes a new update.
- * - Absent values: 0 for cust_id and http_status, -1 for retry_after_ms and the index of an outcome,
- *   NULL for texts and borrowed handles.
+ * - Absent values: NULL for texts and borrowed handles, -1 for retry_after_ms and the index of an
+ *   outcome, SKYPOSTAL_MISUSE for a result code, 0 for every other number.
  * - Threads: a client may be used by many threads at once. Options, updates and bulks belong to one
  *   thread at a time. Personal information, outcomes and errors never change, and any thread may
  *   read them. A thread in a call must not be ended by pthread_cancel, nor left by longjmp;
  *   skypostal_client_cancel ends the call.
  * - Fork: a client made before a fork works in the parent and in the child.
- * - Signals: no function may be called by a signal handler. SIGPIPE is blocked on the calling
- *   thread for the length of a call; one that comes from elsewhere meanwhile is taken for the
- *   call's own. A signal that is handled does not end a call; skypostal_client_cancel does.
- * - The library starts no thread but for the look-up of a host's name, and one background thread for
- *   all bulks; it installs no signal handler, and changes no locale and no environment. Running out
+ * - Signals: no function may be called by a signal handler. Unless the program ignores SIGPIPE, a
+ *   call blocks it on the calling thread; one that comes to this thread from elsewhere meanwhile is
+ *   taken for the call's own. A signal that is handled does not end a call; skypostal_client_cancel
+ *   does.
+ * - Own threads: a short one looks up a host's name. One background thread sends the rows of all
+ *   bulks; it also runs where two connections are idle, and closes those that stay so for a minute.
+ *   Where a thread or the process ends, a call may run on a thread of its own. All block all signals.
+ * - The library installs no signal handler, and changes no locale and no environment. Running out
  *   of memory ends the process.
  *
  * C++11 and later has skypostal.hpp over this header.
@@ -91,7 +97,7 @@
 #if !defined(SKYPOSTAL_API) && defined(_WIN32) && !defined(SKYPOSTAL_STATIC)
 #define SKYPOSTAL_API __declspec(dllimport)
 #endif
-/** What stands before each function: define it as what your compiler wants there, or leave it.
+/** Stands before the declaration of each function. Define it if your compiler needs something else.
  * On Windows, define SKYPOSTAL_STATIC to link the static library. */
 #ifndef SKYPOSTAL_API
 #define SKYPOSTAL_API
@@ -151,7 +157,7 @@ extern "C" {
 
 /**
  * The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
- * with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
+ * with HTTP status 200); see `skypostal_error_description`. Or it reported an error of its own, and
  * may have made the change all the same: `skypostal_error_delivery` says.
  */
 #define SKYPOSTAL_REFUSED 8
@@ -250,9 +256,9 @@ typedef struct skypostal_error skypostal_error;
  * time.
  *
  * A setter checks its value and copies it. It returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or
- * `SKYPOSTAL_CONFIGURATION` (for the two credentials `SKYPOSTAL_INVALID_FIELD`) for a bad value,
- * which is remembered until the same setter gets a good one: `skypostal_client_new` names the
- * first. NULL sets a text back to its default.
+ * `SKYPOSTAL_CONFIGURATION` (`SKYPOSTAL_INVALID_FIELD` for the user code and the application key)
+ * for a bad value, which is remembered until the same setter gets a good one:
+ * `skypostal_client_new` names the first. NULL sets a text back to its default.
  */
 typedef struct skypostal_options skypostal_options;
 
@@ -272,9 +278,8 @@ typedef struct skypostal_outcome skypostal_outcome;
  * of the client and the update; but that of a row belongs to its `skypostal_outcome` and dies with
  * it. Never changes: any thread may read it.
  *
- * The texts are UTF-8, borrowed: they live as long as this handle. NULL where the response has
- * nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
- * all is absent.
+ * The texts are UTF-8, borrowed: they live as long as this handle. NULL where the response has no
+ * such value, or one that cannot be read, which `skypostal_personal_info_raw` shows.
  */
 typedef struct skypostal_personal_info skypostal_personal_info;
 
@@ -292,11 +297,17 @@ typedef struct skypostal_personal_info skypostal_personal_info;
  * remembered until the same setter gets a good one: the call that sends the update names the
  * first. NULL unsets a text, `skypostal_update_unset` any field, `skypostal_update_clear` all.
  *
- * A text is UTF-8, not empty and not only white space and invisible characters, without a
- * byte-order mark (U+FEFF) before it, without control characters and of at most 8192 UTF-16 units
- * (observed: longer ones are refused); all other Unicode arrives unchanged.
- * Whether an empty text would clear a field is documented nowhere. A whole request has at most
- * 65536 bytes (observed); the call's error names its longest text.
+ * A text must:
+ *
+ * - be UTF-8 that ends with NUL;
+ * - have a character that can be seen, so that it is neither empty nor white space alone;
+ * - not begin with a byte-order mark (U+FEFF);
+ * - have no control character;
+ * - have at most 8192 UTF-16 units (observed: longer ones are refused).
+ *
+ * All other Unicode arrives unchanged. Whether an empty text would clear a field is documented
+ * nowhere. A whole request has at most 65536 bytes (observed). If it has more, the call fails, and
+ * `skypostal_error_field` names the longest text.
  */
 typedef struct skypostal_update skypostal_update;
 
@@ -342,9 +353,10 @@ SKYPOSTAL_API void skypostal_options_free(skypostal_options *options);
  * refused as unusable, so that its caller does not choose where the keys go, nor which file is read;
  * the first two are read, since a wrong one only makes the service refuse.
  *
- * Returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or for the first variable that is unusable
- * `SKYPOSTAL_INVALID_FIELD` (the two credentials) or `SKYPOSTAL_CONFIGURATION`; it is remembered
- * as a setter's bad value is, until that variable is read again or a setter wins over it.
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or for the first variable that is unusable
+ * `SKYPOSTAL_INVALID_FIELD` (user code and key) or `SKYPOSTAL_CONFIGURATION` (the others). An
+ * unusable variable is remembered as a setter's bad value is. Another call of this function, or a
+ * setter that wins over the variable, replaces it.
  */
 SKYPOSTAL_API
 int skypostal_options_read_environment(skypostal_options *options);
@@ -390,15 +402,19 @@ int skypostal_options_set_connect_timeout_ms(skypostal_options *options,
                                              uint32_t value);
 
 /**
- * Sets how often a call is tried again, after a failed or lost connection or a status 408, 429,
- * 502, 503 or 504: 0 or more; 2 unless set. The same update sent twice leaves the same record
- * (documented: it sets fields to values). With 0 an update is sent at most once.
+ * Sets how often a call is tried again: 0 or more; 2 unless set. A call is tried again after a failed
+ * or lost connection, unless a certificate was not accepted, or a status 408, 429, 502, 503 or 504.
+ * A row of a bulk that got 429 or 503 is tried again until its timeout, unless this is 0. The same
+ * update sent twice leaves the same record (documented: it sets fields to values). With 0 an update
+ * is sent at most once.
  */
-SKYPOSTAL_API int skypostal_options_set_max_retries(skypostal_options *options, int value);
+SKYPOSTAL_API
+int skypostal_options_set_max_retries(skypostal_options *options,
+                                      int value);
 
 /**
  * Sets the proxy to use, `"http://[user:password@]host:port"` or `"https://..."`. It wins over the
- * environment's. NULL, the default: none but the environment's, see
+ * environment's. NULL, the default: that of the environment or of the system's settings, see
  * `skypostal_options_set_trust_env`.
  */
 SKYPOSTAL_API int skypostal_options_set_proxy(skypostal_options *options, const char *value);
@@ -468,12 +484,14 @@ SKYPOSTAL_API void skypostal_update_free(skypostal_update *update);
 SKYPOSTAL_API void skypostal_update_clear(skypostal_update *update);
 
 /**
- * Unsets one field by its name, such as `"user_code"`, an integer too, and forgets a bad value of
- * it. Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD` if no field has that name, which is
- * remembered until `skypostal_update_clear`, as the field that was meant is still set;
- * `SKYPOSTAL_MISUSE`.
+ * Unsets one field, a text or an integer, by its name, such as `"user_code"`, and forgets a bad value
+ * of it. Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD` if no field has that name;
+ * `SKYPOSTAL_MISUSE`. A wrong name is remembered until `skypostal_update_clear`, because the field
+ * that was meant is still set.
  */
-SKYPOSTAL_API int skypostal_update_unset(skypostal_update *update, const char *field);
+SKYPOSTAL_API
+int skypostal_update_unset(skypostal_update *update,
+                           const char *field);
 
 /**
  * Sets the timeout of the call or the bulk row that sends this update, retries and waits included,
@@ -555,7 +573,7 @@ SKYPOSTAL_API int skypostal_update_set_customer_gender(skypostal_update *update,
  * with `skypostal_error_free`. `out` is required, `error` may be NULL.
  *
  * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` or `SKYPOSTAL_INVALID_FIELD` for the first
- * option that is unusable; `SKYPOSTAL_MISUSE`; `SKYPOSTAL_INTERNAL`.
+ * option that is unusable; `SKYPOSTAL_MISUSE`.
  */
 SKYPOSTAL_API
 int skypostal_client_new(const skypostal_options *options,
@@ -563,8 +581,8 @@ int skypostal_client_new(const skypostal_options *options,
                          skypostal_error **error);
 
 /**
- * Frees a client and closes its connections. No other thread may use it any more; a call that is
- * already in flight ends as it would. NULL is ignored.
+ * Frees a client and closes its idle connections. No thread may use it any more. A call in flight
+ * and a bulk of this client are not affected: they go on to their end. NULL is ignored.
  */
 SKYPOSTAL_API void skypostal_client_free(skypostal_client *client);
 
@@ -593,8 +611,8 @@ int skypostal_client_update_personal_info(const skypostal_client *client,
  * Gives `*error`, yours to free with `skypostal_error_free`, for the first problem; `error` may be
  * NULL. Any number of threads may check at once, each an update of its own.
  *
- * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD`, or `SKYPOSTAL_CONFIGURATION` where credentials
- * are missing; `SKYPOSTAL_MISUSE`.
+ * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD`, or `SKYPOSTAL_CONFIGURATION` where the user
+ * code or the application key is missing; `SKYPOSTAL_MISUSE`.
  */
 SKYPOSTAL_API
 int skypostal_client_check(const skypostal_client *client,
@@ -635,21 +653,23 @@ int skypostal_bulk_new(const skypostal_client *client,
 SKYPOSTAL_API void skypostal_bulk_free(skypostal_bulk *bulk);
 
 /**
- * Returns how many more rows keep the bulk busy. Submit no more than that, and at most twice
- * `concurrency` rows are held in memory. 0 once it has stopped, and for NULL or a foreign handle.
- * Never waits.
+ * Returns how many rows to submit now. If you submit no more, the bulk holds at most twice
+ * `concurrency` rows in memory. 0 once it has stopped, and for NULL or a foreign handle. Never waits.
  */
-SKYPOSTAL_API int skypostal_bulk_capacity(const skypostal_bulk *bulk);
+SKYPOSTAL_API
+int skypostal_bulk_capacity(const skypostal_bulk *bulk);
 
 /**
- * Submits a row, the next number from 0 on, even if there is no capacity, and never waits. The
- * update is copied: it may be changed and submitted again at once. What is wrong with it is the
- * row's outcome, and nothing of it is sent.
+ * Submits a row. Rows are numbered from 0 on. The update is copied: it may be changed and submitted
+ * again at once. If it is invalid, it is not sent, and the row's outcome has the error. The function
+ * never waits, and takes the row also where there is no capacity.
  *
  * Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the bulk has stopped, the result code that
  * `skypostal_bulk_next` will end with: the row was not submitted then.
  */
-SKYPOSTAL_API int skypostal_bulk_submit(skypostal_bulk *bulk, const skypostal_update *update);
+SKYPOSTAL_API
+int skypostal_bulk_submit(skypostal_bulk *bulk,
+                          const skypostal_update *update);
 
 /**
  * Waits for the next row to end, and gives its outcome. Rows end in any order.
@@ -657,14 +677,18 @@ SKYPOSTAL_API int skypostal_bulk_submit(skypostal_bulk *bulk, const skypostal_up
  * Gives `*out`, yours to free with `skypostal_outcome_free`, and returns `SKYPOSTAL_OK`, however
  * the row ended: the result code is the bulk's own.
  *
- * When every row that was submitted has had its outcome, `*out` is NULL. Then the result code is
- * `SKYPOSTAL_OK`; or it says why the bulk stopped, as does `*error`, yours to free with
- * `skypostal_error_free`: `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT` where the
- * service cannot be reached, `SKYPOSTAL_CONFIGURATION` where the client is closed or the bulk is
- * another process's, `SKYPOSTAL_CANCELLED` after `skypostal_client_cancel`. Rows that were not
- * tried have had an outcome before, with that result code and `SKYPOSTAL_DELIVERY_NOT_SENT`.
+ * After the last outcome `*out` is NULL. The result code is then `SKYPOSTAL_OK`, or it says why the
+ * bulk stopped early:
  *
- * `out` is required, `error` may be NULL. Returns `SKYPOSTAL_MISUSE` otherwise.
+ * - `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT`: the service cannot be reached;
+ * - `SKYPOSTAL_CANCELLED`: `skypostal_client_cancel` was called;
+ * - `SKYPOSTAL_CONFIGURATION`: the bulk is another process's.
+ *
+ * `*error` says the same, yours to free with `skypostal_error_free`. Each row that was not tried has
+ * had an outcome before, with that result code and `SKYPOSTAL_DELIVERY_NOT_SENT`.
+ *
+ * `out` is required, `error` may be NULL. Returns `SKYPOSTAL_MISUSE` where `out` is NULL or `bulk`
+ * is no bulk.
  */
 SKYPOSTAL_API
 int skypostal_bulk_next(skypostal_bulk *bulk,
@@ -688,9 +712,10 @@ SKYPOSTAL_API int64_t skypostal_outcome_index(const skypostal_outcome *outcome);
 SKYPOSTAL_API int skypostal_outcome_result(const skypostal_outcome *outcome);
 
 /**
- * Returns how many attempts were begun; 0 when nothing was tried, and for NULL or a foreign handle.
+ * Returns how many attempts were started; 0 when nothing was tried, and for NULL or a foreign handle.
  */
-SKYPOSTAL_API int skypostal_outcome_attempts(const skypostal_outcome *outcome);
+SKYPOSTAL_API
+int skypostal_outcome_attempts(const skypostal_outcome *outcome);
 
 /**
  * Returns the customer's personal information after the update. Borrowed; NULL if the row failed,
@@ -712,10 +737,11 @@ SKYPOSTAL_API const skypostal_error *skypostal_outcome_error(const skypostal_out
 SKYPOSTAL_API void skypostal_personal_info_free(skypostal_personal_info *info);
 
 /**
- * Returns the number of attempts that were begun until the service accepted the update: 1 or more.
+ * Returns the number of attempts that were started until the service accepted the update: 1 or more.
  * 0 for NULL or a foreign handle.
  */
-SKYPOSTAL_API int skypostal_personal_info_attempts(const skypostal_personal_info *info);
+SKYPOSTAL_API
+int skypostal_personal_info_attempts(const skypostal_personal_info *info);
 
 /**
  * Returns the service's own number of the customer; 0 if the response has none.
@@ -795,14 +821,14 @@ SKYPOSTAL_API int skypostal_error_kind(const skypostal_error *error);
 /**
  * Returns whether the customer was changed: `SKYPOSTAL_DELIVERY_NOT_SENT`,
  * `SKYPOSTAL_DELIVERY_REJECTED` or `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not say
- * this. Of several attempts the greatest of the three counts: an update whose first attempt was
- * lost is unknown, even if the last one found no connection or was refused. 0 for NULL or a
- * foreign handle.
+ * this. Of several attempts the greatest of the three counts: if the first one may have reached the
+ * service, the update is unknown, even if the last one found no connection or was refused. 0 for
+ * NULL or a foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_delivery(const skypostal_error *error);
 
 /**
- * Returns the number of attempts that were begun; 0 when nothing was tried, and for NULL or a
+ * Returns the number of attempts that were started; 0 when nothing was tried, and for NULL or a
  * foreign handle.
  */
 SKYPOSTAL_API int skypostal_error_attempts(const skypostal_error *error);

@@ -144,17 +144,16 @@ pub unsafe extern "C" fn skypostal_bulk_free(bulk: *mut skypostal_bulk) {
     free(bulk)
 }
 
-/// Returns how many more rows keep the bulk busy. Submit no more than that, and at most twice
-/// `concurrency` rows are held in memory. 0 once it has stopped, and for NULL or a foreign handle.
-/// Never waits.
+/// Returns how many rows to submit now. If you submit no more, the bulk holds at most twice
+/// `concurrency` rows in memory. 0 once it has stopped, and for NULL or a foreign handle. Never waits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_bulk_capacity(bulk: *const skypostal_bulk) -> c_int {
     get(bulk).map_or(0, |bulk| bulk.bulk.capacity().try_into().unwrap_or(c_int::MAX))
 }
 
-/// Submits a row, the next number from 0 on, even if there is no capacity, and never waits. The
-/// update is copied: it may be changed and submitted again at once. What is wrong with it is the
-/// row's outcome, and nothing of it is sent.
+/// Submits a row. Rows are numbered from 0 on. The update is copied: it may be changed and submitted
+/// again at once. If it is invalid, it is not sent, and the row's outcome has the error. The function
+/// never waits, and takes the row also where there is no capacity.
 ///
 /// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or, when the bulk has stopped, the result code that
 /// `skypostal_bulk_next` will end with: the row was not submitted then.
@@ -175,14 +174,18 @@ pub unsafe extern "C" fn skypostal_bulk_submit(
 /// Gives `*out`, yours to free with `skypostal_outcome_free`, and returns `SKYPOSTAL_OK`, however
 /// the row ended: the result code is the bulk's own.
 ///
-/// When every row that was submitted has had its outcome, `*out` is NULL. Then the result code is
-/// `SKYPOSTAL_OK`; or it says why the bulk stopped, as does `*error`, yours to free with
-/// `skypostal_error_free`: `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT` where the
-/// service cannot be reached, `SKYPOSTAL_CONFIGURATION` where the client is closed or the bulk is
-/// another process's, `SKYPOSTAL_CANCELLED` after `skypostal_client_cancel`. Rows that were not
-/// tried have had an outcome before, with that result code and `SKYPOSTAL_DELIVERY_NOT_SENT`.
+/// After the last outcome `*out` is NULL. The result code is then `SKYPOSTAL_OK`, or it says why the
+/// bulk stopped early:
 ///
-/// `out` is required, `error` may be NULL. Returns `SKYPOSTAL_MISUSE` otherwise.
+/// - `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT`: the service cannot be reached;
+/// - `SKYPOSTAL_CANCELLED`: `skypostal_client_cancel` was called;
+/// - `SKYPOSTAL_CONFIGURATION`: the bulk is another process's.
+///
+/// `*error` says the same, yours to free with `skypostal_error_free`. Each row that was not tried has
+/// had an outcome before, with that result code and `SKYPOSTAL_DELIVERY_NOT_SENT`.
+///
+/// `out` is required, `error` may be NULL. Returns `SKYPOSTAL_MISUSE` where `out` is NULL or `bulk`
+/// is no bulk.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_bulk_next(
     bulk: *mut skypostal_bulk,
@@ -230,7 +233,7 @@ pub unsafe extern "C" fn skypostal_outcome_result(outcome: *const skypostal_outc
     get(outcome).map_or(SKYPOSTAL_MISUSE, |outcome| outcome.result)
 }
 
-/// Returns how many attempts were begun; 0 when nothing was tried, and for NULL or a foreign handle.
+/// Returns how many attempts were started; 0 when nothing was tried, and for NULL or a foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_outcome_attempts(outcome: *const skypostal_outcome) -> c_int {
     get(outcome).map_or(0, |outcome| outcome.attempts)

@@ -38,7 +38,7 @@ pub struct ClientAndLog {
 /// with `skypostal_error_free`. `out` is required, `error` may be NULL.
 ///
 /// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_CONFIGURATION` or `SKYPOSTAL_INVALID_FIELD` for the first
-/// option that is unusable; `SKYPOSTAL_MISUSE`; `SKYPOSTAL_INTERNAL`.
+/// option that is unusable; `SKYPOSTAL_MISUSE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_new(
     options: *const skypostal_options,
@@ -55,8 +55,8 @@ pub unsafe extern "C" fn skypostal_client_new(
     guard(error, work)
 }
 
-/// Frees a client and closes its connections. No other thread may use it any more; a call that is
-/// already in flight ends as it would. NULL is ignored.
+/// Frees a client and closes its idle connections. No thread may use it any more. A call in flight
+/// and a bulk of this client are not affected: they go on to their end. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_free(client: *mut skypostal_client) {
     free(client)
@@ -102,8 +102,8 @@ pub unsafe extern "C" fn skypostal_client_update_personal_info(
 /// Gives `*error`, yours to free with `skypostal_error_free`, for the first problem; `error` may be
 /// NULL. Any number of threads may check at once, each an update of its own.
 ///
-/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD`, or `SKYPOSTAL_CONFIGURATION` where credentials
-/// are missing; `SKYPOSTAL_MISUSE`.
+/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD`, or `SKYPOSTAL_CONFIGURATION` where the user
+/// code or the application key is missing; `SKYPOSTAL_MISUSE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_client_check(
     client: *const skypostal_client,

@@ -27,7 +27,7 @@ pub const SKYPOSTAL_TIMEOUT: c_int = 6;
 /// The HTTP status was not 2xx; see `skypostal_error_http_status` and `skypostal_error_body`.
 pub const SKYPOSTAL_STATUS: c_int = 7;
 /// The service said no: wrong credentials, an unknown customer, a value it does not take (observed:
-/// with HTTP 200 too); see `skypostal_error_description`. Or it reported an error of its own, and
+/// with HTTP status 200); see `skypostal_error_description`. Or it reported an error of its own, and
 /// may have made the change all the same: `skypostal_error_delivery` says.
 pub const SKYPOSTAL_REFUSED: c_int = 8;
 /// A 2xx response that is not in the documented form, or is compressed although no request accepts
@@ -242,15 +242,15 @@ pub unsafe extern "C" fn skypostal_error_kind(error: *const skypostal_error) -> 
 
 /// Returns whether the customer was changed: `SKYPOSTAL_DELIVERY_NOT_SENT`,
 /// `SKYPOSTAL_DELIVERY_REJECTED` or `SKYPOSTAL_DELIVERY_UNKNOWN`. The kind of error does not say
-/// this. Of several attempts the greatest of the three counts: an update whose first attempt was
-/// lost is unknown, even if the last one found no connection or was refused. 0 for NULL or a
-/// foreign handle.
+/// this. Of several attempts the greatest of the three counts: if the first one may have reached the
+/// service, the update is unknown, even if the last one found no connection or was refused. 0 for
+/// NULL or a foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_delivery(error: *const skypostal_error) -> c_int {
     get(error).map_or(0, |error| error.delivery)
 }
 
-/// Returns the number of attempts that were begun; 0 when nothing was tried, and for NULL or a
+/// Returns the number of attempts that were started; 0 when nothing was tried, and for NULL or a
 /// foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_attempts(error: *const skypostal_error) -> c_int {

@@ -15,9 +15,9 @@ use crate::{Error, Options, Value};
 /// time.
 ///
 /// A setter checks its value and copies it. It returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or
-/// `SKYPOSTAL_CONFIGURATION` (for the two credentials `SKYPOSTAL_INVALID_FIELD`) for a bad value,
-/// which is remembered until the same setter gets a good one: `skypostal_client_new` names the
-/// first. NULL sets a text back to its default.
+/// `SKYPOSTAL_CONFIGURATION` (`SKYPOSTAL_INVALID_FIELD` for the user code and the application key)
+/// for a bad value, which is remembered until the same setter gets a good one:
+/// `skypostal_client_new` names the first. NULL sets a text back to its default.
 pub struct skypostal_options {
     _opaque: [u8; 0],
 }
@@ -56,9 +56,10 @@ pub unsafe extern "C" fn skypostal_options_free(options: *mut skypostal_options)
 /// refused as unusable, so that its caller does not choose where the keys go, nor which file is read;
 /// the first two are read, since a wrong one only makes the service refuse.
 ///
-/// Returns `SKYPOSTAL_OK`, `SKYPOSTAL_MISUSE`, or for the first variable that is unusable
-/// `SKYPOSTAL_INVALID_FIELD` (the two credentials) or `SKYPOSTAL_CONFIGURATION`; it is remembered
-/// as a setter's bad value is, until that variable is read again or a setter wins over it.
+/// Returns `SKYPOSTAL_OK`; `SKYPOSTAL_MISUSE`; or for the first variable that is unusable
+/// `SKYPOSTAL_INVALID_FIELD` (user code and key) or `SKYPOSTAL_CONFIGURATION` (the others). An
+/// unusable variable is remembered as a setter's bad value is. Another call of this function, or a
+/// setter that wins over the variable, replaces it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_read_environment(
     options: *mut skypostal_options,
@@ -130,9 +131,11 @@ pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
     guard(NO_ERROR, || Ok(get_mut(options)?.options.set_connect_timeout(value)?))
 }
 
-/// Sets how often a call is tried again, after a failed or lost connection or a status 408, 429,
-/// 502, 503 or 504: 0 or more; 2 unless set. The same update sent twice leaves the same record
-/// (documented: it sets fields to values). With 0 an update is sent at most once.
+/// Sets how often a call is tried again: 0 or more; 2 unless set. A call is tried again after a failed
+/// or lost connection, unless a certificate was not accepted, or a status 408, 429, 502, 503 or 504.
+/// A row of a bulk that got 429 or 503 is tried again until its timeout, unless this is 0. The same
+/// update sent twice leaves the same record (documented: it sets fields to values). With 0 an update
+/// is sent at most once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_max_retries(
     options: *mut skypostal_options,
@@ -142,7 +145,7 @@ pub unsafe extern "C" fn skypostal_options_set_max_retries(
 }
 
 /// Sets the proxy to use, `"http://[user:password@]host:port"` or `"https://..."`. It wins over the
-/// environment's. NULL, the default: none but the environment's, see
+/// environment's. NULL, the default: that of the environment or of the system's settings, see
 /// `skypostal_options_set_trust_env`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_proxy(

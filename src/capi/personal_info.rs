@@ -12,9 +12,8 @@ use crate::PersonalInfo;
 /// of the client and the update; but that of a row belongs to its `skypostal_outcome` and dies with
 /// it. Never changes: any thread may read it.
 ///
-/// The texts are UTF-8, borrowed: they live as long as this handle. NULL where the response has
-/// nothing, or what cannot be read; `skypostal_personal_info_raw` has that too. Of a foreign handle
-/// all is absent.
+/// The texts are UTF-8, borrowed: they live as long as this handle. NULL where the response has no
+/// such value, or one that cannot be read, which `skypostal_personal_info_raw` shows.
 pub struct skypostal_personal_info {
     _opaque: [u8; 0],
 }
@@ -87,7 +86,7 @@ pub unsafe extern "C" fn skypostal_personal_info_free(info: *mut skypostal_perso
     free(info)
 }
 
-/// Returns the number of attempts that were begun until the service accepted the update: 1 or more.
+/// Returns the number of attempts that were started until the service accepted the update: 1 or more.
 /// 0 for NULL or a foreign handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_personal_info_attempts(

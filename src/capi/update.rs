@@ -21,11 +21,17 @@ use crate::{Field, Update};
 /// remembered until the same setter gets a good one: the call that sends the update names the
 /// first. NULL unsets a text, `skypostal_update_unset` any field, `skypostal_update_clear` all.
 ///
-/// A text is UTF-8, not empty and not only white space and invisible characters, without a
-/// byte-order mark (U+FEFF) before it, without control characters and of at most 8192 UTF-16 units
-/// (observed: longer ones are refused); all other Unicode arrives unchanged.
-/// Whether an empty text would clear a field is documented nowhere. A whole request has at most
-/// 65536 bytes (observed); the call's error names its longest text.
+/// A text must:
+///
+/// - be UTF-8 that ends with NUL;
+/// - have a character that can be seen, so that it is neither empty nor white space alone;
+/// - not begin with a byte-order mark (U+FEFF);
+/// - have no control character;
+/// - have at most 8192 UTF-16 units (observed: longer ones are refused).
+///
+/// All other Unicode arrives unchanged. Whether an empty text would clear a field is documented
+/// nowhere. A whole request has at most 65536 bytes (observed). If it has more, the call fails, and
+/// `skypostal_error_field` names the longest text.
 pub struct skypostal_update {
     _opaque: [u8; 0],
 }
@@ -62,10 +68,10 @@ pub unsafe extern "C" fn skypostal_update_clear(update: *mut skypostal_update) {
     guard(NO_ERROR, work);
 }
 
-/// Unsets one field by its name, such as `"user_code"`, an integer too, and forgets a bad value of
-/// it. Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD` if no field has that name, which is
-/// remembered until `skypostal_update_clear`, as the field that was meant is still set;
-/// `SKYPOSTAL_MISUSE`.
+/// Unsets one field, a text or an integer, by its name, such as `"user_code"`, and forgets a bad value
+/// of it. Returns `SKYPOSTAL_OK`; `SKYPOSTAL_INVALID_FIELD` if no field has that name;
+/// `SKYPOSTAL_MISUSE`. A wrong name is remembered until `skypostal_update_clear`, because the field
+/// that was meant is still set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_update_unset(
     update: *mut skypostal_update,

@@ -65,7 +65,7 @@ def test_the_headers_example_runs(
         done = subprocess.run([program], capture_output=True, text=True)
         return done.returncode, done.stdout
 
-    assert run() == (0, "customer 51736835 is up to date\n")
+    assert run() == (0, "updated: New Name\n")
     monkeypatch.setenv("SKYPOSTAL_APP_KEY", "not the key")
     status, text = run()
     assert status == 8 and text.startswith("not updated: the service refused the update")
