@@ -1,11 +1,15 @@
 //! Removes keys from texts of the service before they are shown.
 
+use std::str;
+
 /// The bytes of a response that an excerpt is made of.
 const MAX_INPUT_BYTES: usize = 8 * 1024;
 /// The bytes of an excerpt, give or take one character.
 const MAX_EXCERPT_BYTES: usize = 1024;
 /// A shorter key stands in ordinary words too: removing it would leave no text to read.
 const MIN_KEY_CHARS: usize = 4;
+/// The bytes of the longest escape: two of UTF-16 in JSON, or four of UTF-8 in a URL.
+const MAX_ESCAPE_BYTES: usize = 12;
 
 /// Returns the beginning of a response, fit to be shown: with `***` in place of the `keys` of four
 /// characters or more, plain or escaped, and without control characters other than line breaks and
@@ -48,8 +52,8 @@ fn match_key(text: &str, key: &str, cut: bool) -> Option<usize> {
     // The positions at which the text may continue: a % may be itself or begin an escape.
     let mut ends = vec![0];
     for wanted in key.chars() {
-        if cut && ends.contains(&text.len()) {
-            break;
+        if cut && ends.iter().any(|end| *end > 0 && may_be_cut(&text[*end..])) {
+            return Some(text.len());
         }
         let reads = |at: usize| spellings(&text[at..]).map(move |(c, length)| (c, at + length));
         ends =
@@ -59,36 +63,67 @@ fn match_key(text: &str, key: &str, cut: bool) -> Option<usize> {
     ends.into_iter().max().filter(|end| *end > 0)
 }
 
-/// Returns the character at the start of `text` with its length, for each way to read it.
+/// Returns whether the next character is cut by the end of the text: it is missing, half of it is
+/// there, or its escape is not complete.
+fn may_be_cut(rest: &str) -> bool {
+    let begins_escape = rest.starts_with(['\\', '%', '&']) && rest.len() < MAX_ESCAPE_BYTES;
+    matches!(rest, "" | "\u{FFFD}") || begins_escape && spellings(rest).nth(1).is_none()
+}
+
+/// Returns the character at the start of `text` with its length, for each way to read it: first as
+/// it stands.
 fn spellings(text: &str) -> impl Iterator<Item = (char, usize)> {
-    let number = |from: usize, to: usize, radix: u32| {
-        let character = char::from_u32(u32::from_str_radix(text.get(from..to)?, radix).ok()?)?;
-        Some((character, to))
-    };
-    let entity = || {
-        let end = text.get(..10).unwrap_or(text).find(';')?;
-        let character = match &text[..end] {
-            "&amp" => '&',
-            "&lt" => '<',
-            "&gt" => '>',
-            "&quot" => '"',
-            "&apos" => '\'',
-            name if name.starts_with("&#x") => number(3, end, 16)?.0,
-            name if name.starts_with("&#") => number(2, end, 10)?.0,
-            _ => return None,
-        };
-        Some((character, end + 1))
-    };
     let mut characters = text.chars();
     let first = characters.next();
     let escaped = match first {
-        Some('\\') if text[1..].starts_with('u') => number(2, 6, 16),
+        Some('\\') if text[1..].starts_with('u') => utf16_escape(text),
         Some('\\') => characters.next().map(|c| (c, 1 + c.len_utf8())),
-        Some('%') => number(1, 3, 16),
-        Some('&') => entity(),
+        Some('%') => url_escape(text),
+        Some('+') => Some((' ', 1)), // in the query of a URL
+        Some('&') => entity(text),
         _ => None,
     };
     first.map(|c| (c, c.len_utf8())).into_iter().chain(escaped)
+}
+
+/// Reads `\uXXXX`, or two of them for a character beyond U+FFFF.
+fn utf16_escape(text: &str) -> Option<(char, usize)> {
+    let unit = |from: usize| {
+        let digits = text.get(from..from + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let units = [unit(0)?].into_iter().chain(unit(6));
+    let character = char::decode_utf16(units).next()?.ok()?;
+    Some((character, 6 * character.len_utf16()))
+}
+
+/// Reads the bytes of a character in UTF-8, each as `%XX`.
+fn url_escape(text: &str) -> Option<(char, usize)> {
+    let byte = |escape: &[u8]| {
+        let digits = str::from_utf8(escape.strip_prefix(b"%")?).ok()?;
+        u8::from_str_radix(digits, 16).ok()
+    };
+    let bytes: Vec<_> = text.as_bytes().chunks_exact(3).take(4).map_while(byte).collect();
+    let read = |length| str::from_utf8(bytes.get(..length)?).ok()?.chars().next();
+    (1..=bytes.len()).find_map(|length| Some((read(length)?, 3 * length)))
+}
+
+/// Reads a numeric entity of HTML, or a named one that XML has too.
+fn entity(text: &str) -> Option<(char, usize)> {
+    let end = text.bytes().take(MAX_ESCAPE_BYTES).position(|byte| byte == b';')?;
+    let number = |digits: &str, radix| char::from_u32(u32::from_str_radix(digits, radix).ok()?);
+    let character = match &text[1..end] {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        name => match name.strip_prefix('#')? {
+            digits if digits.starts_with(['x', 'X']) => number(&digits[1..], 16)?,
+            digits => number(digits, 10)?,
+        },
+    };
+    Some((character, end + 1))
 }
 
 #[cfg(test)]
@@ -116,6 +151,49 @@ mod tests {
         for other in ["Ypb/N+z is another", "not Y"] {
             assert_eq!(redacted_excerpt(other.as_bytes(), true, &[KEY]), other);
         }
+    }
+
+    #[test]
+    fn so_are_keys_with_other_letters() {
+        for spelling in [
+            "clé 🔑=",
+            "cl%C3%A9+%F0%9F%94%91%3d",
+            "cl\\u00e9 \\ud83d\\uDD11=",
+            "cl&#233; &#x1F511;&#X3D;",
+            "cl&#xE9;%20&#128273;=",
+        ] {
+            assert_eq!(
+                redacted_line(&format!("<{spelling}>"), &["clé 🔑="]),
+                "<***>",
+                "{spelling}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_cut_within_an_escape_does_not_show() {
+        for end in [
+            "Ypb",
+            "Ypb\\",
+            "Ypb\\u",
+            "Ypb\\u00",
+            "Ypb%",
+            "Ypb%2",
+            "Ypb/N&",
+            "Ypb/N&#4",
+            "Ypb/N+z&am",
+            "Ypb/N+z%26&l",
+        ] {
+            let body = format!("bad key {end}");
+            assert_eq!(redacted_excerpt(body.as_bytes(), false, &[KEY]), "bad key ***", "{end}");
+            assert_eq!(redacted_excerpt(body.as_bytes(), true, &[KEY]), body, "{end}");
+        }
+        let keys = ["abécd", "ab🔑cd"];
+        for end in ["ab\u{e9}", "ab%C3", "ab%C3%", "ab\\ud83d", "ab\\ud83d\\u", "ab%F0%9F%94%9"] {
+            assert_eq!(redacted_excerpt(end.as_bytes(), false, &keys), "***", "{end}");
+        }
+        assert_eq!(redacted_excerpt(b"ab\xc3", false, &keys), "***");
+        assert_eq!(redacted_excerpt(b"100%", false, &[KEY]), "100%");
     }
 
     #[test]
