@@ -127,7 +127,7 @@ impl Client {
     ///
     /// # Errors
     /// For options out of range. The last item of the iterator is an error if the bulk stopped
-    /// early, because the service cannot be reached or the client was closed.
+    /// early: because the service cannot be reached, or the client was closed or its calls cancelled.
     pub fn update_many<I: IntoIterator<Item = Update>>(
         self: &Arc<Self>,
         updates: I,
@@ -138,7 +138,8 @@ impl Client {
     }
 
     /// Starts a bulk that has no rows yet. It has events of the reported attempts too. `wake` is
-    /// called on the background thread whenever there are events, and must not block.
+    /// called on the background thread when an attempt or a row has ended there, and must not block.
+    /// It is not called for rows that end in `submit` or `cancel`.
     ///
     /// # Errors
     /// For options out of range.
@@ -166,8 +167,8 @@ impl Client {
 }
 
 impl Bulk {
-    /// Returns the number of rows to submit now; 0 once the bulk has stopped. It keeps the rows that
-    /// wait, are in flight or have an outcome that was not taken to `2 * concurrency`.
+    /// Returns the number of rows to submit now; 0 once the bulk has stopped. If no more are submitted,
+    /// at most `2 * concurrency` rows have an outcome that was not taken, or none yet.
     pub fn capacity(&self) -> usize {
         self.shared().map_or(0, |shared| {
             let state = shared.lock();
@@ -201,6 +202,7 @@ impl Bulk {
             Ok(request) => state.waiting.push_back((index, request)),
             Err(error) => {
                 state.end_row(index, Err(error), 0);
+                shared.changed.notify_all();
                 return Ok(index);
             }
         }
@@ -213,6 +215,7 @@ impl Bulk {
                 let mut state = shared.lock();
                 state.workers -= 1;
                 state.stop(could_not_prepare(problem));
+                shared.changed.notify_all();
             }
         }
         Ok(index)
@@ -299,9 +302,9 @@ impl Bulk {
         self.shared().is_none_or(|shared| shared.lock().undelivered == 0)
     }
 
-    /// Returns the reason why the bulk takes no more rows, if it has stopped: [`Kind::Connect`] where
-    /// the service cannot be reached, [`Kind::Configuration`] where the client is closed,
-    /// [`Kind::Cancelled`].
+    /// Returns the reason why the bulk takes no more rows, if it has stopped: [`Kind::Connect`] or
+    /// [`Kind::Tls`] where the service cannot be reached, [`Kind::Configuration`] where the client is
+    /// closed, [`Kind::Cancelled`].
     pub fn stop_reason(&self) -> Option<Error> {
         let Some(shared) = self.shared() else { return Some(wrong_process()) };
         shared.lock().stop_reason.clone()

@@ -63,7 +63,7 @@ pub struct CallOptions<'a> {
     pub on_attempt: Option<&'a (dyn Fn(&Attempt) + Sync)>,
     /// The attempts that `on_attempt` receives.
     pub reported_attempts: ReportedAttempts,
-    /// Set to the number of attempts that were started, when the call ends.
+    /// Set to the number of attempts that were started, when a call ends that has tried to send.
     pub attempts: Option<&'a AtomicU32>,
 }
 
@@ -74,7 +74,7 @@ pub struct Probe {
     pub status: u16,
     /// The clock of the server that responded, to the second, if the response has a date.
     pub date: Option<SystemTime>,
-    /// The time from the name look-up to the head of the response.
+    /// The time from the start of the request, with its connection, to the head of the response.
     pub elapsed: Duration,
     /// The host and the port of the proxy that was used, if one was.
     pub proxy: Option<String>,
@@ -116,8 +116,8 @@ impl Client {
     /// Sends the update and waits for the response.
     ///
     /// # Errors
-    /// The [`Kind`] says what went wrong, [`Error::delivery`] whether the customer may have been
-    /// changed.
+    /// The [`Kind`](crate::Kind) says what went wrong, [`Error::delivery`] whether the customer may
+    /// have been changed.
     ///
     /// # Panics
     /// In an async task, which must not block; call it through `spawn_blocking` there.
@@ -180,7 +180,7 @@ impl Client {
     /// a connection of its own; the others wait for their turn, within their deadline.
     ///
     /// `on_attempt` and `done` run on that thread and must not block it: they may start other calls,
-    /// but a call that waits is refused there as [`Kind::Configuration`]. `done` is called exactly
+    /// but a call that waits is refused there as `Kind::Configuration`. `done` is called exactly
     /// once, unless the process ends or an error is returned here.
     ///
     /// # Errors
@@ -259,7 +259,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`update_personal_info`](Client::update_personal_info) if no response comes. A response
-    /// of any status is no error.
+    /// of any status is no error. Of the options, `timeout` and `interrupted` count.
     pub fn probe(&self, options: CallOptions<'_>) -> Result<Probe, Error> {
         on_lasting_thread(|| self.probe_and_wait(options)).map_err(could_not_prepare)?
     }
@@ -319,7 +319,7 @@ impl Client {
         state.end_call(outcome, timeout)
     }
 
-    /// Reports these attempts of the call from now on.
+    /// From now on calls `callback` with the `reported` attempts of the call.
     pub(crate) fn record_attempts<'a>(
         &self,
         state: &mut CallState<'a>,
@@ -359,7 +359,7 @@ impl Client {
         }
     }
 
-    /// Ends the calls that are in flight in this process as [`Kind::Cancelled`], from any thread.
+    /// Ends the calls that are in flight in this process as `Kind::Cancelled`, from any thread.
     pub fn cancel(&self) {
         self.pool.get().cancel.notify_waiters();
     }
@@ -423,7 +423,7 @@ impl Client {
         state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
         let (max_retries, budget) = (self.max_retries, &self.budget);
-        let mut retries = Retries { max_retries, budget, deadline, attempts: 0 };
+        let mut retries = Retries { max_retries, budget, deadline, retries: 0 };
         loop {
             state.start_attempt();
             let started = Instant::now();
@@ -474,8 +474,8 @@ fn is_ready(future: Pin<&mut impl Future>) -> bool {
 
 /// Returns the output of `work`, or `None` if `cancelled` completes first.
 ///
-/// The work is pinned by its caller: an async function would keep two copies of it, and layers of them
-/// four and eight.
+/// The caller pins the work: an async function that takes it by value stores it twice, and each one
+/// around that doubles it again.
 async fn until_cancelled<T>(
     work: Pin<&mut impl Future<Output = T>>,
     cancelled: impl Future + Unpin,

@@ -111,7 +111,8 @@ impl ConnectCause {
 
 /// The reason why an update did not succeed, and whether it may have reached the service.
 ///
-/// Its text is one line with the chain of causes. It never holds a key or the value of a field.
+/// Its text is one line with the chain of causes. It holds no key and no value of a field, except
+/// the service's own words in a refusal, where keys of four characters or more are redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Detail>);
 
@@ -275,10 +276,14 @@ impl Error {
         error
     }
 
-    /// Returns the reason why a bulk stopped, after so many rows that ended with this error.
+    /// Returns this error as the reason to stop a bulk after so many rows. It is of the kind `Connect`
+    /// or `Tls`, also where each row waited for its connection until its timeout.
     pub(crate) fn stopping_bulk(&self, rows: u32) -> Self {
         let mut error = self.clone();
         error.0.attempts = 0;
+        if error.0.kind != Kind::Tls {
+            error.0.kind = Kind::Connect;
+        }
         error.0.message =
             format!("stopped after {rows} consecutive rows that found no connection: {self}");
         error
@@ -408,7 +413,7 @@ impl Error {
     }
 
     /// Returns the headers of the response that help to find the call in the logs of others, for a
-    /// question to SkyPostal: `date`, `server`, `via` and the numbers that gateways give to a request,
+    /// question to SkyPostal: `date`, `server`, `via` and the IDs that gateways give to a request,
     /// such as `x-request-id`. At most 16, of 256 characters each; keys are redacted. Empty if no
     /// response came.
     pub fn response_headers(&self) -> &[(String, String)] {

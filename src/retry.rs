@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Kind};
 
-/// The longest first delay. Each further one may be twice as long, up to `MAX_BACKOFF`.
+/// The bound of the first delay. It doubles with each retry, up to `MAX_BACKOFF`.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
 
@@ -20,8 +20,8 @@ pub(crate) struct Retries<'a> {
     pub(crate) max_retries: u32,
     pub(crate) budget: &'a RetryBudget,
     pub(crate) deadline: Instant,
-    /// Attempts that have ended.
-    pub(crate) attempts: u32,
+    /// The retries that were started. One after a pause of the whole bulk does not count.
+    pub(crate) retries: u32,
 }
 
 impl Retries<'_> {
@@ -29,7 +29,6 @@ impl Retries<'_> {
     ///
     /// A delay that would pass the deadline is not started, and costs no retry.
     pub(crate) fn next_delay<T>(&mut self, outcome: &Result<T, Error>) -> Option<Duration> {
-        self.attempts += 1;
         let error = match outcome {
             Ok(_) => {
                 self.budget.deposit();
@@ -37,15 +36,18 @@ impl Retries<'_> {
             }
             Err(error) => error,
         };
-        let delay =
-            delay_before_retry(error, self.attempts).filter(|delay| self.fits_deadline(*delay))?;
-        (self.attempts <= self.max_retries && self.budget.withdraw()).then_some(delay)
+        let delay = delay_before_retry(error, self.retries + 1);
+        let delay = delay.filter(|delay| self.fits_deadline(*delay))?;
+        if self.retries == self.max_retries || !self.budget.withdraw() {
+            return None;
+        }
+        self.retries += 1;
+        Some(delay)
     }
 
     /// Returns the delay after a pause of the whole bulk. It costs no retry, because the bulk itself
     /// slows down. `None` if the client has no retries at all.
-    pub(crate) fn next_delay_after_pause(&mut self, pause: Duration) -> Option<Duration> {
-        self.attempts += 1;
+    pub(crate) fn next_delay_after_pause(&self, pause: Duration) -> Option<Duration> {
         (self.max_retries > 0 && self.fits_deadline(pause)).then_some(pause)
     }
 
@@ -248,11 +250,11 @@ mod tests {
         runtime.block_on(async {
             let started = Instant::now();
             let (budget, deadline) = (&RetryBudget::new(), started + timeout);
-            let mut retries = Retries { max_retries, budget, deadline, attempts: 0 };
+            let mut retries = Retries { max_retries, budget, deadline, retries: 0 };
             while let Some(wait) = retries.next_delay(&Err::<(), _>(error.clone())) {
                 tokio::time::sleep(wait).await;
             }
-            (retries.attempts, started.elapsed())
+            (retries.retries + 1, started.elapsed())
         })
     }
 

@@ -21,7 +21,7 @@ pub(super) struct State {
     pub(super) undelivered: usize,
     /// Rows that have no outcome yet.
     pub(super) unfinished: usize,
-    /// Rows in a row that found no connection.
+    /// Consecutive rows that found no connection.
     connect_failures: u32,
     /// True if a thread waits for an event.
     pub(super) has_waiter: bool,
@@ -64,7 +64,7 @@ impl State {
         max_connect_failures: u32,
     ) -> Option<Error> {
         let unconnected = match outcome {
-            // `Client::cancel` ends each row in flight so.
+            // `Client::cancel` ends each row in flight with this kind.
             Err(error) if error.kind() == Kind::Cancelled => return Some(cancelled()),
             Err(error) if error.kind() == Kind::Configuration => return Some(error.clone()),
             Err(error) if error.delivery() == Delivery::NotSent => error,

@@ -28,7 +28,7 @@ from bulk_command import (
     write,
 )
 from command_line import COMMAND, Terminal, environment
-from fault_server import FaultServer
+from fault_server import FaultServer, hang
 
 from skypostal._cli.bulk.signals import Signals
 from skypostal.sandbox import Sandbox
@@ -116,6 +116,15 @@ def test_an_unreachable_service_ends_the_run(tmp_path: Path) -> None:
         server.listen()
         assert bulk("--resume").returncode == 0
         assert statuses(bulk.out) == ["updated"] * 200
+
+
+def test_a_service_that_is_silent_until_the_timeout_ends_the_run(tmp_path: Path) -> None:
+    with FaultServer([[hang]] * 40) as server:
+        bulk = Bulk(tmp_path, server.url.replace("http:", "https:"))
+        write(bulk.table, rows_of(range(1, 31)))
+        done = bulk("--max-retries", "0", "--timeout", "0.2")
+        assert_ended(done, 4, "skypostal bulk: stopped after 10 consecutive rows that found no",
+                     "Done: 0 of 30 rows. Run it again with --resume.")  # fmt: skip
 
 
 def test_6_when_the_journal_does_not_fit_on_the_disk(bulk: Bulk, sandbox: Sandbox) -> None:

@@ -1,12 +1,13 @@
 //! Many updates in one bulk.
 
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{iter, thread};
 
 use skypostal::{
-    BulkEvent, BulkOptions, Client, Delivery, Error, Kind, Outcome, ReportedAttempts, Update,
+    Bulk, BulkEvent, BulkOptions, Client, Delivery, Error, Kind, Outcome, ReportedAttempts, Update,
 };
 
 use crate::support::{
@@ -135,6 +136,54 @@ fn an_unreachable_service_stops_a_bulk_after_a_stated_number_of_rows() {
             outcome.result.as_ref().is_err_and(|error| error.delivery() == Delivery::NotSent)
         };
         assert!(outcomes.iter().all(not_sent));
+    }
+}
+
+#[test]
+fn so_does_one_that_takes_connections_and_is_silent_until_the_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap(); // speaks no TLS
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let options = options(0).base_url(&url).max_retries(0).timeout(Duration::from_millis(100));
+    let client = Arc::new(Client::new(&options).unwrap());
+    let (outcomes, stopped) =
+        update_all(&client, (0..30).map(numbered), |options| options.max_connect_failures = 3);
+    let first = outcomes[0].result.as_ref().unwrap_err();
+    assert_eq!(end(first), (Kind::Timeout, Delivery::NotSent, 1));
+    assert_eq!(end(&stopped.expect("it stopped")), (Kind::Connect, Delivery::NotSent, 0));
+}
+
+#[test]
+fn a_pause_of_the_whole_bulk_costs_no_retry() {
+    let responses = [429, 503, 429, 502, 502, 200];
+    let server = Server::new(move |number, _| {
+        Reply::Keep(match responses[number] {
+            200 => accepted(1),
+            status => http(status, "", ""),
+        })
+    });
+    let client = Arc::new(server.client()); // with two retries
+    let (outcomes, _) = update_all(&client, (0..1).map(numbered), |_| {});
+    assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
+    assert_eq!(outcomes[0].attempts, 6);
+}
+
+#[test]
+fn a_thread_that_waits_sees_a_row_that_is_not_valid_and_a_cancel() {
+    let server = Server::new(|_, _| Reply::Hold(Vec::new()));
+    let client = Arc::new(server.client());
+    let submit_invalid = |bulk: &Bulk| assert_eq!(bulk.submit(&Update::new()), Ok(1));
+    for finish in [submit_invalid, Bulk::cancel] {
+        let bulk = client.start_bulk(&BulkOptions::default(), None, None).unwrap();
+        bulk.submit(&numbered(0)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(50));
+                finish(&bulk);
+            });
+            let began = Instant::now();
+            bulk.wait_for_event(Duration::from_secs(10));
+            assert!(began.elapsed() < Duration::from_secs(5));
+        });
     }
 }
 
