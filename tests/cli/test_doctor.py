@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -301,6 +303,19 @@ def test_the_doctor_on_what_responds(script: Script, text: str, hint: str) -> No
     with serving(script) as server:
         assert_problem(doctor("--timeout", "1", url=server.url), "service", text, hint)
         assert server.requests <= 1
+
+
+def test_a_connection_that_does_not_come_within_the_timeout_is_not_open() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        with contextlib.ExitStack() as waiting:
+            for _ in range(3):  # nothing more fits into its queue
+                connection = waiting.enter_context(socket.socket())
+                connection.setblocking(False)
+                connection.connect_ex(listener.getsockname())
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            assert_problem(doctor("--timeout", "0.5", url=url), "connection", "0.5", "a firewall")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import pytest
 import trustme
 from command_line import COMMAND, Done, environment, run, serving
 from fault_cases import BUSY, HALF, LOST, ok, status, with_head
-from fault_server import Script, close, hang, pause_for, read, send
+from fault_server import GOOD_BODY, Script, close, hang, pause_for, read, send
 from proxy_server import PASSWORD
 from tls_server import Server, accept_updates
 from update_command import ONCE, PERHAPS, UPDATE, outcome_of
 
+import skypostal
+from skypostal._cli.update import _status
 from skypostal.sandbox import BOX_ID, USER_CODE, Sandbox
 
 CORRECT_IT = [
@@ -180,3 +183,16 @@ def test_an_interrupt_tells_its_delivery() -> None:
             [sys.executable, "-c", code], env=environment(server.url), stdout=subprocess.PIPE
         )
         assert process.communicate(timeout=10)[0] == b"unknown 1\n"
+
+
+def test_1_for_a_bug_of_the_library_whatever_became_of_the_update() -> None:
+    assert _status(skypostal.InternalError("a bug", delivery="unknown")) == 1
+
+
+def test_a_number_with_a_huge_exponent_is_written_as_it_came() -> None:
+    body = re.sub(rb'("customer_tax_number": *)[^,]*', rb"\g<1>1E+999999999", GOOD_BODY)
+    assert body != GOOD_BODY
+    with serving(ok(body)) as server:
+        done = run(*ONCE, "--json", url=server.url)
+    assert done.returncode == 0
+    assert json.loads(done.stdout, parse_float=str)["customer_tax_number"] == "1E+999999999"

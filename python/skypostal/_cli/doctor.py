@@ -317,6 +317,9 @@ def _response(client: skypostal.Client, route: Route, ca_file: str) -> Iterator[
         )
         return
     except skypostal.SkyPostalError as error:
+        if isinstance(error, skypostal.RequestTimeoutError) and not _accepts(route):
+            yield Check("connection", "problem", error.message, _connection_advice(None, route))
+            return
         yield Check("connection", "ok", "open")
         advice = "something on the way, or the service, accepts connections and does not respond"
         advice += "; try again later"
@@ -331,6 +334,20 @@ def _response(client: skypostal.Client, route: Route, ca_file: str) -> Iterator[
         yield Check("tls", "ok", "none: plain http://")
     yield _service(probe["status"], probe["elapsed"])
     yield _clock(probe["date"], time.time())
+
+
+def _accepts(route: Route) -> bool:
+    """Returns whether the proxy or the service takes a connection."""
+    import socket
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(f"//{route.proxy}" if route.proxy else route.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def _speaks_tls(route: Route) -> bool:

@@ -74,7 +74,8 @@ def to_json(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(to_json, value)) + "]"
     if isinstance(value, Decimal):
-        return format(value, "f")
+        # A huge exponent would be written out as that many zeros.
+        return format(value, "f") if -100 < value.adjusted() < 100 else str(value)
     return json.dumps(value, default=str)
 
 
@@ -98,7 +99,7 @@ def write(text: str) -> bool:
 
 
 def _left_on_windows(problem: OSError) -> bool:
-    # Windows' C library says so of a pipe whose reader has left.
+    # On Windows a pipe whose reader has left gives this error.
     return sys.platform == "win32" and problem.errno == errno.EINVAL
 
 

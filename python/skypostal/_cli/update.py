@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 # The exit statuses, which are never renumbered: was the customer changed, and is a retry of use?
-UPDATED, CORRECT_IT, REFUSED, TRY_LATER, PERHAPS, UNWRITTEN = 0, 2, 3, 4, 5, 6
+UPDATED, BUG, CORRECT_IT, REFUSED, TRY_LATER, PERHAPS, UNWRITTEN = range(7)
 
 _EPILOG = """\
 Keys are never arguments, which everyone on the machine can read. The
@@ -238,6 +238,8 @@ def _report(args: argparse.Namespace, error: Any) -> int:
 
 
 def _status(error: skypostal.SkyPostalError) -> int:
+    if isinstance(error, skypostal.InternalError):
+        return BUG
     if error.delivery == "unknown":
         return PERHAPS
     if isinstance(error, (skypostal.ValidationError, skypostal.ConfigurationError)):
