@@ -102,15 +102,16 @@ def skypostal_environment(skypostal_sandbox: Sandbox, monkeypatch: pytest.Monkey
     """Points the environment at `skypostal_sandbox`, for code that makes its own client.
 
     Sets `SKYPOSTAL_BASE_URL`, `SKYPOSTAL_USER_CODE` and `SKYPOSTAL_APP_KEY`, unsets
-    `SKYPOSTAL_ENVIRONMENT`, exempts the sandbox from proxies, and with TLS sets
-    `REQUESTS_CA_BUNDLE`. Child processes inherit it.
+    `SKYPOSTAL_APP_KEY_FILE` and `SKYPOSTAL_ENVIRONMENT`, exempts the sandbox from proxies, and with
+    TLS sets `REQUESTS_CA_BUNDLE`. Child processes inherit it.
     """
     from .sandbox import APP_KEY, USER_CODE
 
     monkeypatch.setenv("SKYPOSTAL_BASE_URL", skypostal_sandbox.url)
     monkeypatch.setenv("SKYPOSTAL_USER_CODE", str(USER_CODE))
     monkeypatch.setenv("SKYPOSTAL_APP_KEY", APP_KEY)
-    monkeypatch.delenv("SKYPOSTAL_ENVIRONMENT", raising=False)
+    for name in ("SKYPOSTAL_APP_KEY_FILE", "SKYPOSTAL_ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
     # To Windows, both names are the same one.
     for name in ("NO_PROXY",) if sys.platform == "win32" else ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, str(urlsplit(skypostal_sandbox.url).hostname), prepend=",")

@@ -74,6 +74,7 @@ def test_the_environment_and_no_proxy_in_the_way(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "example.org")
     monkeypatch.setenv("SKYPOSTAL_ENVIRONMENT", "live")
+    monkeypatch.setenv("SKYPOSTAL_APP_KEY_FILE", "/run/secrets/app_key")
     pytester.makepyfile(
         HEAD
         + """
@@ -94,6 +95,7 @@ def test_the_environment_is_as_before():
     assert "SKYPOSTAL_BASE_URL" not in os.environ and "REQUESTS_CA_BUNDLE" not in os.environ
     assert os.environ["NO_PROXY"] == "example.org"
     assert os.environ["SKYPOSTAL_ENVIRONMENT"] == "live"
+    assert os.environ["SKYPOSTAL_APP_KEY_FILE"] == "/run/secrets/app_key"
 """
     )
     # In a process of its own, as pytester imports cryptography anew, which it cannot bear.
