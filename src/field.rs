@@ -165,9 +165,9 @@ impl Field {
     }
 
     fn check_characters(self, text: &str) -> Result<(), Error> {
-        // Nearly every text has a letter of ASCII, and the look into Unicode's tables is slow.
-        let has_letter = text.bytes().any(|byte| byte.is_ascii_graphic());
-        if !has_letter && text.chars().all(is_invisible) {
+        // Nearly every text has a visible character of ASCII. Unicode's tables are slow.
+        let has_visible_ascii = text.bytes().any(|byte| byte.is_ascii_graphic());
+        if !has_visible_ascii && text.chars().all(is_invisible) {
             let hint = match self {
                 AppKey => "; SkyPostal gave it with the user code",
                 CustomerKey => "; the customer has it from registration or login",
@@ -191,7 +191,7 @@ impl Field {
             let problem = format!("has a control character (character {}); remove it", at + 1);
             return Err(Error::invalid_field(self.name(), problem));
         }
-        // A text has at least as many bytes.
+        // A text has no more UTF-16 units than bytes of UTF-8.
         let length = if text.len() > MAX_TEXT_UTF16 { text.encode_utf16().count() } else { 0 };
         if length > MAX_TEXT_UTF16 {
             let problem = format!("is {length} UTF-16 units long; at most {MAX_TEXT_UTF16} fit");
@@ -234,7 +234,7 @@ impl Field {
         let Some(day) = day else {
             return Err(self.invalid("is not a day of the calendar"));
         };
-        // SQL Server's first datetime; and somewhere on Earth it is already tomorrow.
+        // The first day is that of SQL Server's datetime, the last is today in the latest time zone.
         let first = NaiveDate::from_ymd_opt(1753, 1, 1).expect("a day of the calendar");
         let last = (Utc::now().naive_utc() + Duration::hours(14)).date();
         if day < first || day > last {
@@ -244,7 +244,7 @@ impl Field {
     }
 }
 
-/// Returns whether a reader sees nothing of this character, if the text has no other.
+/// Returns true for white space and for characters that are not drawn.
 fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || DefaultIgnorableCodePoint::for_char(c)
@@ -281,6 +281,7 @@ impl Value<'_> {
             Some((whole, fraction)) if digits(whole) && digits(fraction) => {
                 Value::Invalid("is a decimal number, not an integer; remove its fraction")
             }
+            _ if text.strip_prefix('-').is_some_and(digits) => Value::Invalid("is not positive"),
             _ => Value::Invalid("is not an integer"),
         }
     }
@@ -326,9 +327,9 @@ impl FieldValue {
 /// Returns the candidate that `word` most probably stands for, if one is near.
 ///
 /// Case, punctuation and a leading `customer` are ignored. Near means one edit, or one in four
-/// characters, and one more if `customer` is misspelt. A candidate that ends the word is near too,
-/// as in `customers.customer_key`; and so is one that the word begins, if it is more than half of
-/// it, as in `customer_box`.
+/// characters, and one more if `customer` is misspelt. A candidate at the end of the word is near too,
+/// as in `customers.customer_key`. So is one that starts with the word, as with `customer_box`, if the
+/// word is more than half of it.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,

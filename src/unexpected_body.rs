@@ -7,14 +7,14 @@ use serde::de::IgnoredAny;
 /// The bytes in which the first tags of a page are looked for.
 const MAX_LOOKED_AT: usize = 2048;
 
-/// Returns what a body is that is no JSON array: not blank, without a byte-order mark.
+/// Describes a body that is not a JSON array. It must not be blank, nor begin with a byte-order mark.
 pub(crate) fn describe(body: &[u8]) -> &'static str {
     let json = serde_json::from_slice::<IgnoredAny>(body);
     let start = &body[..body.len().min(MAX_LOOKED_AT)];
     let start = String::from_utf8_lossy(start).trim_start().to_ascii_lowercase();
     let has = |texts: &[&str]| texts.iter().any(|text| start.contains(text));
     match start.as_bytes().first() {
-        Some(b'<') if has(&["<!doctype html", "<html", "<head", "<body"]) => {
+        Some(b'<') if has(&["<!doctype html", "<html", "<head>", "<body"]) => {
             "it is an HTML page, not the service: look for a firewall, a proxy or a sign-in page on \
              the way"
         }
@@ -52,6 +52,7 @@ mod tests {
             ("<Fault xmlns='http://schemas.microsoft.com/ws/2005/05/envelope/none'>", "a SOAP"),
             ("<?xml version='1.0'?><ArrayOfThing/>", "it is XML"),
             ("<error>no</error>", "it is XML"),
+            ("<?xml version='1.0'?><r><header/></r>", "it is XML"),
             ("{\"message\": \"Forbidden\"}", "a JSON object"),
             ("{}", "a JSON object"),
             ("\"ok\"", "not a JSON array"),

@@ -181,6 +181,7 @@ fn a_text_of_1_to_19_digits_is_an_integer() {
     for bad in ["", " 1", "1 ", "+1", "-1", "1.0", "1e3", "١", "9223372036854775808", &too_long] {
         assert!(matches!(Value::from_digits(bad), Value::Invalid(_)), "{bad}");
     }
+    assert!(matches!(Value::from_digits("-5"), Value::Invalid("is not positive")));
 }
 
 #[test]

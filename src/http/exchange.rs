@@ -42,10 +42,11 @@ impl Endpoint {
             |response: &Response| response_headers::for_support(response.headers(), &keys);
         state.record_head(head.status, || for_support(&response));
         if head.status == 407 {
-            return Err(self.login_wanted(response.headers()));
+            let error = self.login_wanted(response.headers());
+            return Err(error.with_response_headers(for_support(&response)));
         }
         if head.is_success() && response.content_length() > Some(MAX_RESPONSE_BYTES as u64) {
-            return Err(too_long());
+            return Err(too_long().with_response_headers(for_support(&response)));
         }
         let mut body = Bytes::new();
         let end = self.read_body(&mut response, &mut body, state).await;

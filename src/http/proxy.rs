@@ -39,7 +39,7 @@ fn parse(text: &str) -> Result<Url, String> {
         }
         _ => ("http", text),
     };
-    // The parser would take what stands before such a character for the host, and look it up.
+    // The parser would take the password before such a character for the host, and look it up.
     let login = rest.rsplit_once('@').map_or("", |(login, _)| login);
     if login.contains(|c: char| matches!(c, '/' | '#' | '?' | '\\') || c.is_whitespace()) {
         return Err("the user name or the password holds a character that must be \
@@ -88,7 +88,8 @@ impl UsedProxy {
         }
         let port = proxy.port_or_known_default().unwrap_or_default();
         let shown = format!("{}:{port}", proxy.host_str().unwrap_or_default());
-        let (is_https, has_login) = (proxy.scheme() == "https", !proxy.username().is_empty());
+        let is_https = proxy.scheme() == "https";
+        let has_login = !proxy.username().is_empty() || proxy.password().is_some();
         let proxy = Proxy::all(proxy).map_err(|_| unusable(source, "is not usable as a proxy"))?;
         Ok(Some(UsedProxy { proxy, shown, source, is_https, has_login }))
     }

@@ -50,16 +50,21 @@ def test_headers_that_find_a_call_are_reported() -> None:
     busy = [read, send(response(b"busy", "500 Oops", *heads))]
     refused = [read, send(response(REFUSED_BODY, "200 OK", *heads))]
     good = [read, send(response(GOOD_BODY, "200 OK", *heads))]
-    with FaultServer([busy, refused, LOST, good]) as server:
+    login = [read, send(response(b"", "407 No", *heads))]
+    endless = [read, send(response(b"x" * 2_000_000, "200 OK", *heads))]
+    with FaultServer([busy, refused, LOST, login, endless, good]) as server:
         reported: list[Attempt] = []
         client = client_of(server, on_attempt=reported.append, max_retries=0)
-        for found in (shown, shown, {}):
+        for found in (shown, shown, {}, shown, shown):
             with pytest.raises(skypostal.SkyPostalError) as caught:
                 client.update_personal_info(**WHO)
             assert caught.value.response_headers == found
             assert APP_KEY not in repr(vars(caught.value))
         client.update_personal_info(**WHO)
-    assert [attempt.response_headers for attempt in reported] == [shown, shown, {}, shown]
+    assert [attempt.response_headers for attempt in reported] == [
+        *[shown, shown, {}, shown],
+        *[shown, shown],
+    ]
     assert skypostal.StatusError("made by a test").response_headers == {}
 
 

@@ -174,11 +174,12 @@ def test_a_proxy_says_which_login_it_takes(
     proxy.close()
 
 
-def test_a_login_that_a_proxy_refuses_is_sent_once_per_attempt(secure: Any) -> None:
+@pytest.mark.parametrize("login", ["user:wrong-7fz", ":wrong-7fz"])
+def test_a_login_that_a_proxy_refuses_is_sent_once_per_attempt(secure: Any, login: str) -> None:
     # A few more would lock the account.
     proxy = Proxy(LOGIN)
     with pytest.raises(ConnectError, match=r"does not accept this user name and password"):
-        update(**secure, proxy=f"http://user:wrong-7fz@127.0.0.1:{proxy.port}", max_retries=0)
+        update(**secure, proxy=f"http://{login}@127.0.0.1:{proxy.port}", max_retries=0)
     assert len(proxy.heads) == 1
     proxy.close()
 
