@@ -395,7 +395,8 @@ SKYPOSTAL_API int skypostal_options_set_timeout_ms(skypostal_options *options, u
 
 /**
  * Sets the timeout of one connection, from the look-up of the name to TLS, in milliseconds: from 1
- * on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`.
+ * on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`, or with `SKYPOSTAL_TLS` if
+ * it waited for TLS.
  */
 SKYPOSTAL_API
 int skypostal_options_set_connect_timeout_ms(skypostal_options *options,
@@ -680,7 +681,7 @@ int skypostal_bulk_submit(skypostal_bulk *bulk,
  * After the last outcome `*out` is NULL. The result code is then `SKYPOSTAL_OK`, or it says why the
  * bulk stopped early:
  *
- * - `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT`: the service cannot be reached;
+ * - `SKYPOSTAL_CONNECT` or `SKYPOSTAL_TLS`: the service cannot be reached;
  * - `SKYPOSTAL_CANCELLED`: `skypostal_client_cancel` was called;
  * - `SKYPOSTAL_CONFIGURATION`: the bulk is another process's.
  *
@@ -857,7 +858,8 @@ SKYPOSTAL_API const char *skypostal_error_message(const skypostal_error *error);
 
 /**
  * Returns the name of the field that is invalid or of the option that is unusable, such as
- * `"customer_gender"` or `"timeout"`. Borrowed; NULL for other errors.
+ * `"customer_gender"` or `"timeout"`. Of a proxy or certificates that a variable names it is the
+ * variable. Borrowed; NULL for other errors.
  */
 SKYPOSTAL_API const char *skypostal_error_field(const skypostal_error *error);
 
@@ -881,7 +883,7 @@ SKYPOSTAL_API const char *skypostal_error_body(const skypostal_error *error);
 
 /**
  * Returns the headers of the response that help SkyPostal or a proxy's operator to find the call:
- * `date`, `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`.
+ * `date`, `server`, `via` and the IDs that gateways give to a request, such as `x-request-id`.
  * One line each, `"name: value"`, with a line break between two; at most 16, of 256 characters
  * each; keys are redacted. Borrowed; NULL if no response came, or if it has none of them.
  */

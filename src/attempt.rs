@@ -35,7 +35,8 @@ pub struct Attempt {
     pub error: Option<Kind>,
     /// The error in one line of this library's own words, without those of the service.
     pub reason: Option<String>,
-    /// The delay after which the next attempt follows; `None` if none does.
+    /// The delay after which the next attempt follows; `None` if none does. In a bulk with a rate the
+    /// attempt may wait longer, and the deadline may come first.
     pub retry_in: Option<Duration>,
 }
 
@@ -112,7 +113,7 @@ pub enum ReportedAttempts {
     /// All of them.
     #[default]
     All,
-    /// Those that another one follows, which cost nothing while calls succeed.
+    /// Those that are retried. A call without a retry records nothing.
     Retried,
 }
 

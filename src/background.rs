@@ -1,7 +1,8 @@
 //! The background thread, which runs asynchronous calls and bulks.
 //!
-//! A process has one, started by the first such call. A forked child starts its own with its own
-//! first call. The thread blocks all signals, and so do the look-up threads that it starts.
+//! A process has one, started by the first such call or by the second idle connection of a pool. A
+//! forked child starts its own. The thread blocks all signals, and so do the look-up threads that it
+//! starts.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

@@ -35,8 +35,8 @@ impl SharedCallState {
         self.body.compare_exchange(KEPT, SENT, set, get) != Err(WITHHELD)
     }
 
-    /// Cancels the call, from any thread. Returns what stays true of it from now on: the delivery,
-    /// and the number of attempts that were started.
+    /// Cancels the call, from any thread. Returns its final delivery, and the number of attempts that
+    /// were started.
     pub(crate) fn cancel(&self) -> (Delivery, u32) {
         let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
         let sent = self.body.compare_exchange(KEPT, WITHHELD, set, get) == Err(SENT);
@@ -92,7 +92,7 @@ impl<'a> CallState<'a> {
         }
     }
 
-    /// Reports these attempts to `url` from now on.
+    /// From now on calls `callback` with the `reported` attempts, which have the URL and the length.
     pub(crate) fn record_attempts(
         &mut self,
         callback: AttemptCallback<'a>,

@@ -106,9 +106,9 @@ pub(crate) fn proxy_variable(scheme: &str) -> Option<(&'static str, String)> {
     names.iter().find_map(|name| Some((*name, variable(name)?)))
 }
 
-/// Returns the variables that may name a proxy for this scheme, the first first. In a CGI program the
-/// client's header `Proxy` sets `HTTP_PROXY` ("httpoxy"), which is `http_proxy` as well if the system
-/// `ignores_case`.
+/// Returns the variables that may name a proxy for this scheme, in the order in which they count. In a
+/// CGI program the client's header `Proxy` sets `HTTP_PROXY` ("httpoxy"), which is `http_proxy` as well
+/// if the system `ignores_case`.
 fn proxy_variables(scheme: &str, is_cgi: bool, ignores_case: bool) -> &'static [&'static str] {
     match (scheme, ignores_case) {
         ("https", false) => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
@@ -167,7 +167,7 @@ pub(crate) fn check_trusted(option: &'static str) -> Result<(), Error> {
 #[derive(PartialEq, Eq)]
 pub(crate) struct Snapshot {
     values: Vec<Option<OsString>>,
-    /// When the file with the key was written, and its length: another key may be in it later.
+    /// The time at which the file with the key was written, and its length: both change with the key.
     key_file: Option<(SystemTime, u64)>,
 }
 

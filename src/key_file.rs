@@ -8,7 +8,7 @@ use std::str;
 
 use zeroize::Zeroizing;
 
-/// A longer file is no key's.
+/// A longer file is refused.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// Returns the key in a file: its text without the byte-order mark before it and the one line break

@@ -108,7 +108,8 @@ impl Options {
         self.with(|options| options.set_environment(Some(value)))
     }
 
-    /// Sets the address of the service, without the path of the call. Wins over the environment.
+    /// Sets the address of the service, without the path of the call. Wins over
+    /// [`environment`](Options::environment).
     ///
     /// `https://`, or `http://` to this machine. A path is kept, and the call's is added to it.
     pub fn base_url(self, value: &str) -> Self {
@@ -347,7 +348,7 @@ impl Options {
         })
     }
 
-    /// Lets this variable name the CA file if none is set, as proxies are named by variables.
+    /// Has this variable name the CA file if the option is not set, and variables are read.
     #[cfg(any(test, feature = "python"))]
     pub(crate) fn read_ca_file_from(&mut self, variable: &'static str) {
         self.ca_file_variable = Some(variable);

@@ -162,7 +162,7 @@ fn number(raw: &str) -> Option<&str> {
     is_number.then_some(unquoted)
 }
 
-/// Returns a JSON string; `None` for what is not Unicode too, such as half of a surrogate pair.
+/// Decodes a JSON string. Returns `None` for other JSON, and for half of a surrogate pair.
 fn text(raw: &str) -> Option<Cow<'_, str>> {
     let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
     match inside.as_bytes().contains(&b'\\') {
@@ -171,7 +171,7 @@ fn text(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Returns a JSON string, with U+FFFD for what is not Unicode.
+/// Decodes a JSON string, with U+FFFD for half of a surrogate pair.
 fn text_lossy(raw: &str) -> Option<Cow<'_, str>> {
     text(raw).or_else(|| serde_json::from_str(raw).ok().map(|Text(text)| text))
 }

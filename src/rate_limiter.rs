@@ -23,7 +23,7 @@ const MIN_RATE: f64 = 1.0;
 /// is too high again, so that a bulk settles below it.
 const RECOVERY_TIME: Duration = Duration::from_secs(2);
 const MAX_RECOVERY_TIME: Duration = Duration::from_secs(30);
-/// A limit of so many times the last maximum is dropped.
+/// The limit is removed once it is so many times the last maximum.
 const UNLIMITED_FACTOR: f64 = 20.0;
 /// The longest pause, whatever `Retry-After` says: the service must not stop a bulk for good.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
@@ -69,7 +69,7 @@ impl Limit {
     }
 }
 
-/// The number of accepted updates of late; each one counts less as time passes.
+/// The number of accepted updates, of which each counts less as time passes.
 struct AcceptedRate {
     count: f64,
     since: Instant,
@@ -156,7 +156,7 @@ impl RateLimiter {
 }
 
 impl State {
-    /// True while no attempt waits.
+    /// Returns true if neither the caller, the service nor a pause limits the rate.
     fn is_unlimited(&self) -> bool {
         self.rate.is_none() && self.limit.is_none() && self.paused_until.is_none()
     }
@@ -188,7 +188,7 @@ impl State {
         if self.reduced_at.is_none_or(|reduced_at| started > reduced_at) {
             let measured_rate = self.accepted.per_second(now);
             let current = self.limit.as_ref().and_then(|limit| limit.at(now));
-            // The rate right after a reduction, or without an accepted update, says nothing.
+            // Right after a reduction, or without an accepted update, the measured rate says nothing.
             let tried =
                 |limit: &Limit| now.saturating_duration_since(limit.created) >= MEASUREMENT_WINDOW;
             let learned = self.pauses == 0 && self.limit.as_ref().is_some_and(tried);

@@ -73,7 +73,7 @@ impl Update {
     ///
     /// # Errors
     /// [`Kind::InvalidField`](crate::Kind::InvalidField) if no field has that name. It is
-    /// remembered until the update is cleared, as the field that was meant is still set.
+    /// remembered until the update is cleared, because the field that was meant is still set.
     pub fn unset(&mut self, name: &str) -> Result<(), Error> {
         match Field::from_name(name) {
             Some(field) => self.set(field, Value::Unset),
@@ -233,7 +233,7 @@ impl Update {
 
     /// Returns the body with `***` in place of the keys, to be shown.
     pub(crate) fn preview_body(&self, defaults: &Update) -> Result<String, Error> {
-        // An error of the defaults does not matter where a field of this update wins.
+        // Values alone are copied: a bad default does not matter where a field of this update wins.
         let mut shown = Update::new();
         shown.override_with(defaults);
         shown.override_with(self);

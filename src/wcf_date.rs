@@ -7,7 +7,8 @@ use chrono::{DateTime, Datelike, FixedOffset, NaiveDate};
 
 /// The calendar day of a `/Date(…)/`.
 ///
-/// `None` for anything else, and for a day in year 1, which is .NET's "not set".
+/// `None` for anything else, for a day in year 1, which is .NET's "not set", and for one that Python
+/// cannot hold.
 pub(crate) fn parse(text: &str) -> Option<NaiveDate> {
     let inner = text.strip_prefix("/Date(")?.strip_suffix(")/")?;
     // A sign that is not the first character begins the offset.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _TAX, _BIRTH = "customer_tax_number", "customer_birth_date"
 
-# The kinds of column that a field of each type may have, behind the type to cast another one to.
+# For each type of field: the type to cast a wrong column to, and the kinds that it takes.
 _COLUMNS = {
     "integer": ("int64", "integer"),
     "text": ("string", "text"),
@@ -244,7 +244,7 @@ class _PyArrow:
         self.was_table = isinstance(batch, self.arrow.Table)
         try:
             self.table = self.arrow.table(batch)
-            # All but UTF-8: a text that is none fails its row alone.
+            # Validates all but UTF-8: a row whose text is not UTF-8 fails alone.
             self._in_bytes(self.table).validate(full=True)
         except (self.arrow.ArrowException, TypeError) as error:
             raise _unreadable(error, "pyarrow.table()") from None

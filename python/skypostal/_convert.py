@@ -57,9 +57,9 @@ def _number_or_text(text: str) -> int | Decimal | str:
 
 
 def plain_number(value: object) -> str | None:
-    """Returns the digits of a tax number, None if it is of another type.
+    """Returns an int or a Decimal in plain decimal notation, None for another type.
 
-    The core refuses what is not plain.
+    The core checks the result.
     """
     if isinstance(value, Decimal):
         if value.is_nan():

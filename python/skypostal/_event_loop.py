@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def start_waiting() -> tuple[_EventQueue, _Future]:
     """Returns what one call needs: the event queue of the event loop of this thread, and a future.
 
-    The outcome becomes its result, also an error. As the future's exception asyncio would log the
-    error as never retrieved, if the task is cancelled at the same moment.
+    The outcome becomes the future's result, also if it is an error. If the error were its exception
+    and the task were cancelled at the same moment, asyncio would log that nobody retrieved it.
     """
     if _is_trio():
         return _queue_of_trio(), _TrioFuture()

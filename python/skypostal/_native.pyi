@@ -330,7 +330,7 @@ class BulkUpdate:
     One thread at a time can iterate; another one gets a ``ValueError``. Ctrl-C while it waits ends
     the bulk, and the ``KeyboardInterrupt`` has the outcomes of all submitted rows that were not
     returned yet, as ``outcomes``. Rows in flight are cancelled, with ``delivery`` ``"unknown"`` if
-    they may have arrived. Dropping the iterator ends the bulk too. In a forked child it is empty.
+    they may have arrived. Dropping the iterator ends the bulk too. A forked child cannot use it.
     """
 
     def __iter__(self) -> Self: ...

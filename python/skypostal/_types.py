@@ -1,4 +1,4 @@
-"""Types of arguments and results, for type checkers alone: no program imports this module."""
+"""Types of arguments and results, for type checkers and for ``skypostal.Fields``."""
 
 from __future__ import annotations
 

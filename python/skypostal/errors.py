@@ -34,7 +34,7 @@ class SkyPostalError(Exception):
     """The number of attempts that were started; 0 if nothing was tried."""
     response_headers: dict[str, str]
     """The headers of the response that help SkyPostal to find the call in its logs: ``date``,
-    ``server``, ``via`` and the numbers that gateways give to a request, such as ``x-request-id``.
+    ``server``, ``via`` and the IDs that gateways give to a request, such as ``x-request-id``.
     By their lower-case names; keys are redacted. Empty if no response came."""
 
     def __init__(
@@ -79,8 +79,9 @@ class ConfigurationError(SkyPostalError, ValueError):
 
     kind: ClassVar[_Kind] = "configuration"
     option: str | None
-    """The option's name, as ``Client`` names it; of a credential, the field's name. An argument out
-    of range and a client that is closed are named too."""
+    """The name of the option, as ``Client`` names it. Of a credential it is the field's name, and
+    of a proxy or certificates that a variable names it is the variable. It may also be an argument
+    that is out of range, or ``"client"`` if that is closed."""
 
     def __init__(
         self,

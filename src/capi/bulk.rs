@@ -177,7 +177,7 @@ pub unsafe extern "C" fn skypostal_bulk_submit(
 /// After the last outcome `*out` is NULL. The result code is then `SKYPOSTAL_OK`, or it says why the
 /// bulk stopped early:
 ///
-/// - `SKYPOSTAL_CONNECT`, `SKYPOSTAL_TLS` or `SKYPOSTAL_TIMEOUT`: the service cannot be reached;
+/// - `SKYPOSTAL_CONNECT` or `SKYPOSTAL_TLS`: the service cannot be reached;
 /// - `SKYPOSTAL_CANCELLED`: `skypostal_client_cancel` was called;
 /// - `SKYPOSTAL_CONFIGURATION`: the bulk is another process's.
 ///

@@ -284,7 +284,8 @@ pub unsafe extern "C" fn skypostal_error_message(error: *const skypostal_error) 
 }
 
 /// Returns the name of the field that is invalid or of the option that is unusable, such as
-/// `"customer_gender"` or `"timeout"`. Borrowed; NULL for other errors.
+/// `"customer_gender"` or `"timeout"`. Of a proxy or certificates that a variable names it is the
+/// variable. Borrowed; NULL for other errors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_error_field(error: *const skypostal_error) -> *const c_char {
     get(error).map_or(ptr::null(), |error| borrowed(&error.field))
@@ -314,7 +315,7 @@ pub unsafe extern "C" fn skypostal_error_body(error: *const skypostal_error) -> 
 }
 
 /// Returns the headers of the response that help SkyPostal or a proxy's operator to find the call:
-/// `date`, `server`, `via` and the numbers that gateways give to a request, such as `x-request-id`.
+/// `date`, `server`, `via` and the IDs that gateways give to a request, such as `x-request-id`.
 /// One line each, `"name: value"`, with a line break between two; at most 16, of 256 characters
 /// each; keys are redacted. Borrowed; NULL if no response came, or if it has none of them.
 #[unsafe(no_mangle)]

@@ -30,8 +30,8 @@ struct HandleBox<T> {
 /// Set in the tag of a handle that another handle owns.
 const BORROWED: u64 = 0x100;
 
-/// The content of a live handle of this type: a release build goes by the tag, which may be read
-/// from memory that was freed, and a debug build by the list of the live ones.
+/// Checks a handle and returns its content. A debug build looks the handle up in `registry`. A release
+/// build reads its tag, perhaps from memory that was freed.
 pub unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Content, Failure> {
     let handle_box = handle.cast::<HandleBox<H::Content>>();
     if handle_box.is_null() {

@@ -121,7 +121,8 @@ pub unsafe extern "C" fn skypostal_options_set_timeout_ms(
 }
 
 /// Sets the timeout of one connection, from the look-up of the name to TLS, in milliseconds: from 1
-/// on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`.
+/// on; 10000 unless set. Then the attempt fails with `SKYPOSTAL_CONNECT`, or with `SKYPOSTAL_TLS` if
+/// it waited for TLS.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
     options: *mut skypostal_options,

@@ -94,8 +94,8 @@ impl Connection {
         })
     }
 
-    /// Drives `work` on this thread until the deadline. Runs the hook in between; `None` if the hook
-    /// ended the work.
+    /// Drives `work` on this thread until the deadline. Runs the hook in between. Returns `None` if the
+    /// hook ended the work, or forked and this is the child.
     pub(crate) fn run<T>(
         &mut self,
         deadline: Instant,
@@ -182,8 +182,8 @@ fn http_client(
 /// A connector that first occupies the descriptors of closed standard streams. The host may have
 /// closed them since the last connection.
 ///
-/// Each call clones its connector seven times, for layers that may want one. The clones share the
-/// connector within, so that none takes memory.
+/// reqwest and hyper clone the connector seven times for each call. The clones share the connector
+/// within, so that none copies it.
 #[derive(Clone)]
 struct HoldsStandardStreams<S>(Arc<S>);
 
@@ -232,9 +232,8 @@ impl EventLoop {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            // The loop checks its timers after every other step, so that a flood of bytes cannot hold
-            // up the deadline. After every one it would look for events without waiting, to wait for
-            // them next: one more system call.
+            // Timers are checked after every other step, so that a flood of bytes cannot hold up the
+            // deadline. With 1, each wait would take one more system call.
             .event_interval(2)
             .build()?;
         descriptor_for_connection()?;
@@ -247,7 +246,8 @@ impl EventLoop {
 }
 
 impl DeadlineTimer {
-    /// Ready from `time` on. An earlier time, which another call left, does no harm.
+    /// Returns `Ready` once `time` has passed. The timer may be set to the earlier deadline of another
+    /// call; then it is set again.
     fn poll(&mut self, context: &mut Context<'_>, time: Instant) -> Poll<()> {
         if self.0.deadline() > time {
             self.0.as_mut().reset(time);

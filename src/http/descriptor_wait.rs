@@ -1,7 +1,7 @@
 //! Calls that find no free descriptor: they close idle connections, and wait for other calls to end.
 //!
-//! The wait is a part of the time that a connection may take. An event loop is made only where one
-//! more descriptor is left, so that of many calls that wait some always go on.
+//! The wait is a part of the time that a connection may take. A call makes an event loop only if a
+//! descriptor is left for its socket. So of many calls that wait, at least one can always go on.
 
 use std::thread;
 use std::time::Duration;

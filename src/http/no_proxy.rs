@@ -13,7 +13,7 @@ pub(super) fn entries(list: &str) -> impl Iterator<Item = &str> {
 
 /// Returns whether an entry of the list exempts the host of `url`.
 ///
-/// A host name also stands for every name that ends in it. An address may be a network,
+/// A host name also exempts its subdomains. An address may be a network,
 /// `10.0.0.0/8` or `10.*`, and each entry may have a port.
 pub(super) fn exempts(list: &str, url: &Url) -> bool {
     let entries: Vec<_> = entries(list).filter_map(|entry| without_port(entry, url)).collect();

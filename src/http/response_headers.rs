@@ -18,7 +18,7 @@ pub(crate) fn for_support(headers: &HeaderMap, keys: &[&str]) -> Vec<(String, St
     shown.take(MAX_HEADERS).collect()
 }
 
-/// Servers, gateways and clouds have many names for the number of a request.
+/// Each server, gateway and cloud has its own name for the ID of a request.
 fn is_for_support(name: &str) -> bool {
     let letters: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     let is_number = ["requestid", "correlationid", "traceid", "transactionid", "activityid"]

@@ -117,9 +117,9 @@ impl Sessions {
     }
 }
 
-/// The sessions as one connection uses them. A handshake first asks for a session, so this also
-/// sees its start: a connection that fails after that, even without a message, failed in TLS. If the
-/// proxy speaks TLS too, its handshake is the first.
+/// The sessions as one connection uses them. rustls asks for a session when a handshake starts, so
+/// this also counts handshakes: a connection that fails after that, even without a message, failed in
+/// TLS. If the proxy speaks TLS too, its handshake is the first.
 #[derive(Debug)]
 struct ConnectionSessions {
     shared: Arc<ClientSessionMemoryCache>,

@@ -26,7 +26,7 @@ impl Endpoint {
         let host = self.url.authority();
         // An alert, or bytes that do not decrypt, come as an InvalidData too.
         let tls_error = find::<rustls::Error>(error);
-        // On a connection that served an earlier call it may be a late part of that response.
+        // On a reused connection such bytes may belong to the response before.
         let unsolicited = !state.reused_connection && is_unexpected_message(error);
         let breaks_http = unsolicited
             || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
@@ -57,7 +57,7 @@ impl Endpoint {
 
     fn connect_error(&self, error: &reqwest::Error, state: &CallState<'_>) -> Error {
         let host = self.url.authority();
-        // Through a proxy, the last handshake is the service's; a plain call has none with it.
+        // With a proxy, the last handshake is that with the service. A plain call has none with it.
         let secured = [self.proxy.as_ref().is_some_and(|used| used.is_https), self.is_https()];
         let all_handshakes = secured.iter().filter(|it| **it).count();
         let handshakes = usize::from(state.handshakes());

@@ -362,8 +362,8 @@ impl Client {
                     raise(error);
                     true
                 }
-                // The interpreter is ending. A call of a finalizer, which runs then, has its deadline;
-                // any other thread stops where its call has ended.
+                // The interpreter is ending. The call of a finalizer goes on until its deadline. Any
+                // other thread stops when it asks for the GIL.
                 None => false,
             }
         };

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// Returns headers as a dict. One that came several times has its values with commas in between.
+/// Returns headers as a dict. The values of a repeated header are joined by commas.
 pub(super) fn headers_dict<'py>(
     py: Python<'py>,
     headers: &[(String, String)],

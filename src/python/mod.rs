@@ -19,7 +19,7 @@ mod personal_info;
 mod preview;
 mod socket_pair;
 
-// A free-threaded Python turns its lock on again for this module: the code was never run without.
+// A free-threaded Python turns the GIL on again for this module, which was never run without it.
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]

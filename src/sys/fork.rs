@@ -12,7 +12,8 @@ static CURRENT: AtomicPtr<AtomicUsize> = AtomicPtr::new(ptr::null_mut());
 /// The last generation that this process or an ancestor had.
 static LAST: AtomicUsize = AtomicUsize::new(0);
 
-/// Returns the generation of this process. No ancestor has the same one; an unrelated process may.
+/// Returns the generation of this process. It differs from that of each ancestor whose values this
+/// process has; an unrelated process may have the same.
 pub(crate) fn generation() -> usize {
     let current = unsafe { CURRENT.load(Ordering::Acquire).as_ref() };
     let current = current.unwrap_or_else(watch);

@@ -38,9 +38,9 @@ impl fmt::Display for NoThread {
 
 impl StdError for NoThread {}
 
-/// Runs `work` on this thread; on another one if this one is ending and its thread-local values are
-/// gone, which an event loop needs. A host ends its threads in functions of `atexit`, in destructors
-/// of static and thread-local objects, and in those of the keys of pthreads.
+/// Runs `work` on this thread, or on a new one and waits for it, if this one is ending. An event loop
+/// needs thread-local values. They may be gone in a function of `atexit`, in the destructor of a static
+/// or thread-local object, and in that of a key of pthreads.
 ///
 /// # Errors
 /// If the system has no thread for it. Windows lets no thread start while one ends.
@@ -113,10 +113,10 @@ mod linux {
 
     /// A cleanup handler of this thread, which is removed on drop.
     ///
-    /// glibc calls a handler of this kind before it unwinds the first frame that is nearer to the
-    /// start of the stack than the handler's memory; that on the heap is nearer than none. musl calls
-    /// every handler and unwinds nothing. A destructor of Rust would come too late: the call of a
-    /// function of C has none to run, and `catch_unwind` further out ends the process.
+    /// glibc calls such a handler before it unwinds a frame whose address is above the handler's. One on
+    /// the heap is below all frames, so it is called before any is unwound. musl calls every handler and
+    /// unwinds nothing. A destructor of Rust would come too late: the call of a function of C has none to
+    /// run, and `catch_unwind` further out ends the process.
     pub(super) struct StopAtExit(Box<Handler>);
 
     /// Space for the handler of either library: glibc's has four words, musl's three.

@@ -70,7 +70,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _prepare_output() -> None:
-    """Has what the terminal's encoding lacks escaped, and keeps a closed stream silent."""
+    """Escapes characters that the terminal's encoding lacks, and keeps a closed stream silent."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if sys.stderr is None:

@@ -75,8 +75,8 @@ class Parser(argparse.ArgumentParser):
         self.error(f"unknown option {option}{hint}")
 
     def _near(self, option: str) -> list[str]:
-        """Returns the options that one may be meant to be: those that it begins, else the nearest.
-        An abbreviation is not taken, as a later version may have another option that it begins."""
+        """Returns the options that the user may mean: those that start with it, else the nearest.
+        An abbreviation is not taken: a later version may have another option that starts so."""
         shown = [
             action.option_strings[0]
             for action in self._actions

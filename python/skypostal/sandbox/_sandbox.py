@@ -44,11 +44,11 @@ class Sandbox:
     tls needs what is not installed, ValueError for an argument out of range.
 
     Faults. Each of the five methods adds `times` faults to one queue. Each update that arrives, a
-    client's retry too, takes the next one; when none is left, all is as usual. What is no POST to
-    `PATH` with a body of a good length takes none. `applied` says whether the update is made all
-    the same, before the wait and the response; one that would be refused is not made either way.
-    `delay` is how many seconds later the response comes. Threads may add faults and bring requests
-    at any time; of requests that arrive together, it is open which takes which.
+    client's retry too, takes the next one; when none is left, all is as usual. Only a POST to
+    `PATH` with a body of a good length takes a fault. `applied` makes the update all the same,
+    before the wait and the response, unless it would be refused. `delay` is how many seconds later
+    the response comes. Threads may add faults and send requests at any time. If requests arrive
+    together, any of them may take the next fault.
     """
 
     customers: Customers
@@ -103,8 +103,8 @@ class Sandbox:
 
     @property
     def requests(self) -> list[Request]:
-        """The last 10,000 requests in the order of their responses. Each is here before its
-        response, and before the wait of a `delay`."""
+        """The last 10,000 requests, in the order in which they were handled. Each is here before
+        its response, and before the wait of a `delay`."""
         with self._lock:
             return list(self._requests)
 
@@ -125,8 +125,8 @@ class Sandbox:
     ) -> None:
         """Responds to the next updates with an HTTP status, from 400 to 599.
 
-        A client believes 401, 403, 404, 405, 411, 413, 415 and 429 that the update was not made;
-        of all others, 503 too, its outcome is unknown.
+        After 401, 403, 404, 405, 411, 413, 415 and 429 a client reports that the update was not
+        made. After all others, 503 too, its delivery is unknown.
         retry_after: seconds for a `Retry-After` header; with 0 a client retries at once.
         body: by default a page as WCF writes it.
         """

@@ -56,7 +56,7 @@ class Request:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """`json` without the four credentials: what was to change, fit to be shown."""
+        """`json` without the four credentials: what was to change. It holds no key."""
         return {name: value for name, value in self.json().items() if name not in CREDENTIALS}
 
 

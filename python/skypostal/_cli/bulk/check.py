@@ -85,7 +85,7 @@ class Check:
         problems += self._broken_row(number, row)
 
     def _broken_row(self, number: int, row: Row) -> Iterator[tuple[int, int, str]]:
-        """Finds a short row that was completed, but continues in lines that are no rows."""
+        """Finds a row that a line break in a cell has split over several lines."""
         at = self._columns.at["customer_box_id"]
         if at < len(row.cells) and str(row.cells[at]).isdigit():
             self._short = (number, row.line, row.width) if row.is_short else None
@@ -101,7 +101,7 @@ class Check:
                 )
 
     def _find_twins(self) -> None:
-        """Finds rows of the same customer: which of them is sent last would be random."""
+        """Finds rows of the same customer: it would be random which one is sent last."""
         self._found.execute("CREATE INDEX of_box ON boxes (box)")
         self._found.execute(
             f"""

@@ -150,7 +150,7 @@ class Columns:
         if not self.reported:
             return []
         cells = row.loose or row.cells
-        # A missing cell is empty; in a row that cannot be split into cells it is not known.
+        # A missing cell is empty. In a row that cannot be split into cells it is not known.
         missing = "" if row.is_short or not row.problem else "?"
         texts = [_text(cells[at]) if at < len(cells) else missing for at in self.reported]
         # Software that lacks empty integers makes them floats.

@@ -54,7 +54,7 @@ class _Column:
 
 
 class Doubts:
-    """Counts doubtful cells, column by column. What passes is sent as it stands."""
+    """Counts doubtful cells, column by column. They are sent unchanged."""
 
     def __init__(self, table: Table, fields: Mapping[str, int]) -> None:
         self._table = table

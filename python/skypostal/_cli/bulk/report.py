@@ -30,7 +30,7 @@ from .table import (
 )
 
 # They replace what a text file cannot hold. A field with a control character is refused again, so
-# a bad cell never becomes a good one on its way through a report.
+# that a bad cell is still bad when the report is given as the table.
 _MARK, _MARK_OF_FIELD = "\ufffd", "\x7f"
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
 

@@ -14,7 +14,7 @@ if sys.platform == "win32":
 
 
 class Signals:
-    """Has each of them end the run in order, and a second one end the program at once."""
+    """Ends the run in order at the first signal, and the program at once at a second one."""
 
     number = signal.SIGINT
 
