@@ -17,29 +17,29 @@ pub(crate) struct SharedCallState {
     attempts: AtomicU32,
     /// The delivery that the ended attempts leave, as a number; 0 while none has ended.
     worst_delivery: AtomicU8,
-    /// The state of the current attempt's body: `KEPT`, `SENT` or `WITHHELD`.
+    /// The state of the current attempt's body: `NOT_TAKEN`, `TAKEN` or `CANCELLED`.
     body: AtomicU8,
 }
 
 /// No connection has the body yet.
-const KEPT: u8 = 0;
+const NOT_TAKEN: u8 = 0;
 /// A connection took the body.
-const SENT: u8 = 1;
+const TAKEN: u8 = 1;
 /// The call is cancelled, and no connection gets the body any more.
-const WITHHELD: u8 = 2;
+const CANCELLED: u8 = 2;
 
 impl SharedCallState {
     /// Hands the body to a connection; false if the call is cancelled.
     pub(crate) fn hand_over_body(&self) -> bool {
         let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
-        self.body.compare_exchange(KEPT, SENT, set, get) != Err(WITHHELD)
+        self.body.compare_exchange(NOT_TAKEN, TAKEN, set, get) != Err(CANCELLED)
     }
 
     /// Cancels the call, from any thread. Returns its final delivery, and the number of attempts that
     /// were started.
     pub(crate) fn cancel(&self) -> (Delivery, u32) {
         let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
-        let sent = self.body.compare_exchange(KEPT, WITHHELD, set, get) == Err(SENT);
+        let sent = self.body.compare_exchange(NOT_TAKEN, CANCELLED, set, get) == Err(TAKEN);
         let worst = self.worst_delivery.load(Ordering::Relaxed);
         let delivery = if sent || worst == Delivery::Unknown as u8 {
             Delivery::Unknown
@@ -55,7 +55,7 @@ impl SharedCallState {
     fn end_attempt(&self, delivery: Delivery) {
         self.worst_delivery.store(delivery as u8, Ordering::Relaxed);
         let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
-        let _ = self.body.compare_exchange(SENT, KEPT, set, get);
+        let _ = self.body.compare_exchange(TAKEN, NOT_TAKEN, set, get);
     }
 }
 
@@ -143,7 +143,7 @@ impl<'a> CallState<'a> {
     }
 
     pub(crate) fn end_attempt(&mut self, error: Error) -> Error {
-        let error = error.after(self.attempts, self.worst_delivery);
+        let error = error.with_attempts(self.attempts, self.worst_delivery);
         self.worst_delivery = error.delivery();
         self.shared.end_attempt(self.worst_delivery);
         self.reused_connection = false;
@@ -158,7 +158,7 @@ impl<'a> CallState<'a> {
     /// The delivery of the current attempt if it ends without a response.
     pub(crate) fn current_delivery(&self) -> Delivery {
         match self.shared.body.load(Ordering::Acquire) {
-            SENT => Delivery::Unknown,
+            TAKEN => Delivery::Unknown,
             _ => Delivery::NotSent,
         }
     }

@@ -351,7 +351,7 @@ impl Client {
     /// Returns a connection to the pool. Closes it if its last response is not complete.
     fn put_back(&self, connection: Connection, pool: &Arc<ConnectionPool>, state: &CallState<'_>) {
         if state.response_complete {
-            pool.put(connection);
+            pool.put_back(connection);
             // Checked afterwards, so that no connection stays if the client is closed at this moment.
             if self.closed.load(Ordering::Relaxed) {
                 pool.clear();

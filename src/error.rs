@@ -322,8 +322,8 @@ impl Error {
         self
     }
 
-    /// Counts the attempts, of which the earlier ones had at most this `delivery`.
-    pub(crate) fn after(mut self, attempts: u32, delivery: Delivery) -> Self {
+    /// Sets the number of attempts, and raises the delivery to that of the earlier ones.
+    pub(crate) fn with_attempts(mut self, attempts: u32, delivery: Delivery) -> Self {
         self.0.attempts = attempts;
         self.0.delivery = self.0.delivery.max(delivery);
         self

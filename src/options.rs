@@ -182,31 +182,31 @@ impl Options {
     /// Names the first variable that is unusable.
     pub fn read_environment(&mut self) -> Result<(), Error> {
         let mut target = Target::default();
-        let mut note = |option, name, outcome: Result<(), Error>| {
+        let mut record = |option, name, outcome: Result<(), Error>| {
             let outcome = outcome.map_err(|error| error.read_from(Source::Variable(name)));
             let _ = target.deferred_errors.record(option, outcome);
         };
         if let Some(text) = variable(environment::USER_CODE) {
             let value = text.parse().map_or(Value::Invalid("is not an integer"), Value::Integer);
             let outcome = target.credentials.set(Field::UserCode, value);
-            note("user_code", environment::USER_CODE, outcome);
+            record("user_code", environment::USER_CODE, outcome);
         }
         if let Some((variable, key)) = environment::app_key() {
             target.app_key_variable = variable;
             let outcome = key.and_then(|key| target.credentials.set(Field::AppKey, key.as_str()));
-            note("app_key", variable, outcome);
+            record("app_key", variable, outcome);
         }
         if let Some(text) = variable(environment::ENVIRONMENT) {
             let trusted = environment::check_trusted("environment");
             let parsed = trusted.and_then(|()| parse_environment(&text));
             let outcome = parsed.map(|url| target.environment = Some(url));
-            note("environment", environment::ENVIRONMENT, outcome);
+            record("environment", environment::ENVIRONMENT, outcome);
         }
         if let Some(text) = variable(environment::BASE_URL) {
             let trusted = environment::check_trusted("base_url");
             let parsed = trusted.and_then(|()| parse_base_url(&text));
             let outcome = parsed.map(|url| target.base_url = Some(url));
-            note("base_url", environment::BASE_URL, outcome);
+            record("base_url", environment::BASE_URL, outcome);
         }
         self.read = target;
         self.read.deferred_errors.check()

@@ -178,8 +178,8 @@ impl State {
         if now < self.next {
             return Some(self.next);
         }
-        let late = now.checked_sub(BURST_TOLERANCE).map_or(now, |earliest| self.next.max(earliest));
-        self.next = late + Duration::from_secs_f64(1.0 / rate);
+        let slot = now.checked_sub(BURST_TOLERANCE).map_or(now, |earliest| self.next.max(earliest));
+        self.next = slot + Duration::from_secs_f64(1.0 / rate);
         None
     }
 

@@ -216,8 +216,8 @@ impl Update {
         }
         let value = |field| self.value(field, defaults);
         // Room for any update without growing: a vector that grows leaves copies behind.
-        let room = Field::ALL.into_iter().filter_map(value).map(|v| 32 + 6 * v.len()).sum();
-        let mut body = Zeroizing::new(Vec::with_capacity(room));
+        let capacity = Field::ALL.into_iter().filter_map(value).map(|v| 32 + 6 * v.len()).sum();
+        let mut body = Zeroizing::new(Vec::with_capacity(capacity));
         write_json(&mut *body, value).map_err(Error::internal)?;
         self.check_length(body.len(), defaults)?;
         let key = |field| match value(field) {

@@ -99,7 +99,7 @@ impl ConnectionPool {
     }
 
     /// Returns a connection after a complete response.
-    pub(crate) fn put(self: &Arc<Self>, mut connection: Connection) {
+    pub(crate) fn put_back(self: &Arc<Self>, mut connection: Connection) {
         connection.set_idle();
         let (surplus, stale, is_new, watch) = {
             let mut idle = self.lock();

@@ -48,8 +48,8 @@ fn at_fork() {
         }
     }
     // It fails only without memory.
-    let status = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    assert_eq!(status, 0, "no memory to register a handler for forks");
+    let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    assert_eq!(result, 0, "no memory to register a handler for forks");
 }
 
 #[cfg(not(unix))]
@@ -58,7 +58,7 @@ fn at_fork() {}
 /// Returns memory that the kernel clears in every child, even after a raw `clone` (Linux 4.14).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn wiped_by_fork() -> Option<&'static AtomicUsize> {
-    const SENSELESS: libc::c_int = -1;
+    const INVALID_ADVICE: libc::c_int = -1;
     unsafe {
         let size = usize::try_from(libc::sysconf(libc::_SC_PAGESIZE)).ok()?;
         let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -68,7 +68,7 @@ fn wiped_by_fork() -> Option<&'static AtomicUsize> {
             return None;
         }
         // Old versions of qemu-user take any advice and follow none (seen by s2n-tls).
-        let takes_any = libc::madvise(page, size, SENSELESS) == 0;
+        let takes_any = libc::madvise(page, size, INVALID_ADVICE) == 0;
         if takes_any || libc::madvise(page, size, libc::MADV_WIPEONFORK) != 0 {
             libc::munmap(page, size);
             return None;

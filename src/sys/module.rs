@@ -10,11 +10,11 @@ pub(crate) fn keep_loaded() {
         GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN, GetModuleHandleExW,
     };
 
-    static IN_HERE: u8 = 0;
+    static ADDRESS_IN_LIBRARY: u8 = 0;
     let flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN;
     let mut module = ptr::null_mut();
     // It fails for a DLL that the host loaded by code of its own, which Windows cannot unload.
-    unsafe { GetModuleHandleExW(flags, ptr::from_ref(&IN_HERE).cast(), &mut module) };
+    unsafe { GetModuleHandleExW(flags, ptr::from_ref(&ADDRESS_IN_LIBRARY).cast(), &mut module) };
 }
 
 #[cfg(not(windows))]

@@ -51,7 +51,7 @@ mod unix {
             return work();
         }
         WAS_NOT_IGNORED.store(true, Ordering::Relaxed);
-        let _taken = Taken(Blocked::new(&only_sigpipe()));
+        let _pending = PendingSigpipe(Blocked::new(&only_sigpipe()));
         work()
     }
 
@@ -92,11 +92,11 @@ mod unix {
     }
 
     /// SIGPIPE, blocked. One that a connection raised meanwhile is taken before the mask comes back.
-    struct Taken(Blocked);
+    struct PendingSigpipe(Blocked);
 
-    impl Drop for Taken {
+    impl Drop for PendingSigpipe {
         fn drop(&mut self) {
-            let Taken(Blocked(before)) = self;
+            let PendingSigpipe(Blocked(before)) = self;
             // A host that blocks the signal itself sees it as it would without us.
             #[cfg(not(target_vendor = "apple"))]
             if unsafe { libc::sigismember(before, libc::SIGPIPE) } == 0 {

@@ -79,12 +79,12 @@ fn run_on_new_thread(mut work: &mut (dyn FnMut() + Send)) -> io::Result<()> {
     unsafe {
         libc::pthread_attr_init(attributes.as_mut_ptr());
         libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK_BYTES);
-        let status = without_signals(|| {
+        let result = without_signals(|| {
             libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), run, work)
         });
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        if status != 0 {
-            return Err(NoThread::wrapped(io::Error::from_raw_os_error(status)));
+        if result != 0 {
+            return Err(NoThread::wrapped(io::Error::from_raw_os_error(result)));
         }
         libc::pthread_join(thread.assume_init(), ptr::null_mut());
     }

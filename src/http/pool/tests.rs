@@ -32,10 +32,12 @@ fn idle(pool: &ConnectionPool) -> usize {
 #[test]
 fn a_client_keeps_a_bounded_number_of_idle_connections() {
     let pool = pool(IDLE_TIMEOUT);
-    in_use(&pool, MAX_IDLE + 3, Driver::Caller).into_iter().for_each(|it| pool.put(it));
+    in_use(&pool, MAX_IDLE + 3, Driver::Caller).into_iter().for_each(|it| pool.put_back(it));
     assert_eq!(idle(&pool), MAX_IDLE);
     // Those of the background thread are bounded by its calls, and take one descriptor each.
-    in_use(&pool, MAX_IDLE + 3, Driver::BackgroundThread).into_iter().for_each(|it| pool.put(it));
+    in_use(&pool, MAX_IDLE + 3, Driver::BackgroundThread)
+        .into_iter()
+        .for_each(|it| pool.put_back(it));
     assert_eq!(idle(&pool), 2 * MAX_IDLE + 3);
     assert!(pool.clear());
     assert!(!pool.clear());
@@ -49,10 +51,10 @@ fn the_next_use_closes_every_connection_that_timed_out() {
         let mut connections = in_use(&pool, 6, driver);
         let late = connections.pop().unwrap();
         pool.lock().is_watched = true; // The background thread leaves them alone.
-        connections.into_iter().for_each(|it| pool.put(it));
+        connections.into_iter().for_each(|it| pool.put_back(it));
         assert_eq!(idle(&pool), 5);
         thread::sleep(timeout * 3 / 2);
-        pool.put(late);
+        pool.put_back(late);
         assert_eq!(idle(&pool), 1);
         thread::sleep(timeout * 3 / 2);
         // The newest one is still of use, if only for its event loop.
@@ -68,7 +70,7 @@ fn a_client_that_is_not_used_again_closes_its_connections_too() {
     for driver in [Driver::Caller, Driver::BackgroundThread] {
         let pool = pool(timeout);
         for round in 0..2 {
-            in_use(&pool, 3, driver).into_iter().for_each(|it| pool.put(it));
+            in_use(&pool, 3, driver).into_iter().for_each(|it| pool.put_back(it));
             assert_eq!(idle(&pool), 3, "{round}");
             let start = Instant::now();
             while idle(&pool) > 0 {

@@ -61,7 +61,7 @@ class Check:
         if self._rehearsal is not None:
             self._rehearsal.close()
         self.digest = self._table.digest
-        self._find_twins()
+        self._find_duplicates()
         self.bad = self._found.execute("SELECT count(DISTINCT row) FROM problems").fetchone()[0]
 
     def _look_at(self, number: int, row: Row, problems: list[Any], boxes: list[Any]) -> None:
@@ -100,7 +100,7 @@ class Check:
                     "continues in the next line; put quotation marks around its cells",
                 )
 
-    def _find_twins(self) -> None:
+    def _find_duplicates(self) -> None:
         """Finds rows of the same customer: it would be random which one is sent last."""
         self._found.execute("CREATE INDEX of_box ON boxes (box)")
         self._found.execute(

@@ -135,7 +135,7 @@ class Journal:
         written.wait()
         self._raise_failure()
 
-    def note(self, row: int, known: Known) -> None:
+    def record(self, row: int, known: Known) -> None:
         """Hands an outcome to the writing thread, and returns at once."""
         self._raise_failure()
         self._queue.put((row, *known))

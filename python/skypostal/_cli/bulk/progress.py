@@ -12,9 +12,9 @@ from typing import Callable, NamedTuple
 
 from ..output import say_error
 
-REDRAWN = 0.2  # seconds
-SAID = 10.0
-LOOKED_BACK = 15.0  # over which the rate is taken
+REDRAW_INTERVAL = 0.2  # seconds
+LINE_INTERVAL = 10.0
+RATE_WINDOW = 15.0  # over which the rate is taken
 
 
 class State(NamedTuple):
@@ -34,7 +34,7 @@ class Progress:
         self._sent = sent
         """The number of rows for a last line, which has the time and the rate; None for no line."""
         self._redraws = sys.stderr.isatty()
-        self._every = every or (REDRAWN if self._redraws else SAID)
+        self._every = every or (REDRAW_INTERVAL if self._redraws else LINE_INTERVAL)
         self._seen: collections.deque[tuple[float, int, float]] = collections.deque()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -82,7 +82,7 @@ class Progress:
         """Returns a line of at most so many columns, with a bar in the rest; 0: without a bar."""
         now = time.monotonic()
         self._seen.append((now, state.rows, state.fraction))
-        while now - self._seen[0][0] > LOOKED_BACK and len(self._seen) > 2:
+        while now - self._seen[0][0] > RATE_WINDOW and len(self._seen) > 2:
             self._seen.popleft()
         then, rows, fraction = self._seen[0]
         elapsed = now - then

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             with this.cleanup:
                 try:
-                    return this.dry_run() if args.dry_run else this.all()
+                    return this.dry_run() if args.dry_run else this.send_all()
                 except (skypostal.ConfigurationError, skypostal.ValidationError) as error:
                     raise _Stopped(CORRECT_IT, str(error)) from None
                 except skypostal.ConnectError as error:
@@ -96,7 +96,7 @@ class _Run:
         self._write_summary()
         return CORRECT_IT if self.check.bad else ALL_UPDATED
 
-    def all(self) -> int:
+    def send_all(self) -> int:
         self._open()
         journal = self._open_journal()
         self._check()
@@ -123,7 +123,7 @@ class _Run:
     def _open(self) -> None:
         args = self.args
         if args.out is not None:
-            self._look_at_place()
+            self._check_output_path()
         self.client = skypostal.Client(user_code=args.user_code, **connection_arguments(args))
         self.cleanup.callback(self.client.close)
         self.service = Service.of(self.client)
@@ -156,7 +156,7 @@ class _Run:
             f"{self.args.table}:1: names no field; read as {cells} with {delimiter!r} between them"
         ]
 
-    def _look_at_place(self) -> None:
+    def _check_output_path(self) -> None:
         """Finds what would keep the report from being written, before anything is sent."""
         out = self.args.out
         folder = os.path.dirname(out) or "."

@@ -79,7 +79,7 @@ class Sender:
 
     def _note(self, outcome: skypostal.Outcome) -> None:
         number, may_be_updated = self._submitted.pop(outcome.index)
-        self._journal.note(number, _known(outcome, may_be_updated))
+        self._journal.record(number, _known(outcome, may_be_updated))
 
 
 def changed(table: Table) -> TableError:
