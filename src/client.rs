@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use std::{mem, ptr};
 
 use futures_util::future::{Either, select};
+use tokio::sync::SemaphorePermit;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -207,7 +208,10 @@ impl Client {
                 }
                 let all_cancelled = pin!(all_cancelled);
                 let cancelled = select(all_cancelled, dropped);
-                let call = client.call_in_background(&request, deadline, None, &mut state);
+                let call = async {
+                    let _permit = client.background_permit().await?;
+                    client.call_in_background(&request, deadline, None, &mut state).await
+                };
                 let outcome = until_cancelled(pin!(timeout_at(deadline, call)), cancelled).await;
                 state.end_call(outcome, timeout)
             };
@@ -227,14 +231,20 @@ impl Client {
         cancelled: impl Future + Unpin,
     ) -> Result<PersonalInfo, Error> {
         let work = async {
-            // The deadline counts from the first attempt, not from the wait before it.
+            // The deadline counts from the first attempt, not from the waits before it.
             limiter.acquire().await;
+            let _permit = self.background_permit().await?;
             let deadline = Instant::now() + self.timeout_of_call(Some(timeout))?;
             let call = self.call_in_background(request, deadline, Some(limiter), state);
             Ok(timeout_at(deadline, call).await)
         };
         let outcome = until_cancelled(pin!(work), cancelled).await.transpose()?;
         state.end_call(outcome, timeout)
+    }
+
+    /// Waits until fewer than 100 calls of this client are in flight on the background thread.
+    async fn background_permit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.pool.get().background_calls.acquire().await.map_err(Error::internal)
     }
 
     async fn call_in_background(
@@ -245,7 +255,6 @@ impl Client {
         state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
         let pool = self.pool.get();
-        let _permit = pool.background_calls.acquire().await.map_err(Error::internal)?;
         let connection = pool.connection(&self.endpoint, Driver::BackgroundThread)?;
         state.use_connection(&connection);
         let http = connection.http().await;

@@ -44,7 +44,7 @@ static POOLS: OnceBox<PerProcess<Pools>> = OnceBox::new();
 /// - A connection is driven by the same driver for its whole life: the calling threads, each with the
 ///   connection's own event loop, or the background thread.
 /// - The connection that became idle last is taken first, so the oldest are the ones that time out.
-/// - Every use of the pool closes all that have timed out. So does the background thread, which is
+/// - Every use of the pool closes the others that have timed out. So does the background thread, which is
 ///   started for it if two connections or more are idle: then the host itself has several threads.
 ///   One idle connection alone stays until the next use where that thread does not run.
 /// - A forked child has a pool of its own. It never touches this one (see `PerProcess`).

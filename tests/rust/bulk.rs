@@ -188,6 +188,24 @@ fn a_thread_that_waits_sees_a_row_that_is_not_valid_and_a_cancel() {
 }
 
 #[test]
+fn the_timeout_of_a_row_does_not_count_its_wait_for_other_calls() {
+    let server = Server::new(|_, request| match request.contains("\"N7.") {
+        true => Reply::Keep(accepted(1)),
+        false => Reply::Hold(Vec::new()),
+    });
+    let client = Arc::new(server.client_without_retries());
+    let timeout = Some(Duration::from_millis(600));
+    let calls: Vec<_> =
+        (0..100).map(|_| client.start_update(&update(), timeout, None, |_| {}).unwrap()).collect();
+    wait_until(|| server.requests() == 100);
+    let (outcomes, _) = update_all(&client, [numbered(7)], |options| {
+        options.timeout = Some(Duration::from_millis(300));
+    });
+    assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
+    drop(calls);
+}
+
+#[test]
 fn a_bulk_continues_as_long_as_the_service_responds() {
     let server = Server::new(|_, _| Reply::Close(http(200, "connection: close\r\n", "[]")));
     let client = Arc::new(server.client_without_retries());
