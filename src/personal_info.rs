@@ -105,12 +105,16 @@ impl PersonalInfo {
             Some("false") => false,
             _ => return Err(malformed("_verify is neither true nor false")),
         };
-        let error = item.get("error").unwrap_or("null");
-        let members_of_error = serde_json::from_str::<Members>(error).unwrap_or_default();
+        let reported = item.get("error").unwrap_or("null");
+        let members_of_error = serde_json::from_str::<Members>(reported).unwrap_or_default();
         // `error` may be the text itself.
-        let description = members_of_error.text("error_description").or_else(|| text_lossy(error));
-        let description = description.unwrap_or_default();
-        let system_error = members_of_error.get("system_error") == Some("true");
+        let description = match reported.starts_with('{') {
+            true => members_of_error.get("error_description").map(words).unwrap_or_default(),
+            false => words(reported),
+        };
+        // Of another type than documented, it is taken for true: then the update may have been made.
+        let system_error =
+            !matches!(members_of_error.get("system_error"), None | Some("false" | "null"));
         if !verified || system_error || !description.trim().is_empty() {
             let location = members_of_error.text("error_location").unwrap_or_default();
             let (description, location) = (description.into_owned(), location.into_owned());
@@ -169,6 +173,12 @@ fn text(raw: &str) -> Option<Cow<'_, str>> {
         true => serde_json::from_str(raw).ok().map(Cow::Owned),
         false => Some(Cow::Borrowed(inside)),
     }
+}
+
+/// Returns the words of an error: those of a JSON string, else the JSON itself if it says anything.
+fn words(raw: &str) -> Cow<'_, str> {
+    let says_nothing = matches!(raw, "null" | "false" | "[]" | "{}");
+    text_lossy(raw).unwrap_or(Cow::Borrowed(if says_nothing { "" } else { raw }))
 }
 
 /// Decodes a JSON string, with U+FFFD for half of a surrogate pair.

@@ -29,7 +29,8 @@ pub(crate) fn redacted_excerpt(bytes: &[u8], whole: bool, keys: &[&str]) -> Stri
             shown.push('…');
             break;
         }
-        if let Some(length) = keys.iter().find_map(|key| match_key(rest, key, cut)) {
+        // One key may be the beginning of the other.
+        if let Some(length) = keys.iter().filter_map(|key| match_key(rest, key, cut)).max() {
             shown.push_str("***");
             rest = &rest[length..];
             continue;
@@ -206,6 +207,7 @@ mod tests {
         assert_eq!(redacted_line("the key 1234 is", &["k", "1234"]), "the key *** is");
         assert_eq!(redacted_line("the key ñáéí is", &["ñáéí"]), "the key *** is");
         assert_eq!(redacted_excerpt(b"the key 12", false, &["1234"]), "the key ***");
+        assert_eq!(redacted_line("the key 123456 is", &["1234", "123456"]), "the key *** is");
     }
 
     #[test]

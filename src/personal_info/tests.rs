@@ -301,10 +301,35 @@ fn the_last_of_members_with_one_name_counts() {
 }
 
 #[test]
+fn an_error_of_another_type_than_documented_may_have_come_after_the_change() {
+    let none = ["null", "false", "\"\"", "[]", "{}", r#"{"error_description":null}"#];
+    let some = [
+        r#"{"system_error":"True"}"#,
+        r#"{"system_error":1}"#,
+        r#"{"error_description":["not saved"]}"#,
+        r#"[{"error_description":"not saved"}]"#,
+        "5",
+        "true",
+    ];
+    for error in none {
+        assert!(decode(&format!("\"_verify\":true,\"error\":{error}")).is_ok(), "{error}");
+    }
+    for error in some {
+        let refused = decode(&format!("\"_verify\":true,\"error\":{error}"));
+        assert!(matches!(refused, Err(NotAccepted::Refused { .. })), "{error}");
+    }
+    for error in &some[..2] {
+        let refused = decode(&format!("\"_verify\":false,\"error\":{error}"));
+        assert!(matches!(refused, Err(NotAccepted::Refused { system_error: true, .. })), "{error}");
+    }
+}
+
+#[test]
 fn deep_nesting_is_a_success_inside_and_malformed_outside() {
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     assert_eq!(accepted(&format!("\"new\":{deep},\"cust_id\":3")).cust_id, Some(3));
-    assert_eq!(accepted(&format!("\"cust_id\":3,\"error\":{deep}")).cust_id, Some(3));
+    let refused = decode(&format!("\"_verify\":true,\"error\":{deep}"));
+    assert!(matches!(refused, Err(NotAccepted::Refused { verified: true, .. })));
     assert_eq!(accepted(&format!("\"customer_gender\":{deep}")).customer_gender, None);
     let objects = "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000);
     assert_eq!(accepted(&format!("\"new\":{objects},\"cust_id\":3")).cust_id, Some(3));
