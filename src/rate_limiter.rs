@@ -184,7 +184,9 @@ impl State {
     }
 
     fn reduce(&mut self, started: Instant, now: Instant, error: &Error) {
-        let requested_pause = error.retry_after().map(|wait| wait.min(MAX_PAUSE));
+        // A `Retry-After` of 0, or of a date that has passed, asks for no pause: back off all the same.
+        let requested_pause = error.retry_after().filter(|wait| !wait.is_zero());
+        let requested_pause = requested_pause.map(|wait| wait.min(MAX_PAUSE));
         if self.reduced_at.is_none_or(|reduced_at| started > reduced_at) {
             let measured_rate = self.accepted.per_second(now);
             let current = self.limit.as_ref().and_then(|limit| limit.at(now));

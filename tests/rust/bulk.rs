@@ -188,6 +188,19 @@ fn a_thread_that_waits_sees_a_row_that_is_not_valid_and_a_cancel() {
 }
 
 #[test]
+fn a_retry_after_that_asks_for_no_wait_starts_no_storm() {
+    for asked in ["0", "Wed, 21 Oct 2015 07:28:00 GMT"] {
+        let header = format!("Retry-After: {asked}\r\n");
+        let server = Server::new(move |_, _| Reply::Keep(http(429, &header, "")));
+        let client = Arc::new(server.client());
+        update_all(&client, [numbered(1)], |options| {
+            options.timeout = Some(Duration::from_millis(800));
+        });
+        assert!(server.requests() < 30, "{asked}: {}", server.requests());
+    }
+}
+
+#[test]
 fn the_timeout_of_a_row_does_not_count_its_wait_for_other_calls() {
     let server = Server::new(|_, request| match request.contains("\"N7.") {
         true => Reply::Keep(accepted(1)),
