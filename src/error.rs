@@ -91,6 +91,7 @@ pub(crate) enum ConnectCause {
     Refused,
     NoDescriptor,
     NoThread,
+    LoginWanted,
 }
 
 impl ConnectCause {
@@ -105,6 +106,7 @@ impl ConnectCause {
             ConnectCause::Refused => "refused",
             ConnectCause::NoDescriptor => "no_descriptor",
             ConnectCause::NoThread => "no_thread",
+            ConnectCause::LoginWanted => "login_wanted",
         }
     }
 }
@@ -343,6 +345,11 @@ impl Error {
     #[cfg(feature = "python")]
     pub(crate) fn is_at_proxy(&self) -> bool {
         self.0.at_proxy
+    }
+
+    /// Returns whether the proxy wants another login. To send one again could lock the account.
+    pub(crate) fn is_about_login(&self) -> bool {
+        self.0.connect_cause == Some(ConnectCause::LoginWanted)
     }
 
     /// Returns whether the process had no descriptor left for a connection.

@@ -59,7 +59,8 @@ impl Retries<'_> {
 /// The delay after `attempts` attempts, or `None` if another one would not help.
 pub(crate) fn delay_before_retry(error: &Error, attempts: u32) -> Option<Duration> {
     let may_get_better = match error.kind() {
-        Kind::Connect | Kind::Lost => true,
+        Kind::Connect => !error.is_about_login(),
+        Kind::Lost => true,
         Kind::Tls => !error.has_bad_certificate(),
         Kind::Status => matches!(error.http_status(), Some(408 | 429 | 502 | 503 | 504)),
         _ => false,

@@ -75,7 +75,8 @@ impl State {
         };
         self.connect_failures += u32::from(unconnected.attempts() > 0);
         let rows = self.connect_failures;
-        (rows >= max_connect_failures).then(|| unconnected.stopping_bulk(rows))
+        let is_last = rows >= max_connect_failures || unconnected.is_about_login();
+        is_last.then(|| unconnected.stopping_bulk(rows))
     }
 
     /// Starts no more rows. Those that wait end without an attempt.

@@ -51,7 +51,10 @@ fn of_system() -> Result<Vec<CertificateDer<'static>>, Error> {
     }
     let found = if is_set { without_variables() } else { rustls_native_certs::load_native_certs() };
     if found.certs.is_empty() {
-        let causes: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        let mut causes: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        if is_set {
+            causes.push("SSL_CERT_FILE or SSL_CERT_DIR is set: unset both".to_owned());
+        }
         return Err(none_on_this_system(&causes));
     }
     Ok(found.certs)

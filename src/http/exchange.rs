@@ -41,7 +41,7 @@ impl Endpoint {
         let for_support =
             |response: &Response| response_headers::for_support(response.headers(), &keys);
         state.record_head(head.status, || for_support(&response));
-        if head.status == 407 {
+        if self.is_login_wanted(head.status) {
             let error = self.login_wanted(response.headers());
             return Err(error.with_response_headers(for_support(&response)));
         }
@@ -109,7 +109,7 @@ impl Endpoint {
         state: &CallState<'_>,
     ) -> Result<(u16, Option<SystemTime>), Error> {
         let response = self.send(http, Method::GET, None, state).await?;
-        if response.status() == 407 {
+        if self.is_login_wanted(response.status().as_u16()) {
             return Err(self.login_wanted(response.headers()));
         }
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::proxy::UsedProxy;
 use super::transport_error::causes;
 use super::{Endpoint, HttpClient, Url};
-use crate::error::{Delivery, Error, Kind};
+use crate::error::{ConnectCause, Delivery, Error, Kind};
 
 /// A proxy's refusal. hyper-util gives one of the texts of `TunnelError`, a type that it does not
 /// export.
@@ -29,9 +29,9 @@ pub(super) fn refusal(error: &reqwest::Error) -> Option<Refusal> {
 }
 
 impl Endpoint {
-    /// Returns the error of a refused tunnel. Asks the proxy for it once more, to learn the status;
-    /// nothing of a call is in this request. A login that failed is not sent again: a few more would
-    /// lock the account.
+    /// Returns the error of a refused tunnel. Sends CONNECT once more, because hyper-util hides the
+    /// status; nothing of a call is in this request. A login that failed is not sent again: a few more
+    /// would lock the account.
     pub(super) async fn refused_tunnel(&self, refusal: Refusal, http: &HttpClient) -> Error {
         let Some(used) = &self.proxy else { return Error::internal("a tunnel without a proxy") };
         if refusal == Refusal::LoginWanted && used.has_login {
@@ -84,7 +84,14 @@ impl Endpoint {
             "asks for a user name and a password (HTTP 407); give http://user:password@host:port"
                 .to_owned()
         };
-        Error::new(Kind::Connect, Delivery::NotSent, format!("{name} {problem}")).at_proxy()
+        let error = Error::new(Kind::Connect, Delivery::NotSent, format!("{name} {problem}"));
+        error.with_connect_cause(Some(ConnectCause::LoginWanted)).at_proxy()
+    }
+
+    /// Returns whether a response with this status is that of the proxy, which passed nothing on. What
+    /// comes through a tunnel does not come from the proxy.
+    pub(super) fn is_login_wanted(&self, status: u16) -> bool {
+        status == 407 && self.proxy.is_some() && !self.is_https()
     }
 }
 

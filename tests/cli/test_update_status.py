@@ -86,7 +86,7 @@ def test_an_option_wins_over_a_malformed_variable(sandbox: Sandbox) -> None:
         ([status(BUSY, b"", "Retry-After: 7")], 5, "status", "unknown", "asks to wait 7 s"),
         ([status("429 Too Many Requests")], 4, "status", "rejected", ""),
         ([status("500 Internal Server Error")], 5, "status", "unknown", ""),
-        ([status("407 Proxy Authentication Required")], 4, "connect", "not_sent", "doctor"),
+        ([status("407 Proxy Authentication Required")], 5, "status", "unknown", ""),
         ([LOST], 5, "lost", "unknown", "doctor"),
         ([[read, send(HALF), close]], 5, "lost", "unknown", ""),
         ([[read, hang]], 5, "timeout", "unknown", ""),

@@ -62,8 +62,7 @@ def test_a_fault_ends_as_it_should(
             assert report.delivery in fault.delivery.split("|"), report
             assert requests <= fault.attempts
             assert requests == 1 or fault.max_retries > 0
-            # Of the one case that is not sent by design alone: a 407 is a proxy's.
-            assert requests == 0 or report.delivery != "not_sent" or fault.shows == "407"
+            assert requests == 0 or report.delivery != "not_sent"
             assert fault.at_least <= report.seconds <= fault.timeout + fault.late
             assert (report.retry_after is None) == (fault.retry_after is None), report
             if fault.retry_after is not None and report.retry_after is not None:

@@ -175,12 +175,21 @@ def test_a_proxy_says_which_login_it_takes(
 
 
 @pytest.mark.parametrize("login", ["user:wrong-7fz", ":wrong-7fz"])
-def test_a_login_that_a_proxy_refuses_is_sent_once_per_attempt(secure: Any, login: str) -> None:
+def test_a_login_that_a_proxy_refuses_is_sent_once(
+    secure: Any, sandbox: Sandbox, login: str
+) -> None:
     # A few more would lock the account.
     proxy = Proxy(LOGIN)
-    with pytest.raises(ConnectError, match=r"does not accept this user name and password"):
-        update(**secure, proxy=f"http://{login}@127.0.0.1:{proxy.port}", max_retries=0)
-    assert len(proxy.heads) == 1
+    url = f"http://{login}@127.0.0.1:{proxy.port}"
+    for number, service in enumerate((secure, {"base_url": sandbox.url}), 1):
+        with pytest.raises(ConnectError, match=r"does not accept this user name and password"):
+            update(**service, proxy=url)
+        assert len(proxy.heads) == number
+    client = Client(**secure, user_code=USER_CODE, app_key=APP_KEY, proxy=url)
+    rows = [{"customer_box_id": BOX_ID, "customer_key": CUSTOMER_KEY}] * 30
+    with pytest.raises(ConnectError, match="stopped after 1 consecutive rows"):
+        list(client.update_many(rows, concurrency=1))
+    assert len(proxy.heads) == 3
     proxy.close()
 
 

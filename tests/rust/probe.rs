@@ -38,7 +38,6 @@ fn a_probe_without_a_response_says_why_and_that_nothing_was_sent() {
         (probe(refused.port, None), Kind::Connect),
         (probe(server(""), None), Kind::Lost),
         (probe(server("SSH-2.0\r\n\r\n"), None), Kind::Response),
-        (probe(server("HTTP/1.1 407 \r\nContent-Length: 0\r\n\r\n"), None), Kind::Connect),
         (probe(silent.port, soon), Kind::Timeout),
     ] {
         assert_eq!(end(&error), (kind, Delivery::NotSent, 1), "{error}");

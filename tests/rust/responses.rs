@@ -174,7 +174,7 @@ fn a_response_that_is_not_in_the_documented_form_is_named() {
         ),
         ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), Kind::Response, Delivery::Unknown),
         ("HTTP/1.1 200 OK\r\n\r\nnull".to_owned(), Kind::Response, Delivery::Unknown),
-        ("HTTP/1.1 407 \r\nContent-Length: 0\r\n\r\n".to_owned(), Kind::Connect, Delivery::NotSent),
+        ("HTTP/1.1 407 \r\nContent-Length: 0\r\n\r\n".to_owned(), Kind::Status, Delivery::Unknown),
     ] {
         let server = Server::closing(response.clone());
         let error = failure(&server.client_without_retries());

@@ -127,8 +127,6 @@ NO_CONNECTION = [
           connect_timeout=0.2, max_retries=1, at_least=0.4),
     Fault("connect never completes, deadline", [], "timeout", "not_sent", 1, start="full",
           timeout=0.3),
-    Fault("407 of a proxy", [status("407 Proxy Authentication Required")] * 3,
-          "connect", "not_sent", 3, shows="407"),
 ]  # fmt: skip
 
 LOST_CONNECTION = [
@@ -305,6 +303,8 @@ STATUSES = [
           status=500, shows="bad *** ***"),
     Fault("500 cut", [[*with_head("HTTP/1.1 500 Oh", "Content-Length: 99", body=b"oh"), close]],
           "status", "unknown", status=500, shows="oh"),
+    Fault("407, though no proxy is set", [status("407 Proxy Authentication Required")], "status",
+          "unknown", status=407),
     Fault("408", [status("408 Request Timeout")] * 3, "status", "unknown", 3, status=408),
     Fault("429", [status(MANY)] * 3, "status", "rejected", 3, status=429),
     Fault("502", [status("502 Bad Gateway")] * 3, "status", "unknown", 3, status=502),

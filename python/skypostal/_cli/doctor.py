@@ -430,7 +430,7 @@ def _service(status: int, seconds: float) -> Check:
         advice = "check --base-url and SKYPOSTAL_BASE_URL: a server is there, the service is not"
     elif 300 <= status < 400:
         advice = "something sends elsewhere: the address is wrong, or a network wants a sign-in"
-    elif status in (401, 403):
+    elif status in (401, 403, 407):
         advice = "a proxy or a firewall keeps this machine out"
     elif status >= 500 or status in (408, 429):
         advice = "the service, or a proxy before it, is in trouble: try again later"
