@@ -167,8 +167,8 @@ pub(crate) fn check_trusted(option: &'static str) -> Result<(), Error> {
 #[derive(PartialEq, Eq)]
 pub(crate) struct Snapshot {
     values: Vec<Option<OsString>>,
-    /// The time at which the file with the key was written, and its length: both change with the key.
-    key_file: Option<(SystemTime, u64)>,
+    /// What tells the file with the key from one that is put in its place.
+    key_file: Option<(SystemTime, u64, FileIdentity)>,
 }
 
 #[cfg(feature = "python")]
@@ -178,7 +178,7 @@ impl Snapshot {
         let names = ENVIRONMENT_VARIABLES.into_iter().chain([ca_file_variable]);
         let written = |path| {
             let file = fs::metadata(path).ok()?;
-            Some((file.modified().ok()?, file.len()))
+            Some((file.modified().ok()?, file.len(), identity(&file)))
         };
         Snapshot {
             values: names.map(env::var_os).collect(),
@@ -186,6 +186,22 @@ impl Snapshot {
         }
     }
 }
+
+/// The inode, and the time of its last change. A copy may keep the time at which it was written.
+#[cfg(all(feature = "python", unix))]
+type FileIdentity = (u64, i64, i64);
+
+#[cfg(all(feature = "python", unix))]
+fn identity(file: &fs::Metadata) -> FileIdentity {
+    use std::os::unix::fs::MetadataExt;
+    (file.ino(), file.ctime(), file.ctime_nsec())
+}
+
+#[cfg(all(feature = "python", not(unix)))]
+type FileIdentity = ();
+
+#[cfg(all(feature = "python", not(unix)))]
+fn identity(_: &fs::Metadata) -> FileIdentity {}
 
 #[cfg(test)]
 mod tests;

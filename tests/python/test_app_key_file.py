@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,16 @@ def test_of_two_keys_none_is_taken(file: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SKYPOSTAL_APP_KEY_FILE", "")
     assert not os.environ["SKYPOSTAL_APP_KEY_FILE"]
     Client().update_personal_info(**CUSTOMER)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no time of the last change")
+def test_a_key_of_the_same_length_and_time_is_found_too(file: Path) -> None:
+    file.write_text(APP_KEY[::-1])
+    with pytest.raises(skypostal.RefusedError):
+        skypostal.update_personal_info(**CUSTOMER)
+    new = file.with_name("new key")
+    new.write_text(APP_KEY)
+    written = file.stat()
+    os.utime(new, ns=(written.st_atime_ns, written.st_mtime_ns))  # as `cp -p` does
+    new.replace(file)
+    skypostal.update_personal_info(**CUSTOMER)
