@@ -120,6 +120,8 @@ def _check_kept(keep: Any, names: list[str]) -> list[str]:
             raise ValueError(f"keep: {name} is a field, or a column that the report has anyway")
         if name not in names:
             raise ValueError(f"keep: the table has no column {name!r}")
+        if names.count(name) > 1:
+            raise ValueError(f"keep: the table has more than one column {name!r}")
         for field in FIELDS:
             if squeezed(name) == squeezed(field):  # a field that is not sent, or a key
                 raise ValueError(f"keep: {name!r} looks like {field}; give the column that name")

@@ -166,3 +166,25 @@ def test_other_columns_are_no_alarm(bulk: Bulk) -> None:
               "country", "city", "status", "notes", "gender_at_birth"]  # fmt: skip
     write(bulk.table, [["1", key_of(1), "Ana", *others]], [*HEADER, *others])
     assert_ended(bulk.check(), 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            ["--map", "name=customer_first_name", "--map", "name=customer_last_name"],
+            "--map name=customer_last_name: the column is customer_first_name already",
+        ),
+        (
+            ["--map", "name=customer_first_name", "--ignore", "name"],
+            "--ignore name: the column is given to a field by --map",
+        ),
+    ],
+)
+def test_a_column_that_is_meant_in_two_ways_is_refused(
+    bulk: Bulk, options: list[str], problem: str
+) -> None:
+    header = ["customer_box_id", "customer_key", "customer_gender", "name"]
+    write(bulk.table, [["1", "k", "F", "Ana"]], header)
+    done = bulk(*options)
+    assert done.returncode == 2 and problem in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from pyarrow import parquet
 
 from skypostal._cli.bulk import disk
 from skypostal._cli.bulk.journal import Journal, JournalError
+from skypostal._cli.bulk.table import CsvTable, TableError, open_table
 from skypostal.sandbox import Sandbox
 
 # Short rows
@@ -366,3 +368,41 @@ def test_what_an_earlier_run_left_is_not_read_by_others(bulk: Bulk) -> None:
         assert reader.read() == "old"
     assert_private(bulk.out)
     assert not part.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_a_pipe_is_neither_journal_nor_report(bulk: Bulk, sandbox: Sandbox) -> None:
+    write(bulk.table, rows_of([1]))
+    pipe = bulk.folder / "pipe"
+    os.mkfifo(pipe)
+    done = bulk("--journal", str(pipe))
+    assert_ended(done, 2, f"skypostal bulk: {pipe}: is not a regular file", "Nothing was sent.")
+    part = bulk.folder / "report.csv.part"
+    os.mkfifo(part)
+    assert bulk().returncode == 2
+    assert pipe.is_fifo() and part.is_fifo() and not sandbox.requests
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names have another limit")
+def test_a_name_that_is_too_long_for_a_journal_is_an_error(bulk: Bulk, sandbox: Sandbox) -> None:
+    write(bulk.table, rows_of([1]))
+    bulk.out = bulk.folder / ("n" * 239 + ".csv")
+    done = bulk()
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert os.listdir(bulk.folder) == ["customers.csv"] and not sandbox.requests
+
+
+def test_a_table_that_cannot_be_read_is_an_error(bulk: Bulk, tmp_path: Path) -> None:
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 60:
+                raise OSError(5, "Input/output error")
+            return super().readline(size)
+
+    table = open_table(str(write(bulk.table, rows_of(range(1, 9)))), encoding="utf-8",
+                       delimiter=",", known=HEADER)  # fmt: skip
+    assert isinstance(table, CsvTable)
+    table._file.close()
+    table._file = Broken(bulk.table.read_bytes())
+    with pytest.raises(TableError, match="customers.csv: cannot be read: Input/output error"):
+        list(table.rows())

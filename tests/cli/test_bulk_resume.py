@@ -32,7 +32,8 @@ from bulk_command import (
     write,
 )
 from command_line import assert_no_secret, environment, serving
-from fault_server import GOOD, read
+from fault_cases import ok
+from fault_server import GOOD, FaultServer, hang, read
 
 from skypostal._cli.bulk.journal import Journal
 from skypostal.sandbox import Sandbox
@@ -270,3 +271,30 @@ def test_a_kill_while_the_report_is_written_leaves_no_half_report(bulk: Bulk) ->
     assert bulk("--resume").returncode == 0
     assert bulk.out.read_bytes() == bulk.table.read_bytes()
     assert sorted(os.listdir(bulk.folder)) == ["customers.csv", "report.csv"]
+
+
+def test_what_a_killed_run_sent_again_may_have_been_updated(tmp_path: Path) -> None:
+    refusal = ok(b'[{"_verify":false}]')
+    with FaultServer([*[[read, hang]] * 8, *[refusal] * 12], "refusing") as server:
+        bulk = Bulk(tmp_path, server.url)
+        write(bulk.table, rows_of(range(1, 13)))
+        assert bulk("--max-retries", "0").returncode == 4
+        server.listen()
+        process = bulk.start("--resume")
+        wait_until(lambda: sum(connection.requests for connection in server.records) == 8)
+        process.kill()
+        process.communicate()
+        assert bulk("--resume").returncode == 3
+    assert [row["skypostal_delivery"] for row in read_report(bulk.out)] == ["unknown"] * 12
+
+
+def test_what_a_run_did_not_send_again_keeps_its_delivery(tmp_path: Path) -> None:
+    refusal = ok(b'[{"_verify":false}]')
+    with FaultServer([refusal] * 40, "refusing") as server:
+        bulk = Bulk(tmp_path, server.url)
+        write(bulk.table, rows_of(range(1, 41)))
+        for options in [("--max-retries", "0"), ("--max-retries", "0", "--resume")]:
+            assert bulk(*options).returncode == 4
+        server.listen()
+        assert bulk("--resume").returncode == 3
+    assert [row["skypostal_delivery"] for row in read_report(bulk.out)] == ["rejected"] * 40

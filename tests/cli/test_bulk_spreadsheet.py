@@ -58,6 +58,7 @@ def arrived(bulk: Bulk, sandbox: Sandbox, cell: Any, field: str = HEADER[2]) -> 
     ("Zoë", "Zoë"),
     ("  x", "  x"),
     ("=", "="),
+    ("Ana_x0021_", "Ana!"),
     (12345678, "12345678"),
     (12345678.0, "12345678"),
     ((120_000_000_000, "General"), "120000000000"),
@@ -328,3 +329,16 @@ def test_statuses_are_read_of_a_report_that_excel_saved(bulk: Bulk, sandbox: San
     add_customers(sandbox, [101, 102])
     assert_ended(bulk(), 0)
     assert sent(sandbox) == [102] and statuses_of(bulk) == ["updated"] * 2
+
+
+def test_a_carriage_return_that_excel_escapes_is_refused(bulk: Bulk) -> None:
+    save(bulk.table, [[1, "k", "Ana_x000D_"]])
+    done = bulk()
+    assert done.returncode == 2 and "has a control character" in done.stderr
+
+
+def test_a_formula_is_found_however_its_tag_goes_on(bulk: Bulk) -> None:
+    save(bulk.table, [[1, "k", "=A2"]])
+    rewritten(bulk.table, "xl/worksheets/sheet1.xml", b"<f>", b"<f\n>")
+    done = bulk()
+    assert done.returncode == 2 and "is a formula without a stored value" in done.stderr

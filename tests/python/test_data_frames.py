@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy
 import pandas
+import pyarrow as pa
 import pytest
 from documented import UPDATE
 
 from skypostal import AsyncClient, Client, Outcome, ValidationError
-from skypostal.sandbox import APP_KEY, USER_CODE, Sandbox
+from skypostal.sandbox import APP_KEY, BOX_ID, CUSTOMER_KEY, USER_CODE, Sandbox
 
 TAX = "customer_tax_number"
 
@@ -176,3 +177,11 @@ def test_what_a_data_frame_makes_of_a_value_is_told_with_the_way_out(
 ) -> None:
     with pytest.raises(ValidationError, match=way_out):
         client.update_personal_info(**{**UPDATE, field: value})
+
+
+def test_a_column_to_keep_that_is_there_twice_is_refused(client: Client, sandbox: Sandbox) -> None:
+    names = ["id", "id", "customer_box_id", "customer_key"]
+    table = pa.table([["a"], ["b"], [BOX_ID], [CUSTOMER_KEY]], names=names)
+    with pytest.raises(ValueError, match="keep: the table has more than one column 'id'"):
+        client.update_batch(table, keep=["id"])
+    assert not sandbox.requests

@@ -45,6 +45,7 @@ class Check:
             "PRAGMA journal_mode = OFF",
             "CREATE TABLE problems (row INTEGER, line INTEGER, problem TEXT)",
             "CREATE TABLE boxes (box INTEGER, row INTEGER, line INTEGER)",
+            "CREATE TABLE split (row INTEGER)",
             "BEGIN",
         ):
             self._found.execute(statement)
@@ -94,6 +95,7 @@ class Check:
             width += row.width - 1
             self._short = before, line, width
             if width == len(self._table.columns):
+                self._found.execute("INSERT INTO split VALUES (?)", (before,))
                 yield (
                     before,
                     line,
@@ -102,13 +104,14 @@ class Check:
 
     def _find_duplicates(self) -> None:
         """Finds rows of the same customer: it would be random which one is sent last."""
-        self._found.execute("CREATE INDEX of_box ON boxes (box)")
+        self._found.execute("CREATE INDEX of_box ON boxes (box, line, row)")
         self._found.execute(
             f"""
             INSERT INTO problems SELECT row, line,
                 'customer_box_id: is that of {self._table.place} ' || (
-                    SELECT min(line) FROM boxes AS other
+                    SELECT line FROM boxes AS other
                     WHERE other.box = boxes.box AND other.row <> boxes.row
+                    ORDER BY line LIMIT 1
                 ) || ' too; make one row of them, because either may be sent last'
             FROM boxes WHERE box IN (SELECT box FROM boxes GROUP BY box HAVING count(*) > 1)
             """
@@ -124,6 +127,11 @@ class Check:
             row: "; ".join(problem for _, problem in group)
             for row, group in itertools.groupby(found, lambda each: each[0])
         }
+
+    def split(self, first: int, last: int) -> set[int]:
+        """Returns those of these rows that a line break has split."""
+        query = "SELECT row FROM split WHERE row BETWEEN ? AND ?"
+        return {row for (row,) in self._found.execute(query, (first, last))}
 
     def first_problems(self, count: int) -> list[tuple[int, str]]:
         """Returns the first problems, each with the line of its row."""

@@ -41,6 +41,9 @@ class Columns:
                 self.problems.append(
                     f"--ignore {name}: there is no such column{did_you_mean(name, names)}"
                 )
+        for name in mapped:
+            if name in ignored:
+                self.problems.append(f"--ignore {name}: the column is given to a field by --map")
         for at, name in enumerate(names):
             field = mapped.get(name, name)
             if name in ignored or name in REPORTED:
@@ -87,8 +90,11 @@ class Columns:
                 self.problems.append(
                     f"--map {text}: there is no such column{did_you_mean(name, names)}"
                 )
-            else:
-                mapped[name] = field
+            elif mapped.setdefault(name, field) != field:
+                self._named.add(field)
+                self.problems.append(
+                    f"--map {text}: the column is {mapped[name]} already; give one field for it"
+                )
         return mapped
 
     def _look_at(self, name: str) -> None:

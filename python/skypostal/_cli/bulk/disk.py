@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 # Windows has no such flag; there, only an administrator makes symbolic links.
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+# To open a pipe without a reader must fail, and not wait.
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 # The errors of a file system without this function, and of a folder that is closed to readers.
 _LACKING = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES)
 
@@ -35,7 +37,7 @@ def sync_folder(path: str) -> None:
 def try_to_write(path: str) -> None:
     """Raises OSError if no file of this name can be made. It leaves an existing file unchanged."""
     was_there = os.path.lexists(path)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | NO_FOLLOW, 0o600))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | NO_FOLLOW | NO_WAIT, 0o600))
     if not was_there:
         os.unlink(path)
 

@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import sqlite3
+import stat
 import threading
 from typing import Any, NamedTuple
 
@@ -127,10 +128,12 @@ class Journal:
             raise JournalError(f"{self.path}: cannot be read: {problem}") from None
         return {row: Known(*known) for row, *known in rows}
 
-    def begin(self, rows: int) -> None:
-        """Writes that rows below this number may have been sent, and waits for the disk."""
+    def begin(self, rows: int, deliveries: dict[int, str]) -> None:
+        """Writes that rows below this number may have been sent, and what is known of the delivery
+        of rows that have an outcome; waits for the disk."""
         written = threading.Event()
         self._queue.put(rows)
+        self._queue.put(deliveries)
         self._queue.put(written)
         written.wait()
         self._raise_failure()
@@ -153,18 +156,26 @@ class Journal:
                 items.append(self._queue.get())
             outcomes = [item for item in items if isinstance(item, tuple)]
             begun = [item for item in items if isinstance(item, int)]
+            deliveries = [item for item in items if isinstance(item, dict)]
             if self.failure is None and (outcomes or begun):
                 try:
-                    self._commit(outcomes, begun)
+                    self._commit(outcomes, begun, deliveries)
                 except Exception as problem:
                     self.failure = problem
             for item in items:
                 if isinstance(item, threading.Event):
                     item.set()
 
-    def _commit(self, outcomes: list[tuple[Any, ...]], begun: list[int]) -> None:
+    def _commit(
+        self,
+        outcomes: list[tuple[Any, ...]],
+        begun: list[int],
+        deliveries: list[dict[int, str]],
+    ) -> None:
         changes: dict[str, int] = {}
         self._writer.execute("BEGIN IMMEDIATE")
+        for row, delivery in (pair for each in deliveries for pair in each.items()):
+            self._writer.execute("UPDATE outcomes SET delivery = ? WHERE row = ?", (delivery, row))
         for outcome in outcomes:
             old = self._writer.execute("SELECT status FROM outcomes WHERE row = ?", outcome[:1])
             for (status,) in old:
@@ -195,7 +206,7 @@ class Journal:
 
 
 def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         os.unlink(path)
 
 
@@ -210,6 +221,9 @@ def _locked(path: str) -> int:
             file = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
         except OSError as problem:
             raise JournalError(f"{path}: cannot be opened: {problem.strerror}") from None
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise JournalError(f"{path}: is not a regular file; give the name of a new one")
         try:
             try_to_lock(file)
         except BlockingIOError:

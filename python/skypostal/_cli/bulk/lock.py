@@ -30,7 +30,7 @@ if sys.platform == "win32":
         """Closes and removes a file. Another process that locks it meanwhile finds it empty."""
         os.ftruncate(file, 0)
         os.close(file)
-        with contextlib.suppress(FileNotFoundError, PermissionError):
+        with contextlib.suppress(OSError):
             os.unlink(path)
 
 else:
@@ -49,6 +49,6 @@ else:
 
     def remove_locked(path: str, file: int) -> None:
         """Removes and closes a file. Another process that opened it finds that it has no name."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(path)
         os.close(file)

@@ -8,12 +8,13 @@ import datetime
 import io
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
+from ..._fields import FIELDS
 from .disk import NO_FOLLOW, sync, sync_folder
 from .table import (
     MAX_REPORT_ROW_BYTES,
@@ -30,7 +31,8 @@ from .table import (
 )
 
 # They replace what a text file cannot hold. A field with a control character is refused again, so
-# that a bad cell is still bad when the report is given as the table.
+# that a bad cell is still bad when the report is given as the table. The second one also follows a
+# bad cell whose text would be good.
 _MARK, _MARK_OF_FIELD = "\ufffd", "\x7f"
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
 
@@ -47,7 +49,7 @@ class Report:
     read it. A report of CSV has the encoding, the delimiter and the line ends of the table.
     """
 
-    def __init__(self, path: str, table: Table, fields: Collection[int]) -> None:
+    def __init__(self, path: str, table: Table, fields: Mapping[str, int]) -> None:
         self.path, self._part = path, part_of(path)
         self._file = self._open()
         try:
@@ -90,7 +92,7 @@ class Report:
 class Rehearsal:
     """A report that is written to nowhere, to find out whether it can be written."""
 
-    def __init__(self, path: str, table: Table, fields: Collection[int]) -> None:
+    def __init__(self, path: str, table: Table, fields: Mapping[str, int]) -> None:
         self._writer = writer(path, io.BufferedWriter(_Nowhere()), table, fields)
 
     def write(self, row: Row) -> None:
@@ -114,21 +116,22 @@ class _Nowhere(io.RawIOBase):
         return self._size
 
 
-def writer(path: str, file: Any, table: Table, fields: Collection[int]) -> Any:
-    """Returns the writer for the format of `path`; `fields` are the columns that are sent."""
+def writer(path: str, file: Any, table: Table, fields: Mapping[str, int]) -> Any:
+    """Returns the writer for the format of `path`; `fields` has the column of each field."""
     if has_parquet_name(path):
         return _ParquetWriter(file, table, fields)
     return _CsvWriter(file, table, fields)
 
 
 class _Writer:
-    def __init__(self, table: Table, fields: Collection[int]) -> None:
+    def __init__(self, table: Table, fields: Mapping[str, int]) -> None:
         self.table = table
         self.left = [at for at, name in enumerate(table.columns) if name not in REPORTED]
         self.names = [*REPORTED, *(table.columns[at] for at in self.left)]
-        self._marks = [
-            _MARK_OF_FIELD if at in fields else _MARK for at in range(len(table.columns))
-        ]
+        self._types: list[str] = [""] * len(table.columns)
+        """The type of the field in each column; empty for a column that is no field."""
+        for name, at in fields.items():
+            self._types[at] = FIELDS[name].type
 
     def texts(self, row: Row, blank: Collection[int]) -> list[str]:
         """Returns the cells of the row, and after them those of no column."""
@@ -136,15 +139,15 @@ class _Writer:
             return [_text(cell, _MARK) for cell in row.cells]
         cells = row.cells
         own = [
-            "" if at in blank else _text(cells[at], self._marks[at])
+            "" if at in blank else _text_of_column(cells[at], self._types[at])
             for at in self.left
             if at < len(cells)
         ]
-        return own + [_text(cell, _MARK) for cell in cells[len(self._marks) :]]
+        return own + [_text(cell, _MARK) for cell in cells[len(self._types) :]]
 
 
 class _CsvWriter(_Writer):
-    def __init__(self, file: Any, table: Table, fields: Collection[int]) -> None:
+    def __init__(self, file: Any, table: Table, fields: Mapping[str, int]) -> None:
         super().__init__(table, fields)
         encoding = getattr(table, "encoding", "utf-8")
         self._newline = getattr(table, "newline", "\n")
@@ -175,6 +178,36 @@ class _CsvWriter(_Writer):
     abandon = close
 
 
+def _text_of_column(cell: Any, type: str) -> str:
+    if not type:
+        return _text(cell, _MARK)
+    if type == "integer" and _is_whole(cell):
+        return str(int(cell))  # a text must have no fraction
+    text = _text(cell, _MARK_OF_FIELD)
+    if _is_taken(cell, type) or _MARK_OF_FIELD in text:
+        return text
+    return text + _MARK_OF_FIELD
+
+
+def _is_taken(cell: Any, type: str) -> bool:
+    """Returns whether a field of this type takes such a cell, and its text as well."""
+    if cell is None or isinstance(cell, (str, bytes)):
+        return True
+    if isinstance(cell, (bool, datetime.datetime)):
+        return False
+    if type == "day":
+        return isinstance(cell, datetime.date)
+    return (
+        isinstance(cell, int)
+        and type in ("integer", "number")
+        or (isinstance(cell, Decimal) and type == "number")
+    )
+
+
+def _is_whole(cell: Any) -> bool:
+    return isinstance(cell, Decimal) and cell.is_finite() and cell == cell.to_integral_value()
+
+
 def _text(cell: Any, mark: str) -> str:
     if cell is None:
         return ""
@@ -193,7 +226,7 @@ def _text(cell: Any, mark: str) -> str:
 
 
 class _ParquetWriter(_Writer):
-    def __init__(self, file: Any, table: Table, fields: Collection[int]) -> None:
+    def __init__(self, file: Any, table: Table, fields: Mapping[str, int]) -> None:
         super().__init__(table, fields)
         parquet, self._pyarrow = import_parquet(table.path), import_module("pyarrow")
         types = {name: self._pyarrow.string() for name in self.names}
@@ -246,13 +279,14 @@ class _ParquetWriter(_Writer):
         if batch is not None:
             # Unchanged, because a conversion to Python would lose some values.
             return [self._blanked(batch.column(at), at) for at in self.left]
-        # Cells of no column are left out, so that the row is refused again.
-        width = len(self.left)
-        rows = [
-            [None] * width if row.problem else self.texts(row, blank)[:width]
-            for row, blank in self._rows
-        ]
-        return list(zip(*rows))
+        return list(zip(*(self._own_texts(row, blank) for row, blank in self._rows)))
+
+    def _own_texts(self, row: Row, blank: Collection[int]) -> Sequence[str | None]:
+        texts, width = self.texts(row, blank), len(self.left)
+        if not row.problem:
+            return texts[:width]
+        # All of it in one cell, so that the row is refused again.
+        return [getattr(self.table, "delimiter", ",").join(texts), *[None] * (width - 1)]
 
     def _blanked(self, column: Any, at: int) -> Any:
         is_blank = [at in blank for _, blank in self._rows]

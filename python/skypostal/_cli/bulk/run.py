@@ -168,7 +168,7 @@ class _Run:
             raise _Stopped(CORRECT_IT, f"{out}: this folder cannot be written to")
         if os.path.isdir(out):
             raise _Stopped(CORRECT_IT, f"{out}: is a folder; give the name of a file in it")
-        if os.path.realpath(part_of(out)) == os.path.realpath(self.args.table):
+        if os.path.realpath(self.args.table) in map(os.path.realpath, (out, part_of(out))):
             raise _Stopped(CORRECT_IT, f"{out}: would be written over the table; give another name")
         try:
             try_to_write(part_of(out))
@@ -205,7 +205,7 @@ class _Run:
     def _check(self) -> None:
         rehearsal = None
         if self.args.out is not None:
-            rehearsal = Rehearsal(self.args.out, self.table, self.columns.at.values())
+            rehearsal = Rehearsal(self.args.out, self.table, self.columns.at)
         check = self.check = Check(self.client, self.table, self.columns, rehearsal)
         self.cleanup.callback(check.close)
 
@@ -291,7 +291,7 @@ class _Run:
             try:
                 sender.run(self.client, self.args.concurrency, self.args.rate)
             finally:
-                journal.begin(sender.submitted)
+                journal.begin(sender.submitted, sender.unsent)
         self._check_unchanged()
 
     def _check_unchanged(self) -> None:
@@ -302,7 +302,7 @@ class _Run:
 
     def _write_report(self) -> None:
         try:
-            report = Report(self.args.out, self.table, self.columns.at.values())
+            report = Report(self.args.out, self.table, self.columns.at)
             try:
                 for first, rows in blocks(self.columns.rows(self.table), 1000):
                     self._write_rows(report, first, rows)
@@ -319,7 +319,11 @@ class _Run:
         last = first + len(rows) - 1
         problems = self.check.problems(first, last)
         known = self.journal.known(first, last) if self.journal is not None else {}
+        split = self.check.split(first, last)
         for number, row in enumerate(rows, first):
+            if number in split:
+                # With its cells it would be a good row of the report.
+                row = self.table.as_one_cell(row, problems[number])
             reported: Any
             if number in known:
                 reported = known[number]

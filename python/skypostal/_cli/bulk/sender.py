@@ -26,9 +26,17 @@ class Sender:
         self._waiting: collections.deque[tuple[int, bool, dict[str, Any]]] = collections.deque()
         self._submitted: dict[int, tuple[int, bool]] = {}
         """For each outcome index, the number of the row, and whether it may be updated already."""
+        self.unsent: dict[int, str] = {}
+        """The delivery of each row that failed in an earlier run and has no outcome in this one."""
         self._begun_before = journal.begun
-        self.submitted = journal.begun
-        """Rows from this number on were not submitted."""
+        self._next = journal.begun
+
+    @property
+    def submitted(self) -> int:
+        """Rows from this number on were not submitted. A row without an outcome at the end of the
+        run came too late: the bulk had stopped."""
+        late = min((number for number, _ in self._submitted.values()), default=self._next)
+        return max(self._begun_before, late)
 
     def run(self, client: skypostal.Client, concurrency: int, rate: float | None) -> None:
         # As many rows as the library holds: these may be sent twice after a crash.
@@ -48,7 +56,7 @@ class Sender:
         while self._waiting or self._take():
             number, may_be_updated, fields = self._waiting.popleft()
             self._submitted[position] = number, may_be_updated
-            self.submitted = max(self.submitted, number + 1)
+            self._next = max(self._next, number + 1)
             position += 1
             yield fields
 
@@ -68,17 +76,21 @@ class Sender:
                     if known[number].status != FAILED:
                         continue
                     may_be_updated |= known[number].delivery == "unknown"
+                    self.unsent[number] = known[number].delivery
                 else:
                     may_be_updated |= number < self._begun_before
                 fields = self._columns.fields(row.cells)
                 self._waiting.append((number, may_be_updated, fields))
             if self._waiting:
-                self._journal.begin(max(self._begun_before, self._waiting[-1][0] + 1))
+                begun = max(self._begun_before, self._waiting[-1][0] + 1)
+                # A run that dies now may have sent these again.
+                self._journal.begin(begun, dict.fromkeys(self.unsent, "unknown"))
                 return True
         return False
 
     def _note(self, outcome: skypostal.Outcome) -> None:
         number, may_be_updated = self._submitted.pop(outcome.index)
+        self.unsent.pop(number, None)
         self._journal.record(number, _known(outcome, may_be_updated))
 
 

@@ -30,6 +30,7 @@ _MAX_WHOLE = 10**15
 # Before it, Excel and others count the days in different ways.
 _FIRST_DAY = datetime.date(1900, 3, 1)
 
+_ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 _NUMBER = re.compile(r"[#,]*(0+)")
 # Parts of a number format that are shown as they stand: "text", \x, _x, [Red], and plain signs.
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\[[^]]*\]|[-+() $€£]')
@@ -192,7 +193,7 @@ def _has_formulas(path: str) -> bool:
                 with archive.open(name) as sheet:
                     before = b""
                     for piece in iter(functools.partial(sheet.read, 1 << 20), b""):
-                        if re.search(rb"<(\w+:)?f[ >/]", before + piece):
+                        if re.search(rb"<(\w+:)?f[\s>/]", before + piece):
                             return True
                         before = piece[-16:]
     return False
@@ -219,7 +220,8 @@ def _value(cell: Any, formula: Any = None) -> Any:
         return _text_of_number(value, cell.number_format or "General")
     if isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
         return _text_of_day(value)
-    return str(value)
+    # A carriage return, for example, stands in the file as _x000D_.
+    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), str(value))
 
 
 def _text_of_number(value: int | float, number_format: str) -> Any:

@@ -103,6 +103,10 @@ class Table:
     def close(self) -> None:
         raise NotImplementedError
 
+    def as_one_cell(self, row: Row, problem: str) -> Row:
+        """Returns a row that was not split as its table means, with its line as the only cell."""
+        raise NotImplementedError
+
 
 def open_table(
     path: str,
@@ -210,7 +214,8 @@ class CsvTable(Table):
             return Row(line, cells, problem, width)
         if not taken[-1].endswith("\n"):
             problem += "; the file ends in mid-line, so it may have been cut off"
-            return Row(line, cells, problem, width)
+            # In the report its line will have an end, and must be refused again.
+            return self.as_one_cell(Row(line, cells, width=width), problem)
         problem += "; an empty cell at the end needs its delimiter too, which Excel leaves out"
         return Row(line, cells, problem, width, is_short=True)
 
@@ -294,9 +299,7 @@ class CsvTable(Table):
         self.decoder = decoder
         self._file.seek(0)
         self._read, self._is_at_end = 0, False
-        for number, line in enumerate(
-            iter(functools.partial(self._file.readline, longest), b""), 1
-        ):
+        for number, line in enumerate(iter(functools.partial(self._read_line, longest), b""), 1):
             digest.update(line)
             self._read += len(line)
             begin, before = self._row
@@ -321,6 +324,17 @@ class CsvTable(Table):
             # Before Python 3.11, its parser stops at a NUL.
             yield text.replace("\0", "\ufffd")
         self._is_at_end = True
+
+    def _read_line(self, longest: int) -> bytes:
+        try:
+            line: bytes = self._file.readline(longest)
+        except OSError as problem:
+            raise TableError(f"{self.path}: cannot be read: {problem.strerror}") from None
+        return line
+
+    def as_one_cell(self, row: Row, problem: str) -> Row:
+        text = self.delimiter.join(row.cells[: row.width])
+        return Row(row.line, [text], problem, loose=row.cells)
 
 
 def _cells(count: int) -> str:
@@ -367,8 +381,11 @@ def digest_of(file: Any) -> str:
     """Returns the digest of a whole file."""
     file.seek(0)
     digest = hashlib.sha256()
-    for piece in iter(functools.partial(file.read, 1 << 20), b""):
-        digest.update(piece)
+    try:
+        for piece in iter(functools.partial(file.read, 1 << 20), b""):
+            digest.update(piece)
+    except OSError as problem:
+        raise TableError(f"{file.name}: cannot be read: {problem.strerror}") from None
     return digest.hexdigest()
 
 
