@@ -21,8 +21,11 @@ _MAX_DEPTH = 200
 
 def number(text: str) -> int | Decimal | None:
     """A JSON number as an ``int`` where it is one, else as a ``Decimal``; None if neither can."""
-    if len(text) <= _LONGEST_INT and text.lstrip("-").isdigit():
-        return int(text)
+    try:
+        if len(text) <= _LONGEST_INT and text.lstrip("-").isdigit():
+            return int(text)
+    except ValueError:
+        pass  # the program has set a lower limit
     try:
         decimal = Decimal(text)
     except DecimalException:

@@ -243,6 +243,7 @@ impl Client {
         let prepare = || {
             let observer = self.observer(py)?;
             let observer = observer.map(|observer| observer.in_this_context(py)).transpose()?;
+            let observer = observer.map(|observer| observer.with_future(&future, py));
             Ok((read_fields(fields)?, observer))
         };
         let (update, observer) = memory_error(prepare).map_err(|raised| not_sent(py, raised))?;

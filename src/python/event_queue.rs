@@ -10,16 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::errors::{exception, set_delivery};
+use super::errors::exception;
 use super::interpreter::{call_python, may_run_python};
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
 use super::socket_pair::{self, Socket};
+use crate::Error;
 use crate::http::pool::with_descriptors;
 use crate::http::transport_error::could_not_prepare;
 use crate::per_process::OfProcess;
 use crate::sys::descriptors;
-use crate::{Delivery, Error};
 
 /// An event for one event loop.
 pub(super) enum QueuedEvent {
@@ -75,9 +75,11 @@ impl EventQueue {
         let mut outcome = Ok(());
         for event in events {
             let delivered = match event {
-                QueuedEvent::Attempt(observer, attempt) => observer
-                    .notify(py, &attempt)
-                    .map_err(|raised| set_delivery(py, raised, Delivery::Unknown, attempt.number)),
+                QueuedEvent::Attempt(observer, attempt) => match observer.notify(py, &attempt) {
+                    Ok(()) => Ok(()),
+                    // The task that awaits the call raises it, and ends the call.
+                    Err(raised) => set_result(observer.future(py), (py.None(), raised)),
+                },
                 QueuedEvent::Wake(wake) => call_python(wake.bind(py), (), None).map(drop),
                 QueuedEvent::Outcome(future, result) => {
                     let info = result.map_err(|error| exception(py, &error));

@@ -126,6 +126,8 @@ pub(super) struct Observer {
     logs_all: Option<bool>,
     /// The context variables of the call, for the hook.
     context: Option<Py<PyAny>>,
+    /// The future of an awaited call.
+    future: Option<Py<PyAny>>,
 }
 
 impl Observer {
@@ -137,7 +139,7 @@ impl Observer {
     ) -> Option<Self> {
         let hook = hook.map(|hook| hook.clone_ref(py));
         let has_receiver = logs_all.is_some() || hook.is_some();
-        has_receiver.then_some(Observer { hook, logs_all, context: None })
+        has_receiver.then_some(Observer { hook, logs_all, context: None, future: None })
     }
 
     /// Keeps the context variables of the caller, for a hook that runs later.
@@ -145,6 +147,17 @@ impl Observer {
         let module = py.import(intern!(py, "contextvars"))?;
         self.context = Some(module.call_method0(intern!(py, "copy_context"))?.unbind());
         Ok(self)
+    }
+
+    /// Keeps the future of an awaited call, which an exception of the hook ends.
+    pub(super) fn with_future(mut self, future: &Py<PyAny>, py: Python<'_>) -> Self {
+        self.future = Some(future.clone_ref(py));
+        self
+    }
+
+    /// Returns the future of an awaited call.
+    pub(super) fn future<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.future.as_ref().expect("an awaited call has one").bind(py)
     }
 
     /// Returns the attempts that have a receiver.

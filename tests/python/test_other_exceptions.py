@@ -358,8 +358,8 @@ def test_a_hook_on_an_event_loop_ends_it_and_tells(sandbox: Sandbox) -> None:
             await AsyncClient(**GIVEN, base_url=sandbox.url, on_attempt=hook).update_personal_info(
                 **WHO
             )
-        except asyncio.CancelledError as cancelled:
-            ends.append(told(cancelled))
+        except KeyboardInterrupt as interrupt:
+            ends.append(told(interrupt))
             raise
 
     ends: list[tuple[str, int]] = []
@@ -407,3 +407,28 @@ def test_when_the_interpreter_ends_the_delivery_is_true(sandbox: Sandbox) -> Non
     )
     expected = "awaited: True\naccepted: True\nnot_sent 0\nrejected 1\n"
     assert (done.stdout, done.stderr) == (expected, "")
+
+
+@pytest.mark.parametrize("run", [asyncio.run, trio.run])
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, GeneratorExit, BaseException])
+def test_what_a_hook_raises_ends_an_awaited_call(
+    sandbox: Sandbox, run: Callable[[Any], Any], ending: type[BaseException]
+) -> None:
+    seen: list[Any] = []
+
+    def hook(_: object) -> None:
+        raise ending
+
+    async def main() -> None:
+        client = AsyncClient(
+            base_url=sandbox.url, user_code=USER_CODE, app_key=APP_KEY, on_attempt=hook
+        )
+        try:
+            await client.update_personal_info(customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY)
+        except BaseException as raised:
+            seen.append((type(raised), vars(raised)))
+            raise
+
+    with pytest.raises(ending):
+        run(main() if run is asyncio.run else main)
+    assert seen == [(ending, {"delivery": "unknown", "attempts": 1})]
