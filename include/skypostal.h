@@ -453,7 +453,7 @@ SKYPOSTAL_API int skypostal_options_set_user_agent(skypostal_options *options, c
  * its outcome, the time that it took, the reason of a failure, and whether a retry follows. The
  * line holds no key and no personal data. It is borrowed, without a line break, and ends with the
  * callback. NULL, the default: no log. `user_data` is passed on, and must live until the clients
- * and their bulks are freed.
+ * and their bulks are freed and every call has returned.
  *
  * The callback runs on the thread that waits for the call, or that takes the outcome of a row by
  * `skypostal_bulk_next`: so perhaps on several threads at once. It must return: no longjmp, no

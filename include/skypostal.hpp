@@ -662,7 +662,8 @@ private:
     detail::shared<skypostal_outcome> handle_;
 };
 
-/** A client with its connections. Made once, used for every call, by any number of threads. */
+/** A client with its connections. Made once, used for every call, by any number of threads. Destroy it
+ * or assign to it when no call with it is in flight. */
 class client {
 public:
     /** The options are copied. Throws an error that names the first option that is unusable. */

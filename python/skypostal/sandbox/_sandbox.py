@@ -216,8 +216,8 @@ class Sandbox:
             return self._faults.popleft() if self._faults else Fault("", True, 0.0, None)
 
     def start(self) -> None:
-        """Begins to respond, in threads of its own. Only once: RuntimeError."""
-        if self._thread is not None:
+        """Begins to respond, in threads of its own. RuntimeError if it has begun or is closed."""
+        if self._thread is not None or self._closed.is_set():
             raise RuntimeError("a sandbox can be started only once")
         self._thread = threading.Thread(target=self._serve, name="skypostal-sandbox", daemon=True)
         self._thread.start()

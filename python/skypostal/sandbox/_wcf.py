@@ -61,8 +61,15 @@ def read_number(members: Mapping[str, Any], name: str, form: re.Pattern[str]) ->
 
 
 def plain_decimal(number: int | Decimal | str | None) -> str | None:
+    if number is None:
+        return None
+    if isinstance(number, str) and not DECIMAL.fullmatch(number):
+        raise ValueError(f"{TAX_NUMBER}: must be digits with an optional fraction")
+    decimal = Decimal(number)
+    if not decimal.is_finite():
+        raise ValueError(f"{TAX_NUMBER}: must be a number")
     # Not str(): that refuses an int of more than 4,300 digits and writes exponents.
-    return None if number is None else format(Decimal(number), "f")
+    return format(decimal, "f")
 
 
 def write_response(
