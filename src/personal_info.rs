@@ -112,9 +112,9 @@ impl PersonalInfo {
             true => members_of_error.get("error_description").map(words).unwrap_or_default(),
             false => words(reported),
         };
-        // Of another type than documented, it is taken for true: then the update may have been made.
-        let system_error =
-            !matches!(members_of_error.get("system_error"), None | Some("false" | "null"));
+        // Of another type than documented, it is taken for true unless it says no: then the update may
+        // have been made.
+        let system_error = members_of_error.get("system_error").is_some_and(|it| !says_no(it));
         if !verified || system_error || !description.trim().is_empty() {
             let location = members_of_error.text("error_location").unwrap_or_default();
             let (description, location) = (description.into_owned(), location.into_owned());
@@ -177,8 +177,15 @@ fn text(raw: &str) -> Option<Cow<'_, str>> {
 
 /// Returns the words of an error: those of a JSON string, else the JSON itself if it says anything.
 fn words(raw: &str) -> Cow<'_, str> {
-    let says_nothing = matches!(raw, "null" | "false" | "[]" | "{}");
-    text_lossy(raw).unwrap_or(Cow::Borrowed(if says_nothing { "" } else { raw }))
+    text_lossy(raw).unwrap_or(Cow::Borrowed(if says_no(raw) { "" } else { raw }))
+}
+
+/// Returns whether a JSON value stands for no, or for nothing.
+fn says_no(raw: &str) -> bool {
+    let text = raw.trim_matches('"');
+    matches!(raw, "null" | "[]" | "{}" | "0")
+        || text.is_empty()
+        || text.eq_ignore_ascii_case("false")
 }
 
 /// Decodes a JSON string, with U+FFFD for half of a surrogate pair.

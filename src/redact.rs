@@ -8,6 +8,8 @@ const MAX_INPUT_BYTES: usize = 8 * 1024;
 const MAX_EXCERPT_BYTES: usize = 1024;
 /// A shorter key stands in ordinary words too: removing it would leave no text to read.
 const MIN_KEY_CHARS: usize = 4;
+/// A key of many backslashes can be read in more ways than there is time for.
+const MAX_READINGS: usize = 64;
 /// The bytes of the longest escape: two of UTF-16 in JSON, or four of UTF-8 in a URL.
 const MAX_ESCAPE_BYTES: usize = 12;
 
@@ -56,6 +58,9 @@ fn match_key(text: &str, key: &str, cut: bool) -> Option<usize> {
         if cut && ends.iter().any(|end| *end > 0 && may_be_cut(&text[*end..])) {
             return Some(text.len());
         }
+        if ends.len() > MAX_READINGS {
+            return Some(text.len());
+        }
         let reads = |at: usize| spellings(&text[at..]).map(move |(c, length)| (c, at + length));
         ends =
             ends.into_iter().flat_map(reads).filter(|(c, _)| *c == wanted).map(|r| r.1).collect();
@@ -67,8 +72,15 @@ fn match_key(text: &str, key: &str, cut: bool) -> Option<usize> {
 /// Returns whether the next character is cut by the end of the text: it is missing, half of it is
 /// there, or its escape is not complete.
 fn may_be_cut(rest: &str) -> bool {
-    let begins_escape = rest.starts_with(['\\', '%', '&']) && rest.len() < MAX_ESCAPE_BYTES;
-    matches!(rest, "" | "\u{FFFD}") || begins_escape && spellings(rest).nth(1).is_none()
+    let mut characters = rest.chars();
+    let may_follow: fn(char) -> bool = match characters.next() {
+        Some('\\') => |c| c.is_ascii_hexdigit() || c == 'u' || c == '\\',
+        Some('%') => |c| c.is_ascii_hexdigit() || c == '%',
+        Some('&') => |c| c.is_ascii_alphanumeric() || c == '#',
+        first => return matches!(first, None | Some('\u{FFFD}')) && characters.next().is_none(),
+    };
+    let may_go_on = rest.len() < MAX_ESCAPE_BYTES && characters.all(may_follow);
+    may_go_on && spellings(rest).nth(1).is_none()
 }
 
 /// Returns the character at the start of `text` with its length, for each way to read it: first as
@@ -195,6 +207,17 @@ mod tests {
         }
         assert_eq!(redacted_excerpt(b"ab\xc3", false, &keys), "***");
         assert_eq!(redacted_excerpt(b"100%", false, &[KEY]), "100%");
+        for end in ["Y%off", "Y&nbsp;x", "Y\\n no"] {
+            assert_eq!(redacted_excerpt(end.as_bytes(), false, &[KEY]), end);
+        }
+    }
+
+    #[test]
+    fn a_key_of_escapes_takes_no_time() {
+        let (key, text) = ("\\".repeat(4000) + "x", "\\".repeat(8000));
+        let began = std::time::Instant::now();
+        assert!(redacted_line(&text, &[&key]).len() < 2 * MAX_EXCERPT_BYTES);
+        assert!(began.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]

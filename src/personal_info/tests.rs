@@ -302,7 +302,17 @@ fn the_last_of_members_with_one_name_counts() {
 
 #[test]
 fn an_error_of_another_type_than_documented_may_have_come_after_the_change() {
-    let none = ["null", "false", "\"\"", "[]", "{}", r#"{"error_description":null}"#];
+    let none = [
+        "null",
+        "false",
+        "\"\"",
+        "[]",
+        "{}",
+        "0",
+        r#"{"error_description":null}"#,
+        r#"{"system_error":0}"#,
+        r#"{"system_error":"False"}"#,
+    ];
     let some = [
         r#"{"system_error":"True"}"#,
         r#"{"system_error":1}"#,
