@@ -96,7 +96,10 @@ class AsyncClient:
             raise
         if info is None:
             error = error or AssertionError("one of them is given")
-            if not hasattr(error, "delivery"):
+            from .errors import SkyPostalError
+
+            # What a hook raises comes before the end of the call, and may be an old exception.
+            if not isinstance(error, SkyPostalError):
                 _set_delivery(error, *call.cancel())
             try:
                 raise error

@@ -77,8 +77,12 @@ impl EventQueue {
             let delivered = match event {
                 QueuedEvent::Attempt(observer, attempt) => match observer.notify(py, &attempt) {
                     Ok(()) => Ok(()),
-                    // The task that awaits the call raises it, and ends the call.
-                    Err(raised) => set_result(observer.future(py), (py.None(), raised)),
+                    // The task that awaits the call raises it, unless the task has ended.
+                    Err(raised) => {
+                        let error = (py.None(), raised.clone_ref(py));
+                        set_result(observer.future(py), error)
+                            .and_then(|is_set| if is_set { Ok(()) } else { Err(raised) })
+                    }
                 },
                 QueuedEvent::Wake(wake) => call_python(wake.bind(py), (), None).map(drop),
                 QueuedEvent::Outcome(future, result) => {
@@ -87,7 +91,7 @@ impl EventQueue {
                         Ok(info) => (Some(info), None),
                         Err(error) => (None, Some(error)),
                     };
-                    set_result(future.bind(py), (info, error))
+                    set_result(future.bind(py), (info, error)).map(drop)
                 }
             };
             outcome = outcome.and(delivered);
@@ -102,14 +106,15 @@ impl EventQueue {
     }
 }
 
-/// Sets the result of a future, unless its task was cancelled.
-fn set_result<'py>(future: &Bound<'py, PyAny>, result: impl IntoPyObject<'py>) -> PyResult<()> {
+/// Sets the result of a future. Returns false if it has one, or its task was cancelled.
+fn set_result<'py>(future: &Bound<'py, PyAny>, result: impl IntoPyObject<'py>) -> PyResult<bool> {
     let py = future.py();
     may_run_python(|| {
-        if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        let is_done = future.call_method0(intern!(py, "done"))?.is_truthy()?;
+        if !is_done {
             future.call_method1(intern!(py, "set_result"), (result,))?;
         }
-        Ok(())
+        Ok(!is_done)
     })
 }
 

@@ -13,6 +13,7 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from typing import Any, Callable
 
@@ -432,3 +433,43 @@ def test_what_a_hook_raises_ends_an_awaited_call(
     with pytest.raises(ending):
         run(main() if run is asyncio.run else main)
     assert seen == [(ending, {"delivery": "unknown", "attempts": 1})]
+
+
+def test_an_old_exception_of_a_hook_says_what_this_call_did(sandbox: Sandbox) -> None:
+    old = GeneratorExit()
+    old.delivery, old.attempts = "rejected", 7  # type: ignore[attr-defined]
+
+    def hook(_: object) -> None:
+        raise old
+
+    async def main() -> None:
+        client = AsyncClient(
+            base_url=sandbox.url, user_code=USER_CODE, app_key=APP_KEY, on_attempt=hook
+        )
+        sandbox.fail_next(applied=True, retry_after=0)
+        with pytest.raises(GeneratorExit):
+            await client.update_personal_info(customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY)
+
+    asyncio.run(main())
+    assert told(old) == ("unknown", 1)
+
+
+def test_what_a_hook_raises_after_its_task_has_ended_is_not_lost(sandbox: Sandbox) -> None:
+    def hook(_: object) -> None:
+        raise SystemExit(7)
+
+    async def main() -> None:
+        client = AsyncClient(
+            base_url=sandbox.url, user_code=USER_CODE, app_key=APP_KEY, on_attempt=hook
+        )
+        call = client.update_personal_info(customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY)
+        task = asyncio.ensure_future(call)
+        await asyncio.sleep(0)
+        while not sandbox.requests:
+            time.sleep(0.01)
+        time.sleep(0.2)  # the attempt ends while the event loop is busy
+        task.cancel()
+        await asyncio.sleep(1)
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
