@@ -55,6 +55,7 @@ def test_of_a_spreadsheet(bulk: Bulk, sandbox: Sandbox) -> None:
     ("customer_first_name", ["A"]),
     ("customer_first_name", 5),
     ("customer_first_name", b"\xff"),
+    ("customer_first_name", b"Ann"),
     ("customer_first_name", datetime.datetime(2000, 1, 1)),
     ("customer_tax_number", 123456789012345.69),
     ("customer_birth_date", datetime.datetime(2000, 1, 1)),
@@ -71,7 +72,12 @@ def test_of_parquet(bulk: Bulk, sandbox: Sandbox, field: str, cell: Any) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["1,the-key-of-1,Anasta", "1,the-key-of-1,Ana\nMaria,Lima\n", '1,the-key-of-1,"Ana,Lima\n'],
+    [
+        "1,the-key-of-1,Anasta",
+        "1,the-key-of-1,Ana\nMaria,Lima\n",
+        "1,the-key-of-1,Ana\nMaria,Lima",
+        '1,the-key-of-1,"Ana,Lima\n',
+    ],
 )
 @pytest.mark.parametrize("name", ["report.csv", "report.parquet"])
 def test_of_csv(bulk: Bulk, sandbox: Sandbox, text: str, name: str) -> None:

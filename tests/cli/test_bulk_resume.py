@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -298,3 +299,28 @@ def test_what_a_run_did_not_send_again_keeps_its_delivery(tmp_path: Path) -> Non
         server.listen()
         assert bulk("--resume").returncode == 3
     assert [row["skypostal_delivery"] for row in read_report(bulk.out)] == ["rejected"] * 40
+
+
+def test_a_signal_between_an_outcome_and_its_record_leaves_the_row_unknown(
+    bulk: Bulk, sandbox: Sandbox
+) -> None:
+    write(bulk.table, rows_of(range(1, 31)))
+    patch = (
+        "import signal, sys\n"
+        "from skypostal._cli.bulk import sender\n"
+        "note = sender.Sender._note\n"
+        "def interrupted(self, outcome):\n"
+        "    sender.Sender._note = note\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "sender.Sender._note = interrupted\n"
+        "from skypostal.__main__ import main\n"
+        "sys.exit(main())"
+    )
+    command = [sys.executable, "-c", patch, *bulk.arguments("--concurrency", "1")]
+    done = subprocess.run(command, env=environment(bulk.url), capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    outcomes, begun = journal_of(bulk.journal)
+    assert set(range(begun)) > set(outcomes) and len(sandbox.requests) >= 1
+    sandbox.refuse_next(times=30)
+    assert bulk("--resume").returncode == 3
+    assert read_report(bulk.out)[0]["skypostal_delivery"] == "unknown"

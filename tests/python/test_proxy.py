@@ -190,6 +190,9 @@ def test_a_login_that_a_proxy_refuses_is_sent_once(
     with pytest.raises(ConnectError, match="stopped after 1 consecutive rows"):
         list(client.update_many(rows, concurrency=1))
     assert len(proxy.heads) == 3
+    with pytest.raises(ConnectError, match="stopped after [1-8] consecutive rows"):
+        list(client.update_many(rows))
+    assert len(proxy.heads) <= 3 + 8
     proxy.close()
 
 

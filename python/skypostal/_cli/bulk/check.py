@@ -87,8 +87,8 @@ class Check:
 
     def _broken_row(self, number: int, row: Row) -> Iterator[tuple[int, int, str]]:
         """Finds a row that a line break in a cell has split over several lines."""
-        at = self._columns.at["customer_box_id"]
-        if at < len(row.cells) and str(row.cells[at]).isdigit():
+        at, cells = self._columns.at["customer_box_id"], row.loose or row.cells
+        if at < len(cells) and str(cells[at]).isdigit():
             self._short = (number, row.line, row.width) if row.is_short else None
         elif self._short is not None:
             before, line, width = self._short

@@ -43,6 +43,11 @@ class Known(NamedTuple):
     message: str
 
 
+class _Begun(NamedTuple):
+    rows: int
+    deliveries: dict[int, str]
+
+
 class JournalError(Exception):
     """The journal cannot be used, or no longer be written. The text is one line."""
 
@@ -132,8 +137,7 @@ class Journal:
         """Writes that rows below this number may have been sent, and what is known of the delivery
         of rows that have an outcome; waits for the disk."""
         written = threading.Event()
-        self._queue.put(rows)
-        self._queue.put(deliveries)
+        self._queue.put(_Begun(rows, deliveries))
         self._queue.put(written)
         written.wait()
         self._raise_failure()
@@ -154,27 +158,21 @@ class Journal:
             items = [self._queue.get()]
             while not self._queue.empty():
                 items.append(self._queue.get())
-            outcomes = [item for item in items if isinstance(item, tuple)]
-            begun = [item for item in items if isinstance(item, int)]
-            deliveries = [item for item in items if isinstance(item, dict)]
+            begun = [item for item in items if isinstance(item, _Begun)]
+            outcomes = [item for item in items if type(item) is tuple]
             if self.failure is None and (outcomes or begun):
                 try:
-                    self._commit(outcomes, begun, deliveries)
+                    self._commit(outcomes, begun)
                 except Exception as problem:
                     self.failure = problem
             for item in items:
                 if isinstance(item, threading.Event):
                     item.set()
 
-    def _commit(
-        self,
-        outcomes: list[tuple[Any, ...]],
-        begun: list[int],
-        deliveries: list[dict[int, str]],
-    ) -> None:
+    def _commit(self, outcomes: list[tuple[Any, ...]], begun: list[_Begun]) -> None:
         changes: dict[str, int] = {}
         self._writer.execute("BEGIN IMMEDIATE")
-        for row, delivery in (pair for each in deliveries for pair in each.items()):
+        for row, delivery in (pair for each in begun for pair in each.deliveries.items()):
             self._writer.execute("UPDATE outcomes SET delivery = ? WHERE row = ?", (delivery, row))
         for outcome in outcomes:
             old = self._writer.execute("SELECT status FROM outcomes WHERE row = ?", outcome[:1])
@@ -184,7 +182,7 @@ class Journal:
             self._writer.execute(replace, outcome)
             changes[outcome[1]] = changes.get(outcome[1], 0) + 1
         if begun:
-            self._writer.execute("UPDATE run SET begun = ?", begun[-1:])
+            self._writer.execute("UPDATE run SET begun = ?", (begun[-1].rows,))
         self._writer.execute("COMMIT")
         self.written += len(outcomes)
         for status, change in changes.items():

@@ -191,7 +191,7 @@ def _text_of_column(cell: Any, type: str) -> str:
 
 def _is_taken(cell: Any, type: str) -> bool:
     """Returns whether a field of this type takes such a cell, and its text as well."""
-    if cell is None or isinstance(cell, (str, bytes)):
+    if cell is None or isinstance(cell, str):
         return True
     if isinstance(cell, (bool, datetime.datetime)):
         return False

@@ -29,14 +29,8 @@ class Sender:
         self.unsent: dict[int, str] = {}
         """The delivery of each row that failed in an earlier run and has no outcome in this one."""
         self._begun_before = journal.begun
-        self._next = journal.begun
-
-    @property
-    def submitted(self) -> int:
-        """Rows from this number on were not submitted. A row without an outcome at the end of the
-        run came too late: the bulk had stopped."""
-        late = min((number for number, _ in self._submitted.values()), default=self._next)
-        return max(self._begun_before, late)
+        self.submitted = journal.begun
+        """Rows from this number on were not submitted."""
 
     def run(self, client: skypostal.Client, concurrency: int, rate: float | None) -> None:
         # As many rows as the library holds: these may be sent twice after a crash.
@@ -49,14 +43,26 @@ class Sender:
                 for outcome in getattr(end, "outcomes", None) or bulk.close():
                     with contextlib.suppress(JournalError):
                         self._note(outcome)
+                self._take_back(has_stopped=isinstance(end, skypostal.SkyPostalError))
                 raise
+
+    def _take_back(self, has_stopped: bool) -> None:
+        """Counts as not submitted the rows that the bulk refused because it had stopped.
+
+        After another end, a signal may have come between an outcome and its record: then a row
+        without one may have been sent.
+        """
+        refused = {number for number, _ in self._submitted.values()} if has_stopped else set()
+        known = refused | {number for number, _, _ in self._waiting}
+        self.unsent = {row: self.unsent[row] for row in self.unsent if row in known}
+        self.submitted = max(self._begun_before, min(refused, default=self.submitted))
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         position = 0
         while self._waiting or self._take():
             number, may_be_updated, fields = self._waiting.popleft()
             self._submitted[position] = number, may_be_updated
-            self._next = max(self._next, number + 1)
+            self.submitted = max(self.submitted, number + 1)
             position += 1
             yield fields
 

@@ -334,7 +334,7 @@ class CsvTable(Table):
 
     def as_one_cell(self, row: Row, problem: str) -> Row:
         text = self.delimiter.join(row.cells[: row.width])
-        return Row(row.line, [text], problem, loose=row.cells)
+        return Row(row.line, [text], problem, row.width, loose=row.cells)
 
 
 def _cells(count: int) -> str:
