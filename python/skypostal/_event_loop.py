@@ -24,7 +24,7 @@ def start_waiting() -> tuple[_EventQueue, _Future]:
     """Returns what one call needs: the event queue of the event loop of this thread, and a future.
 
     The outcome becomes the future's result, also if it is an error. If the error were its exception
-    and the task were cancelled at the same moment, asyncio would log that nobody retrieved it.
+    and the task were cancelled at the same moment, asyncio would log it as never retrieved.
     """
     if _is_trio():
         return _queue_of_trio(), _TrioFuture()

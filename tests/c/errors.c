@@ -38,7 +38,7 @@ static void check_error(const skypostal_error *error, int result, const struct e
             CHECK(texts[text] == NULL || strstr(texts[text], keys[key]) == NULL);
 }
 
-/* A call that nobody has to play the server for. */
+/* A call that needs no server. */
 static void fail(const skypostal_client *client, const skypostal_update *update,
                  const struct expected *expected)
 {
@@ -176,7 +176,7 @@ static void of_connections(const skypostal_update *update)
     CHECK_TEXT(skypostal_error_response_headers(NULL), NULL);
     skypostal_client_free(client);
 
-    check_about = "nobody listens";
+    check_about = "no server listens";
     close(listener);
     skypostal_options_set_timeout_ms(options, 10000);
     skypostal_options_set_max_retries(options, 1);

@@ -20,7 +20,7 @@ void *__tsan_memset(void *to, int byte, size_t size) { return memset(to, byte, s
 
 static const skypostal_client *client;  /* its calls are also cancelled */
 static const skypostal_client *hasty;   /* gives up before the server responds */
-static const skypostal_client *nowhere; /* tries again where nobody listens */
+static const skypostal_client *nowhere; /* tries again where no server listens */
 static skypostal_personal_info *everyones_info; /* both are read by all threads at once */
 static skypostal_error *everyones_error;
 

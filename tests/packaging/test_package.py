@@ -281,7 +281,7 @@ FIRST_STEPS = [
         "base_url: must be https://host[:port]; this is not a URL (relative URL without a base)"
         " (read from SKYPOSTAL_BASE_URL)",
     ),
-    # No network, and nobody there.
+    # No network, and no server.
     (
         {"timeout": 2.0},
         {"SKYPOSTAL_BASE_URL": "https://no.such.host.invalid"},
