@@ -370,7 +370,6 @@ def test_what_an_earlier_run_left_is_not_read_by_others(bulk: Bulk) -> None:
     assert not part.exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 def test_a_pipe_is_neither_journal_nor_report(bulk: Bulk, sandbox: Sandbox) -> None:
     write(bulk.table, rows_of([1]))
     pipe = bulk.folder / "pipe"
@@ -383,7 +382,6 @@ def test_a_pipe_is_neither_journal_nor_report(bulk: Bulk, sandbox: Sandbox) -> N
     assert pipe.is_fifo() and part.is_fifo() and not sandbox.requests
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="names have another limit")
 def test_a_name_that_is_too_long_for_a_journal_is_an_error(bulk: Bulk, sandbox: Sandbox) -> None:
     write(bulk.table, rows_of([1]))
     bulk.out = bulk.folder / ("n" * 239 + ".csv")

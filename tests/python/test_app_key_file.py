@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,6 @@ def test_of_two_keys_none_is_taken(file: Path, monkeypatch: pytest.MonkeyPatch) 
     Client().update_personal_info(**CUSTOMER)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no time of the last change")
 def test_a_key_of_the_same_length_and_time_is_found_too(file: Path) -> None:
     file.write_text(APP_KEY[::-1])
     with pytest.raises(skypostal.RefusedError):
