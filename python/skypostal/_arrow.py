@@ -11,6 +11,7 @@ from decimal import Decimal
 from importlib import import_module
 
 from ._columns import squeezed
+from ._convert import plain_decimal
 from ._fields import FIELDS, REQUIRED, SECRETS
 from ._native import _unknown_field
 from .errors import SkyPostalError, ValidationError
@@ -202,9 +203,8 @@ def _day(days: int) -> datetime.date | str:
 
 
 def _digits(number: int | Decimal | None) -> str | None:
-    # A huge exponent would be written out as that many zeros.
-    if isinstance(number, Decimal) and -100 < number.adjusted() < 100:
-        return format(number, "f")
+    if isinstance(number, Decimal):
+        return plain_decimal(number)
     return None if number is None else str(number)
 
 

@@ -59,16 +59,18 @@ def _number_or_text(text: str) -> int | Decimal | str:
     return text if value is None else value
 
 
+def plain_decimal(value: Decimal) -> str:
+    """Returns the digits without an exponent, unless that would write a huge one as zeros."""
+    return format(value, "f") if -100 < value.adjusted() < 100 else str(value)
+
+
 def plain_number(value: object) -> str | None:
     """Returns an int or a Decimal in plain decimal notation, None for another type.
 
     The core checks the result.
     """
     if isinstance(value, Decimal):
-        if value.is_nan():
-            return None
-        # A huge exponent would be written out as that many zeros.
-        return format(value, "f") if -100 < value.adjusted() < 100 else str(value)
+        return None if value.is_nan() else plain_decimal(value)
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
         return None
     try:

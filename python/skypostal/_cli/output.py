@@ -68,14 +68,15 @@ def to_json(value: object) -> str:
     import json
     from decimal import Decimal
 
+    from .._convert import plain_decimal
+
     if isinstance(value, Mapping):
         members = (f"{json.dumps(name)}: {to_json(each)}" for name, each in value.items())
         return "{" + ", ".join(members) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(to_json, value)) + "]"
     if isinstance(value, Decimal):
-        # A huge exponent would be written out as that many zeros.
-        return format(value, "f") if -100 < value.adjusted() < 100 else str(value)
+        return plain_decimal(value)
     return json.dumps(value, default=str)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 from ... import _native
@@ -14,7 +13,7 @@ from ..._fields import CHANGES, FIELDS, REQUIRED, SECRETS
 from ..output import printable
 from ..parser import did_you_mean, integer
 from .status import BAD, FAILED, REFUSED, UPDATED
-from .table import REPORTED, Row, Table, Unreadable
+from .table import REPORTED, Row, Table, Unreadable, is_whole
 
 _STATUSES = ("", UPDATED, REFUSED, FAILED, BAD)
 
@@ -147,8 +146,8 @@ class Columns:
             cell = fields.get(name)
             if isinstance(cell, str):
                 fields[name] = integer(cell)
-            elif isinstance(cell, Decimal) and cell == cell.to_integral_value():
-                fields[name] = int(cell)  # databases write whole numbers so
+            elif cell is not None and is_whole(cell):
+                fields[name] = int(cell)
         return fields
 
     def report(self, row: Row) -> list[Any]:

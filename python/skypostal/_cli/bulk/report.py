@@ -28,12 +28,15 @@ from .table import (
     first_line,
     has_parquet_name,
     import_parquet,
+    is_whole,
 )
 
 # They replace what a text file cannot hold. A field with a control character is refused again, so
 # that a bad cell is still bad when the report is given as the table. The second one also follows a
 # bad cell whose text would be good.
 _MARK, _MARK_OF_FIELD = "\ufffd", "\x7f"
+# The types of cells, beside text, that a field of each type takes.
+_TAKEN = {"integer": (int,), "number": (int, Decimal), "day": (datetime.date,)}
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
 
 
@@ -181,7 +184,7 @@ class _CsvWriter(_Writer):
 def _text_of_column(cell: Any, type: str) -> str:
     if not type:
         return _text(cell, _MARK)
-    if type == "integer" and _is_whole(cell):
+    if type == "integer" and is_whole(cell):
         return str(int(cell))  # a text must have no fraction
     text = _text(cell, _MARK_OF_FIELD)
     if _is_taken(cell, type) or _MARK_OF_FIELD in text:
@@ -191,21 +194,9 @@ def _text_of_column(cell: Any, type: str) -> str:
 
 def _is_taken(cell: Any, type: str) -> bool:
     """Returns whether a field of this type takes such a cell, and its text as well."""
-    if cell is None or isinstance(cell, str):
-        return True
-    if isinstance(cell, (bool, datetime.datetime)):
+    if isinstance(cell, (bool, datetime.datetime)):  # which are an int and a date, too
         return False
-    if type == "day":
-        return isinstance(cell, datetime.date)
-    return (
-        isinstance(cell, int)
-        and type in ("integer", "number")
-        or (isinstance(cell, Decimal) and type == "number")
-    )
-
-
-def _is_whole(cell: Any) -> bool:
-    return isinstance(cell, Decimal) and cell.is_finite() and cell == cell.to_integral_value()
+    return cell is None or isinstance(cell, (str, *_TAKEN.get(type, ())))
 
 
 def _text(cell: Any, mark: str) -> str:

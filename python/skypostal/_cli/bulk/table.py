@@ -15,6 +15,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
+from decimal import Decimal
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -146,6 +147,11 @@ def open_table(
             raise
     except OSError as problem:
         raise TableError(f"{path}: {problem.strerror or problem}") from None
+
+
+def is_whole(cell: Any) -> bool:
+    """Returns whether a cell is a Decimal without a fraction, as databases write whole numbers."""
+    return isinstance(cell, Decimal) and cell.is_finite() and cell == cell.to_integral_value()
 
 
 def has_parquet_name(path: str) -> bool:
