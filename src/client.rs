@@ -435,10 +435,11 @@ impl Client {
         let mut retries = Retries { max_retries, budget, deadline, retries: 0 };
         loop {
             state.start_attempt();
-            let started = Instant::now();
+            let started = limiter.map(|_| Instant::now());
             let outcome = self.endpoint.send_update_when_possible(http, request, state).await;
             let outcome = outcome.map_err(|error| state.end_attempt(error));
-            let pause = limiter.and_then(|limiter| limiter.record(started, &outcome));
+            let pause = limiter.zip(started);
+            let pause = pause.and_then(|(limiter, started)| limiter.record(started, &outcome));
             let delay = match pause {
                 Some(pause) => retries.next_delay_after_pause(pause),
                 None => retries.next_delay(&outcome),

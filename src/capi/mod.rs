@@ -58,7 +58,7 @@ fn c_text(text: Option<String>) -> Option<CString> {
 
 /// Returns the text with U+FFFD for each NUL, which would end it early without a trace.
 fn without_nul(text: &str) -> Cow<'_, str> {
-    match text.contains('\0') {
+    match text.as_bytes().contains(&0) {
         true => text.replace('\0', "\u{fffd}").into(),
         false => text.into(),
     }

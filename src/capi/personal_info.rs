@@ -1,6 +1,7 @@
 //! The getters of a customer's personal information.
 
 use std::ffi::{c_char, c_int};
+use std::io::{self, Write};
 use std::ptr;
 
 use super::handle::{Handle, free, get};
@@ -56,21 +57,29 @@ impl InfoTexts {
             texts: Vec::with_capacity(2 * info.raw.len() + 1),
             starts: [None; 7],
         };
-        let birth_date = info.customer_birth_date.map(|day| day.to_string());
-        made.add(FirstName, info.customer_first_name.as_deref());
-        made.add(LastName, info.customer_last_name.as_deref());
-        made.add(IdentityNumber, info.customer_identity_number.as_deref());
-        made.add(TaxNumber, info.customer_tax_number.as_deref());
-        made.add(BirthDate, birth_date.as_deref());
-        made.add(Gender, info.customer_gender.as_deref());
-        made.add(Raw, Some(&info.raw));
+        let texts = [
+            (FirstName, &info.customer_first_name),
+            (LastName, &info.customer_last_name),
+            (IdentityNumber, &info.customer_identity_number),
+            (TaxNumber, &info.customer_tax_number),
+            (Gender, &info.customer_gender),
+        ];
+        for (which, text) in texts {
+            if let Some(text) = text {
+                made.add(which, |texts| texts.write_all(without_nul(text).as_bytes()));
+            }
+        }
+        if let Some(day) = info.customer_birth_date {
+            made.add(BirthDate, |texts| write!(texts, "{day}"));
+        }
+        // JSON has no NUL.
+        made.add(Raw, |texts| texts.write_all(info.raw.as_bytes()));
         made
     }
 
-    fn add(&mut self, which: Text, text: Option<&str>) {
-        let Some(text) = text else { return };
+    fn add(&mut self, which: Text, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
         self.starts[which as usize] = Some(self.texts.len());
-        self.texts.extend_from_slice(without_nul(text).as_bytes());
+        write(&mut self.texts).expect("memory takes all");
         self.texts.push(b'\0');
     }
 

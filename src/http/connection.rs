@@ -20,12 +20,10 @@ use reqwest::redirect;
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, Sleep, sleep};
-use tower_layer::layer_fn;
-use tower_service::Service;
 
 use crate::call::INTERRUPT_POLL_INTERVAL;
 use crate::error::Error;
-use crate::http::pool::{ConnectionPool, IDLE_TIMEOUT, with_descriptors};
+use crate::http::pool::{ConnectionPool, with_descriptors};
 use crate::http::transport_error::could_not_prepare;
 use crate::http::{Endpoint, HttpClient};
 use crate::sys::fork::generation;
@@ -168,46 +166,15 @@ fn http_client(
         .no_zstd()
         .no_proxy()
         .dns_resolver(pool.lookup(driver))
-        .connector_layer(layer_fn(|connector| HoldsStandardStreams(Arc::new(connector))))
         .connect_timeout(endpoint.connect_timeout)
-        .pool_idle_timeout(IDLE_TIMEOUT)
+        // The pool of connections sees to it.
+        .pool_idle_timeout(None)
         .pool_max_idle_per_host(1);
     http = endpoint.tls.set_up(http, &pool.sessions, handshakes.clone());
     if let Some(used) = &endpoint.proxy {
         http = http.proxy(used.proxy.clone());
     }
     http.build()
-}
-
-/// A connector that first occupies the descriptors of closed standard streams. The host may have
-/// closed them since the last connection.
-///
-/// reqwest and hyper clone the connector seven times for each call. The clones share the connector
-/// within, so that none copies it.
-#[derive(Clone)]
-struct HoldsStandardStreams<S>(Arc<S>);
-
-impl<Address, S> Service<Address> for HoldsStandardStreams<S>
-where
-    Address: Send + 'static,
-    S: Service<Address, Future: Send> + Clone + Send + Sync + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, address: Address) -> Self::Future {
-        let mut connector = S::clone(&self.0);
-        Box::pin(async move {
-            poll_fn(|context| connector.poll_ready(context)).await?;
-            descriptors::hold_standard_streams();
-            connector.call(address).await
-        })
-    }
 }
 
 /// Fails if no descriptor is left. An event loop holds descriptors itself. If it found none for its

@@ -25,10 +25,12 @@ impl ConnectionPool {
         deadline: Instant,
         mut is_cancelled: impl FnMut() -> bool,
     ) -> Option<Result<Connection, Error>> {
-        let until = end_of_wait(endpoint.connect_timeout).min(deadline);
+        let mut wait = Wait::of(endpoint);
         loop {
             match self.connection(endpoint, Driver::Caller) {
-                Err(error) if error.lacks_descriptor() && Instant::now() < until => {
+                Err(error)
+                    if error.lacks_descriptor() && wait.goes_on() && Instant::now() < deadline =>
+                {
                     thread::sleep(INTERRUPT_POLL_INTERVAL);
                     if is_cancelled() {
                         return None;
@@ -48,11 +50,11 @@ impl Endpoint {
         request: &Request,
         state: &mut CallState<'_>,
     ) -> Result<PersonalInfo, Error> {
-        let until = end_of_wait(self.connect_timeout);
+        let mut wait = Wait::of(self);
         loop {
             let outcome = self.send_update(http, request, state).await;
             let lacks_descriptor = outcome.as_ref().is_err_and(Error::lacks_descriptor);
-            if !lacks_descriptor || Instant::now() >= until {
+            if !lacks_descriptor || !wait.goes_on() {
                 return outcome;
             }
             if !close_all_idle() {
@@ -62,6 +64,21 @@ impl Endpoint {
     }
 }
 
-fn end_of_wait(connect_timeout: Duration) -> Instant {
-    Instant::now() + connect_timeout.saturating_sub(INTERRUPT_POLL_INTERVAL)
+/// A wait for a descriptor, which begins when none is found.
+struct Wait {
+    length: Duration,
+    end: Option<Instant>,
+}
+
+impl Wait {
+    fn of(endpoint: &Endpoint) -> Self {
+        let length = endpoint.connect_timeout.saturating_sub(INTERRUPT_POLL_INTERVAL);
+        Wait { length, end: None }
+    }
+
+    /// Returns whether to try once more.
+    fn goes_on(&mut self) -> bool {
+        let now = Instant::now();
+        now < *self.end.get_or_insert(now + self.length)
+    }
 }

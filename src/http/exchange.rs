@@ -21,6 +21,7 @@ use crate::http::{Endpoint, HttpClient, Url, response_headers, tunnel};
 use crate::personal_info::{NotAccepted, PersonalInfo};
 use crate::redact::{redacted_excerpt, redacted_line};
 use crate::retry;
+use crate::sys::descriptors;
 use crate::update::Request;
 
 /// The body of a longer response is not read to its end.
@@ -64,6 +65,10 @@ impl Endpoint {
         body: Option<Body>,
         state: &CallState<'_>,
     ) -> Result<Response, Error> {
+        // It may open a connection. One to a named host first looks the name up, and sees to this there.
+        if self.connects_to_ip_address() {
+            descriptors::hold_standard_streams();
+        }
         let mut request = reqwest::Request::new(method, self.url.clone());
         // As the client's default headers, each would be hashed and added anew.
         request.headers_mut().clone_from(&self.headers);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::sys::threads;
+use crate::sys::{descriptors, threads};
 
 /// The threads that the name look-ups of one event loop may block at once.
 const MAX_LOOKUP_THREADS: usize = 4;
 
-/// The system's name look-up. Each one runs on a thread of its own.
+/// The system's name look-up. Each one runs on a thread of its own. A new connection follows it.
 ///
 /// reqwest's own starts its threads with the caller's signal mask, so they take the signals that the
 /// host waits for; to block signals around each call would cost more. And tokio, which starts them,
@@ -40,7 +40,9 @@ impl Resolve for Lookup {
                 let _ = sender.send(addresses(&name));
             };
             threads::start("skypostal-names", look_up)?;
-            Ok(Box::new(found.await??) as Addrs)
+            let found = found.await??;
+            descriptors::hold_standard_streams();
+            Ok(Box::new(found) as Addrs)
         })
     }
 }

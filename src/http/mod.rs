@@ -39,4 +39,10 @@ impl Endpoint {
     pub(crate) fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }
+
+    /// Returns whether the host that connections lead to, the proxy or the service, is named by its IP
+    /// address.
+    fn connects_to_ip_address(&self) -> bool {
+        self.proxy.as_ref().map_or(self.url.domain().is_none(), |used| used.is_ip_address)
+    }
 }

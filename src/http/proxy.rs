@@ -20,6 +20,8 @@ pub(crate) struct UsedProxy {
     pub(crate) source: Source,
     /// True if the connection to the proxy itself is secured by TLS.
     pub(crate) is_https: bool,
+    /// True if its host is an IP address.
+    pub(super) is_ip_address: bool,
     pub(crate) has_login: bool,
 }
 
@@ -89,9 +91,10 @@ impl UsedProxy {
         let port = proxy.port_or_known_default().unwrap_or_default();
         let shown = format!("{}:{port}", proxy.host_str().unwrap_or_default());
         let is_https = proxy.scheme() == "https";
+        let is_ip_address = proxy.domain().is_none();
         let has_login = !proxy.username().is_empty() || proxy.password().is_some();
         let proxy = Proxy::all(proxy).map_err(|_| unusable(source, "is not usable as a proxy"))?;
-        Ok(Some(UsedProxy { proxy, shown, source, is_https, has_login }))
+        Ok(Some(UsedProxy { proxy, shown, source, is_https, is_ip_address, has_login }))
     }
 
     /// Returns the option or the variable that names the proxy.

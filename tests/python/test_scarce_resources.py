@@ -100,7 +100,7 @@ def test_no_thread_is_a_connect_error_and_is_retried(number: int) -> None:
     assert run(NO_THREAD, str(number), str(CLONE[platform.machine()])) == ""
 
 
-CLOSED_STREAMS = """
+STREAMS = """
 report = os.dup(2)
 
 def check():
@@ -123,10 +123,21 @@ def close():
         except OSError:
             pass
 
+def use(call):
+    try:
+        assert call().cust_id and call().cust_id
+        check()
+    except BaseException as error:
+        os.write(report, repr(error).encode())
+        os._exit(1)
+
+loop = asyncio.new_event_loop()
+"""
+
+CLOSED_STREAMS = """
 async def in_a_loop():
     return await skypostal.AsyncClient().update_personal_info(**who)
 
-loop = asyncio.new_event_loop()
 calls = [
     lambda: skypostal.Client().update_personal_info(**who),
     lambda: loop.run_until_complete(in_a_loop()),
@@ -134,17 +145,39 @@ calls = [
 ]
 for call in calls * 2:
     close()
-    try:
-        assert call().cust_id and call().cust_id
-        check()
-    except BaseException as error:
-        os.write(report, repr(error).encode())
-        os._exit(1)
+    use(call)
 """
 
 
 def test_what_a_host_with_closed_streams_prints_goes_into_no_connection() -> None:
-    run(CLOSED_STREAMS)
+    run(STREAMS + CLOSED_STREAMS)
+
+
+OPENED_ANEW = """
+client, async_client = skypostal.Client(), skypostal.AsyncClient()
+
+async def in_a_loop():
+    return await async_client.update_personal_info(**who)
+
+calls = [lambda: client.update_personal_info(**who), lambda: loop.run_until_complete(in_a_loop())]
+for call in calls:
+    call()
+time.sleep(1)  # the server closes the connections
+for call in calls:
+    close()
+    use(call)
+"""
+
+
+# The look-up of a name comes before a connection, and an address needs none.
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_connection_that_is_opened_anew_takes_the_place_of_no_closed_stream(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox(idle_timeout=0.3) as service:
+        monkeypatch.setenv("SKYPOSTAL_BASE_URL", service.url.replace("127.0.0.1", host))
+        run(STREAMS + OPENED_ANEW)
+        assert len({request.connection for request in service.requests}) == 4
 
 
 IDLE = """
