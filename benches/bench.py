@@ -407,6 +407,8 @@ def main() -> None:
     rounds, calls = options.rounds, options.calls
     many = MANY * calls // CALLS
     languages = options.languages.split(",")
+    if "Python" not in languages:
+        parser.error("--languages: must have Python, in which some things are measured alone")
     everything = {"Python": PYTHON, "C": C, "Rust": RUST}
     peers = [(language, name) for language in languages for name in everything[language]]
     threaded = [("Python", name) for name in THREADED]

@@ -42,8 +42,8 @@ class Server:
             text = text.replace(f"@{name}@", str(value))
         (BUILD / "nginx.conf").write_text(text)
         self.urls = {
-            "http": f"http://127.0.0.1:{ports[0]}",
-            "https": f"https://127.0.0.1:{ports[1]}",
+            "http": f"http://localhost:{ports[0]}",
+            "https": f"https://localhost:{ports[1]}",
         }
         self.process = subprocess.Popen([NGINX, "-p", str(BUILD), "-c", str(BUILD / "nginx.conf")])
         try:

@@ -32,7 +32,7 @@ void *session_new(const char *base_url, const char *path)
     struct sockaddr_in address = {.sin_family = AF_INET};
     int port, on = 1;
 
-    if (sscanf(base_url, "http://127.0.0.1:%d", &port) != 1)
+    if (sscanf(base_url, "http://localhost:%d", &port) != 1)
         fail("a plain address of this machine is needed");
     address.sin_port = htons((uint16_t)port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -43,7 +43,7 @@ void *session_new(const char *base_url, const char *path)
     session->request_size = (size_t)snprintf(
         session->request, sizeof session->request,
         "POST %s HTTP/1.1\r\naccept: application/json\r\nuser-agent: skypostal/0.1.0\r\n"
-        "content-type: application/json\r\nhost: 127.0.0.1:%d\r\ncontent-length: %zu\r\n\r\n%s",
+        "content-type: application/json\r\nhost: localhost:%d\r\ncontent-length: %zu\r\n\r\n%s",
         path, port, strlen(BODY), BODY);
     return session;
 }
