@@ -210,7 +210,8 @@ impl Client {
                 let cancelled = select(all_cancelled, dropped);
                 let call = async {
                     let _permit = client.background_permit().await?;
-                    client.call_in_background(&request, deadline, None, &mut state).await
+                    // In a box, so that a call that waits for its permit does not hold this.
+                    Box::pin(client.call_in_background(&request, deadline, None, &mut state)).await
                 };
                 let outcome = until_cancelled(pin!(timeout_at(deadline, call)), cancelled).await;
                 state.end_call(outcome, timeout)
