@@ -89,7 +89,7 @@ def environment_of(port: int) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONHASHSEED": "0",
-        "SKYPOSTAL_BASE_URL": f"http://127.0.0.1:{port}",
+        "SKYPOSTAL_BASE_URL": f"http://localhost:{port}",
         "SKYPOSTAL_USER_CODE": "396",
         "SKYPOSTAL_APP_KEY": "1656d700707ad9a77f737e5df3db088a",
         "SKYPOSTAL_CUSTOMER_BOX_ID": "811111",
