@@ -185,8 +185,9 @@ static void put(FILE *report, const char *text, int width)
         putc(' ', report);
 }
 
-static void report_record(FILE *report, long number, const char *record, int reason,
-                          const char *text)
+/* Returns whether the report has the record. */
+static int report_record(FILE *report, long number, const char *record, int reason,
+                         const char *text)
 {
     const char *id = utf8(record, BOX_ID);
 
@@ -195,7 +196,7 @@ static void report_record(FILE *report, long number, const char *record, int rea
     fprintf(report, " %d0 %c ", reason, reason == ACCEPTED ? 'Y' : reason == UNKNOWN ? '?' : 'N');
     put(report, text, WHY_WIDTH);
     putc('\n', report);
-    fflush(report); /* a job that is killed has reported what it did */
+    return fflush(report) == 0; /* a job that is killed has reported what it did */
 }
 
 /* Returns the exit code. */
@@ -203,14 +204,14 @@ static int run(FILE *input, FILE *report, const skypostal_client *client, skypos
 {
     char record[RECORD_LENGTH + 1];
     long totals[REASONS] = {0}, number, length;
-    int reason;
+    int reason, reported;
 
     for (number = 1; (length = read_record(input, record)) >= 0; number++) {
         if (length != RECORD_LENGTH) {
             char text[64];
             sprintf(text, "%ld bytes where %d belong", length, (int)RECORD_LENGTH);
             reason = BAD_RECORD;
-            report_record(report, number, record, reason, text);
+            reported = report_record(report, number, record, reason, text);
         } else {
             skypostal_error *error = NULL;
             int result;
@@ -219,12 +220,14 @@ static int run(FILE *input, FILE *report, const skypostal_client *client, skypos
             reason = reason_of(result, error);
             if (result != SKYPOSTAL_OK)
                 fprintf(stderr, "record %ld: %s\n", number, skypostal_error_message(error));
-            if (result != SKYPOSTAL_CONFIGURATION)
-                report_record(report, number, record, reason, why(result, error));
+            reported = result != SKYPOSTAL_CONFIGURATION &&
+                       report_record(report, number, record, reason, why(result, error));
             skypostal_error_free(error);
             if (result == SKYPOSTAL_CONFIGURATION)
                 return 12; /* so would all others */
         }
+        if (!reported)
+            return 12; /* what comes next would be done without a trace */
         totals[reason]++;
     }
     for (reason = 0; reason < REASONS; reason++)

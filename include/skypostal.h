@@ -28,9 +28,10 @@
  *         result = skypostal_client_new(options, &client, &error);
  *         if (result == SKYPOSTAL_OK)
  *             result = skypostal_client_update_personal_info(client, update, &info, &error);
- *         if (result == SKYPOSTAL_OK)
- *             printf("updated: %s\n", skypostal_personal_info_customer_first_name(info));
- *         else if (skypostal_error_delivery(error) == SKYPOSTAL_DELIVERY_UNKNOWN)
+ *         if (result == SKYPOSTAL_OK) {
+ *             const char *name = skypostal_personal_info_customer_first_name(info);
+ *             printf("updated: %s\n", name != NULL ? name : "(no first name)");
+ *         } else if (skypostal_error_delivery(error) == SKYPOSTAL_DELIVERY_UNKNOWN)
  *             printf("perhaps updated, run this again: %s\n", skypostal_error_message(error));
  *         else
  *             printf("not updated: %s\n", skypostal_error_message(error));
@@ -71,7 +72,7 @@
  *   outcome, SKYPOSTAL_MISUSE for a result code, 0 for every other number.
  * - Threads: a client may be used by many threads at once. Options, updates and bulks belong to one
  *   thread at a time. Personal information, outcomes and errors never change, and any thread may
- *   read them. A thread in a call must not be ended by pthread_cancel, nor left by longjmp;
+ *   read them. A thread that makes calls needs 128 KiB of stack. A thread in a call must not be ended by pthread_cancel, nor left by longjmp;
  *   skypostal_client_cancel ends the call.
  * - Fork: a client made before a fork works in the parent and in the child.
  * - Signals: no function may be called by a signal handler. Unless the program ignores SIGPIPE, a
@@ -405,6 +406,8 @@ int skypostal_options_set_connect_timeout_ms(skypostal_options *options,
 /**
  * Sets how often a call is tried again: 0 or more; 2 unless set. A call is tried again after a failed
  * or lost connection, unless a certificate was not accepted, or a status 408, 429, 502, 503 or 504.
+ * A client has 50 retries in all, and ten accepted updates give one back: while the service is down,
+ * the calls after those are tried once.
  * A row of a bulk that got 429 or 503 is tried again until its timeout, unless this is 0. The same
  * update sent twice leaves the same record (documented: it sets fields to values). With 0 an update
  * is sent at most once.
@@ -632,8 +635,8 @@ SKYPOSTAL_API int skypostal_client_cancel(const skypostal_client *client);
  * Makes a bulk, which has no rows yet.
  *
  * `concurrency`: how many rows are in flight at once, each on a connection of its own: 1 to 100,
- * or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
- * 1000000, or 0 for as many as the service takes.
+ * or 0 for 8. `rate`: how many attempts a second there are at most, retries included, and a tenth
+ * more after a delay: 0.001 to 1000000, or 0 for as many as the service takes.
  *
  * Gives `*out`, yours to free with `skypostal_bulk_free`, or NULL and `*error`, yours to free with
  * `skypostal_error_free`. `out` is required, `error` may be NULL.

@@ -54,6 +54,7 @@ def test_the_headers_example_runs(
     suffix: str,
     standard: str,
     c_library: CLibrary,
+    sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -66,6 +67,8 @@ def test_the_headers_example_runs(
         return done.returncode, done.stdout
 
     assert run() == (0, "updated: New Name\n")
+    sandbox.answer_next('[{"_verify": true, "customer_first_name": null}]')
+    assert run() == (0, "updated: (no first name)\n")
     monkeypatch.setenv("SKYPOSTAL_APP_KEY", "not the key")
     status, text = run()
     assert status == 8 and text.startswith("not updated: the service refused the update")

@@ -195,3 +195,10 @@ def test_a_job_that_cannot_run_says_why(legacy: Legacy, tmp_path: Path) -> None:
     ]:
         assert done.returncode == 12, problem
         assert problem in done.stderr
+
+
+def test_a_job_stops_at_the_first_record_that_it_cannot_report(
+    legacy: Legacy, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    done = legacy((GOOD + b"\n") * 5, "", str(tmp_path / "input"), "/dev/full")
+    assert (done.returncode, len(sandbox.requests)) == (12, 1)

@@ -65,6 +65,20 @@ def test_a_program_prints_what_the_page_says(
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, (code, _) in programs().items() if "_read_environment" in code]
+)
+def test_a_program_tells_what_is_wrong_with_its_surroundings(
+    name: str, c_library: CLibrary, given: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(programs()[name][0])
+    program = c_library.compile(tmp_path / name, "-std=c89")
+    given["SKYPOSTAL_BASE_URL"] = "nonsense"
+    done = subprocess.run([program], cwd=tmp_path, env=given, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "base_url: must be " in done.stdout + done.stderr
+
+
 @pytest.fixture(scope="module")
 def under_valgrind(c_library: CLibrary, tmp_path_factory: pytest.TempPathFactory) -> Valgrind:
     """Compiles a program and runs it by the page's command, with a library without names."""

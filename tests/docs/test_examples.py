@@ -286,12 +286,16 @@ def test_the_readmes_python_runs(environment: None, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "New Name\n"
 
 
-def test_the_readmes_c_runs(environment: None, c_library: CLibrary, tmp_path: Path) -> None:
+def test_the_readmes_c_runs(
+    environment: None, c_library: CLibrary, sandbox: Sandbox, tmp_path: Path
+) -> None:
     (block,) = code_blocks(ROOT / "README.md", "c")
     source = tmp_path / "readme.c"
     source.write_text(block.code.replace("the customer's key", CUSTOMER_KEY))
     program = c_library.compile(source, "-std=c89")
     assert subprocess.run([program], capture_output=True, text=True).stdout == "New Name\n"
+    sandbox.answer_next('[{"_verify": true, "customer_first_name": null}]')
+    assert subprocess.run([program], capture_output=True, text=True).stdout == "(no first name)\n"
 
 
 def test_the_demo_shows_both_updates() -> None:

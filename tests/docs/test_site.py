@@ -122,13 +122,15 @@ def test_the_search_leaves_out_the_text_of_the_headers(site: Path) -> None:
 
 
 def test_the_c_of_the_landing_page_runs(
-    for_programs: None, c_library: CLibrary, tmp_path: Path
+    for_programs: None, c_library: CLibrary, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     (block,) = code_blocks(LANDING, "c")
     source = tmp_path / "landing.c"
     source.write_text(block.code.replace("the customer's key", CUSTOMER_KEY))
     program = c_library.compile(source, "-std=c89")
     assert subprocess.run([program], capture_output=True, text=True).stdout == "New Name\n"
+    sandbox.answer_next('[{"_verify": true, "customer_first_name": null}]')
+    assert subprocess.run([program], capture_output=True, text=True).stdout == "(no first name)\n"
 
 
 def test_the_command_of_the_landing_page_runs(sandbox: Sandbox, tmp_path: Path) -> None:
