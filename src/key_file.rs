@@ -19,7 +19,12 @@ pub(crate) fn read(path: &OsStr) -> Result<Zeroizing<String>, String> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     File::open(path)
         .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot be read from {path:?}: {error}"))?;
+        .map_err(|error| match is_path(path) {
+            true => format!("cannot be read from {path:?}: {error}"),
+            false => "cannot be read from a file of that name; the variable holds the name of a \
+                      file, and not the key itself"
+                .to_owned(),
+        })?;
     if bytes.len() > MAX_BYTES {
         return Err(format!("{path:?} holds more than 64 KiB, which is no key"));
     }
@@ -33,6 +38,11 @@ pub(crate) fn read(path: &OsStr) -> Result<Zeroizing<String>, String> {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(_) => Err(format!("{path:?} is not valid UTF-8")),
     }
+}
+
+/// Returns false for a name that leads nowhere, which may be the key itself.
+fn is_path(path: &Path) -> bool {
+    path.is_absolute() || path.exists() || path.parent().is_some_and(Path::is_dir)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use rustls::RootCertStore;
@@ -12,9 +13,11 @@ use rustls_native_certs::{CertificateResult, load_certs_from_paths};
 
 use crate::environment::{self, Source};
 use crate::error::Error;
+use crate::redact::redacted_line;
 
 const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Returns the certificates of the CA file and the operating system's.
 pub(crate) fn trusted(ca_file: Option<&Path>, source: Source) -> Result<RootCertStore, Error> {
@@ -122,7 +125,7 @@ fn without_variables() -> CertificateResult {
 
 /// Reads a file or a folder. The problem begins with the path.
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let shown = path.display();
+    let shown = redacted_line(&path.to_string_lossy(), &[]);
     if path.is_dir() {
         let CertificateResult { certs, errors, .. } = load_certs_from_paths(None, Some(path));
         let certificates: Vec<_> = certs.into_iter().filter(is_usable).collect();
@@ -130,7 +133,13 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         let problem = || format!("{shown}: no file of this folder holds a PEM certificate{cause}");
         return if certificates.is_empty() { Err(problem()) } else { Ok(certificates) };
     }
-    let bytes = fs::read(path).map_err(|e| format!("{shown}: {e}"))?;
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|e| format!("{shown}: {e}"))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("{shown}: is longer than 16 MiB, which no file of certificates is"));
+    }
     // The parser takes a mark at the start of a UTF-8 text for a part of its first line.
     let pem = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     let mut certificates = Vec::new();

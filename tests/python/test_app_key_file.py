@@ -37,6 +37,16 @@ def test_a_call_finds_the_key_that_was_written_later(file: Path) -> None:
     skypostal.update_personal_info(**CUSTOMER)
 
 
+@pytest.mark.parametrize("key", [APP_KEY, "dGhlIGtl/eQ==", "k" * 5000])
+def test_a_key_in_place_of_a_files_name_is_not_shown(
+    key: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKYPOSTAL_APP_KEY_FILE", key)
+    with pytest.raises(ConfigurationError, match="the name of a file, and not the key") as caught:
+        Client()
+    assert key[:8] not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("content", "error", "says"),
     [

@@ -329,6 +329,7 @@ def test_a_bad_ca_file_is_named_with_the_line(tmp_path: Path, text: str, words: 
     ("name", "words"),
     [
         ("empty.pem", "is empty"),
+        ("disk.img", "is longer than 16 MiB, which no file of certificates is"),
         ("ca.der", "is a certificate in DER form; turn it into PEM: openssl x509 -inform der"),
         ("utf16.pem", "is text in UTF-16, as PowerShell writes it; save it as UTF-8"),
         ("notes.txt", "is a text that holds no certificate in PEM form"),
@@ -344,6 +345,7 @@ def test_a_ca_file_of_another_kind_says_what_it_is(
     pem = ca_file.read_text()
     content = {
         "empty.pem": b"",
+        "disk.img": bytes(16 * 1024 * 1024 + 1),
         "ca.der": ssl.PEM_cert_to_DER_cert(pem),
         "utf16.pem": pem.encode("utf-16"),
         "notes.txt": b"ask Ana for the certificate\n",
@@ -361,6 +363,12 @@ def test_a_ca_file_of_another_kind_says_what_it_is(
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     Client(base_url="http://localhost:8080")
+
+
+def test_a_path_is_shown_on_one_line() -> None:
+    with pytest.raises(ConfigurationError, match="^ca_file: /no/such line�: ") as caught:
+        Client(ca_file="/no/such\nline\x1b")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_mark_at_the_start_of_a_ca_file_does_no_harm(
