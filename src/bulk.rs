@@ -41,8 +41,8 @@ const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
 pub struct BulkOptions {
     /// The number of rows in flight at once, each on a connection of its own: 1 to 100; 8 unless set.
     pub concurrency: usize,
-    /// The highest number of attempts a second, retries included: 0.001 to 1,000,000. Without it,
-    /// as many as the service takes.
+    /// The highest number of attempts a second, retries included, and a tenth more after a delay:
+    /// 0.001 to 1,000,000. Without it, as many as the service takes.
     pub rate: Option<f64>,
     /// The timeout of each row, in place of the client's; that of a row's update wins. Counts from
     /// its first attempt.

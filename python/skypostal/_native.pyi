@@ -141,7 +141,8 @@ class Client:
         ``ConnectError``. The same range.
     max_retries: how often a call may be tried again after a failed or lost connection or a
         status 408, 429, 502, 503 or 504: the same update sent twice leaves the same record
-        (documented: it sets fields to values). With 0 an update is sent at most once.
+        (documented: it sets fields to values). With 0 an update is sent at most once. A client has
+        50 retries in all, and ten accepted updates give one back.
     proxy: ``http://[user:password@]host:port`` or ``https://…``; wins over the environment's.
     ca_file: a PEM file of certificates, or a folder of them, to trust beside the operating
         system's, which ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace; else
@@ -227,12 +228,11 @@ class Client:
             one of ``csv.DictReader`` with more cells than the header, which are under None.
         concurrency: the number of rows in flight, each on a connection of its own, 1 to 100. One
             background thread of this process drives the rows of every bulk.
-        rate: the most attempts a second, retries included, 0.001 to 1,000,000; None for as many as
-            the service takes.
+        rate: the most attempts a second, retries included, and a tenth more after a delay: 0.001 to
+            1,000,000; None for as many as the service takes.
         timeout: seconds for each row, counted from its first attempt; the client's if None.
-        max_connect_failures: the number of rows in succession without a connection after which no
-            more rows are sent. The other submitted rows end as not tried; then ``ConnectError`` is
-            raised.
+        max_connect_failures: the rows in succession without a connection after which no more are
+            sent. The other submitted rows end as not tried; then ``ConnectError`` is raised.
         skip_empty: whether empty texts and pandas' NaN, ``NA`` and ``NaT`` are left out as None is.
 
         A row is retried as a single update is. After a 429 or 503 the whole bulk pauses, for as

@@ -106,8 +106,8 @@ impl From<Outcome> for OutcomeParts {
 /// Makes a bulk, which has no rows yet.
 ///
 /// `concurrency`: how many rows are in flight at once, each on a connection of its own: 1 to 100,
-/// or 0 for 8. `rate`: how many attempts a second there are at most, retries included: 0.001 to
-/// 1000000, or 0 for as many as the service takes.
+/// or 0 for 8. `rate`: how many attempts a second there are at most, retries included, and a tenth
+/// more after a delay: 0.001 to 1000000, or 0 for as many as the service takes.
 ///
 /// Gives `*out`, yours to free with `skypostal_bulk_free`, or NULL and `*error`, yours to free with
 /// `skypostal_error_free`. `out` is required, `error` may be NULL.

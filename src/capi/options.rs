@@ -134,6 +134,8 @@ pub unsafe extern "C" fn skypostal_options_set_connect_timeout_ms(
 
 /// Sets how often a call is tried again: 0 or more; 2 unless set. A call is tried again after a failed
 /// or lost connection, unless a certificate was not accepted, or a status 408, 429, 502, 503 or 504.
+/// A client has 50 retries in all, and ten accepted updates give one back: while the service is down,
+/// the calls after those are tried once.
 /// A row of a bulk that got 429 or 503 is tried again until its timeout, unless this is 0. The same
 /// update sent twice leaves the same record (documented: it sets fields to values). With 0 an update
 /// is sent at most once.
