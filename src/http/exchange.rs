@@ -65,7 +65,7 @@ impl Endpoint {
         body: Option<Body>,
         state: &CallState<'_>,
     ) -> Result<Response, Error> {
-        // It may open a connection. One to a named host first looks the name up, and sees to this there.
+        // It may open a connection. For a host with a name the look-up sees to this.
         if self.connects_to_ip_address() {
             descriptors::hold_standard_streams();
         }

@@ -12,7 +12,7 @@ use crate::sys::{descriptors, threads};
 /// The threads that the name look-ups of one event loop may block at once.
 const MAX_LOOKUP_THREADS: usize = 4;
 
-/// The system's name look-up. Each one runs on a thread of its own. A new connection follows it.
+/// The system's name look-up. Each one runs on a thread of its own.
 ///
 /// reqwest's own starts its threads with the caller's signal mask, so they take the signals that the
 /// host waits for; to block signals around each call would cost more. And tokio, which starts them,
@@ -34,15 +34,15 @@ impl Resolve for Lookup {
         Box::pin(async move {
             // A look-up that hangs keeps its permit after its call has ended.
             let permit = permits.acquire_owned().await?;
+            // For the look-up, and for the connection after it.
+            descriptors::hold_standard_streams();
             let (sender, found) = oneshot::channel();
             let look_up = move || {
                 let _permit = permit;
                 let _ = sender.send(addresses(&name));
             };
             threads::start("skypostal-names", look_up)?;
-            let found = found.await??;
-            descriptors::hold_standard_streams();
-            Ok(Box::new(found) as Addrs)
+            Ok(Box::new(found.await??) as Addrs)
         })
     }
 }

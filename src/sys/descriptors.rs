@@ -5,8 +5,8 @@ use std::io;
 /// Occupies the descriptors 0 to 2 where the host closed them. The system gives a new connection the
 /// lowest free number, and what the host prints would go to the service.
 ///
-/// A host may close them at any time, so this is called before each connection: when its host's name
-/// has been looked up, or before each request to a host without a name.
+/// A host may close them at any time, so this is called before each connection: before its host's
+/// name is looked up, or before each request to a host without a name.
 #[cfg(unix)]
 pub(crate) fn hold_standard_streams() {
     let is_open = |descriptor| unsafe { libc::fcntl(descriptor, libc::F_GETFD) } != -1;
