@@ -176,7 +176,7 @@ class AsyncBulkUpdate:
     and a context manager that closes it. One task at a time can use it.
     """
 
-    __slots__ = ("_bulk", "_closed", "_failure", "_next", "_wakeup")
+    __slots__ = ("_bulk", "_closed", "_failure", "_is_executing", "_next", "_wakeup")
 
     def __init__(
         self,
@@ -190,14 +190,25 @@ class AsyncBulkUpdate:
         self._next: Callable[[], Awaitable[Mapping[str, object]]] | None = _next_of(rows)
         self._failure: BaseException | None = None
         self._closed = False
+        self._is_executing = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Outcome:
         """Returns the next outcome. Cancelling the task ends the bulk: the exception then has the
-        outcomes of all submitted rows that were not returned yet, as ``outcomes``.
+        outcomes of all submitted rows that were not returned yet, as ``outcomes``. ``ValueError``
+        while another task waits for an outcome.
         """
+        if self._is_executing:
+            raise ValueError("update_many is already executing")
+        self._is_executing = True
+        try:
+            return await self._next_outcome()
+        finally:
+            self._is_executing = False
+
+    async def _next_outcome(self) -> Outcome:
         try:
             while True:
                 await self._fill()

@@ -3,24 +3,26 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::errors::{not_sent, says_unfit};
+use super::errors::{exception, not_sent, says_unfit};
 use super::fields::{Rejected, with_text};
 use super::interpreter::may_run_python;
 use crate::{BulkOptions, Error, Options, Value, field};
 
 /// Extracts an argument; the error names it. pyo3's own names one in a note alone, from Python 3.11
 /// on.
-fn named<'py, T>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<T>
+fn named<'py, T>(name: &'static str, value: &Bound<'py, PyAny>) -> PyResult<T>
 where
     T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
 {
     let py = value.py();
     may_run_python(|| value.extract()).map_err(|error: PyErr| {
-        let error = if says_unfit(py, &error) {
+        let error = if error.is_instance_of::<PyOverflowError>(py) {
+            exception(py, &Error::configuration(name, "must be a number of at most 64 bits"))
+        } else if says_unfit(py, &error) {
             PyErr::from_type(error.get_type(py), format!("{name}: {}", error.value(py)))
         } else {
             error

@@ -2,10 +2,11 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Poll;
 
 use pyo3::exceptions::{PyException, PyStopIteration, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
@@ -184,7 +185,13 @@ impl BulkUpdate {
     }
 
     fn lock(&self) -> PyResult<MutexGuard<'_, Rows>> {
-        self.rows.try_lock().map_err(|_| PyValueError::new_err("update_many is already executing"))
+        match self.rows.try_lock() {
+            Ok(rows) => Ok(rows),
+            Err(TryLockError::Poisoned(rows)) => Ok(rows.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                Err(PyValueError::new_err("update_many is already executing"))
+            }
+        }
     }
 }
 
@@ -264,6 +271,17 @@ impl BulkUpdate {
     /// Returns whether every outcome was taken.
     fn _is_drained(&self) -> bool {
         self.bulk.is_drained()
+    }
+
+    // The rows and the hook are often methods of the object that holds the bulk.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(observer) = &self.observer {
+            observer.traverse(&visit)?;
+        }
+        match self.rows.try_lock().as_deref() {
+            Ok(Rows::Source(source)) => visit.call(source),
+            _ => Ok(()),
+        }
     }
 
     /// Raises the error that stopped the bulk, if there is one.

@@ -15,7 +15,7 @@ use super::arguments::{self, bulk_options, seconds, set_text, unix_time};
 use super::bulk::BulkUpdate;
 use super::errors::{exception, memory_error, not_sent, set_delivery};
 use super::event_queue::{EventQueue, QueuedEvent};
-use super::fields::{Rejected, integer, read_fields, with_text};
+use super::fields::{Rejected, UPDATE, integer, read_fields, with_text};
 use super::interpreter::{call_arrow, call_python, is_main_thread, preload};
 use super::observer::Observer;
 use super::personal_info::PersonalInfo;
@@ -74,8 +74,9 @@ impl Client {
         preload(py)?;
         let mut options = Options::new();
         let user_code = user_code.as_ref().map(integer).transpose()?;
-        // A bad variable is remembered, and does not matter where an argument replaces it.
-        let _ = options.read_environment();
+        // A bad variable is remembered, and does not matter where an argument replaces it. The file of
+        // the key may be a pipe that is slow to fill.
+        let _ = py.detach(|| options.read_environment());
         let client = (|| {
             if let Some(user_code) = user_code {
                 options.set_user_code(user_code)?;
@@ -119,7 +120,7 @@ impl Client {
         #[pyo3(from_py_with = arguments::timeout)] timeout: Option<f64>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PersonalInfo>> {
-        let prepare = || Ok((read_fields(fields)?, self.observer(py)?));
+        let prepare = || Ok((read_fields(UPDATE, fields)?, self.observer(py)?));
         let (update, observer) = memory_error(prepare).map_err(|raised| not_sent(py, raised))?;
         let attempts = AtomicU32::new(0);
         let info = self.drive(py, timeout, observer, &attempts, |options| {
@@ -137,7 +138,7 @@ impl Client {
         py: Python<'_>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Vec<Py<PyAny>>> {
-        let problems = self.client.validate(&read_fields(fields)?);
+        let problems = self.client.validate(&read_fields("validate", fields)?);
         Ok(problems.iter().map(|it| exception(py, it).into_value(py).into_any()).collect())
     }
 
@@ -207,7 +208,7 @@ impl Client {
     /// Returns the request that this update would send, with the keys hidden; sends nothing.
     #[pyo3(signature = (**fields))]
     fn preview(&self, py: Python<'_>, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Preview> {
-        let request = self.client.preview(&read_fields(fields)?);
+        let request = self.client.preview(&read_fields("preview", fields)?);
         let request = request.map_err(|error| exception(py, &error))?;
         Ok(Preview { url: self.client.url().to_owned(), request })
     }
@@ -244,7 +245,7 @@ impl Client {
             let observer = self.observer(py)?;
             let observer = observer.map(|observer| observer.in_this_context(py)).transpose()?;
             let observer = observer.map(|observer| observer.with_future(&future, py));
-            Ok((read_fields(fields)?, observer))
+            Ok((read_fields(UPDATE, fields)?, observer))
         };
         let (update, observer) = memory_error(prepare).map_err(|raised| not_sent(py, raised))?;
         let queue = queue.get().shared(py)?;

@@ -39,22 +39,27 @@ impl Rejected {
     }
 }
 
-/// Returns the update of keyword arguments. The core reports a bad value when the update is used.
-pub(super) fn read_fields(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
-    may_run_python(|| fields_of_call(fields))
+/// The function that makes a call, which has a timeout too.
+pub(super) const UPDATE: &str = "update_personal_info";
+
+/// Returns the update of a function's keyword arguments. The core reports a bad value when the update
+/// is used.
+pub(super) fn read_fields(function: &str, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
+    may_run_python(|| fields_of_call(function, fields))
 }
 
-fn fields_of_call(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
+fn fields_of_call(function: &str, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Update> {
     let mut update = Update::new();
     for (name, value) in fields.into_iter().flatten() {
         let name = name.cast::<PyString>()?.to_string_lossy().into_owned();
         let Some(field) = Field::from_name(&name) else {
-            let hint = match field::nearest(&name, ["timeout"]) {
+            let near = field::nearest(&name, ["timeout"]).filter(|_| function == UPDATE);
+            let hint = match near {
                 Some(timeout) => format!(". Did you mean '{timeout}'?"),
                 None => Field::hint(&name),
             };
             return Err(PyTypeError::new_err(format!(
-                "update_personal_info() got an unexpected keyword argument '{name}'{hint}"
+                "{function}() got an unexpected keyword argument '{name}'{hint}"
             )));
         };
         set_field(&mut update, field, &value)?;
@@ -85,7 +90,8 @@ fn fields_of_row(row: &Bound<'_, PyAny>, number: u64, skip_empty: bool) -> PyRes
         set_field(&mut update, field, &value)
     };
     if let Ok(row) = row.cast::<PyDict>() {
-        for (name, value) in row {
+        // What converts a value may change the row.
+        for (name, value) in row.copy()? {
             set(name, value)?;
         }
     } else if let Ok(row) = row.cast::<PyMapping>() {

@@ -135,10 +135,14 @@ def test_arguments_are_checked_at_once(client: Client) -> None:
         ("concurrency", 0),
         ("concurrency", 101),
         ("concurrency", -1),
+        ("concurrency", 10**30),
         ("rate", 0),
         ("rate", float("nan")),
+        ("rate", 10**400),
         ("timeout", 0),
+        ("timeout", 10**400),
         ("max_connect_failures", 0),
+        ("max_connect_failures", 10**30),
     ]:
         with pytest.raises(skypostal.ConfigurationError, match=f"^{name}: "):
             client.update_many([], **{name: value})  # type: ignore[arg-type]
@@ -185,6 +189,61 @@ def test_other_threads_go_on_while_a_run_waits(client: Client, sandbox: Sandbox)
         counted += 1
     assert counted > 10_000
     assert done[0].error is None
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_object_that_holds_a_run_and_is_its_hook_or_its_rows_is_collected(
+    sandbox: Sandbox, asynchronous: bool
+) -> None:
+    class Job:
+        def __init__(self, hook: bool) -> None:
+            on_attempt = self.hear if hook else None
+            kind: Any = async_client_of if asynchronous else client_of
+            self.bulk = kind(sandbox.url, on_attempt=on_attempt).update_many(self.rows())
+
+        def rows(self) -> Iterator[dict[str, Any]]:
+            for _ in range(20):
+                self.last = WHO
+                yield WHO
+
+        def hear(self, attempt: skypostal.Attempt) -> None: ...
+
+        async def take_one(self) -> Any:
+            return await self.bulk.__anext__() if asynchronous else next(self.bulk)
+
+    async def main(hook: bool) -> None:
+        job = Job(hook)
+        await job.take_one()
+        jobs.append(weakref.ref(job))
+
+    jobs: list[weakref.ref[Job]] = []
+    for hook in (False, True):
+        for _ in range(5):
+            asyncio.run(main(hook))
+    gc.collect()
+    assert [job() for job in jobs] == [None] * 10
+
+
+def test_a_row_may_change_while_it_is_read(client: Client) -> None:
+    class Box:
+        def __index__(self) -> int:
+            row["customer_gender"] = "M"
+            return BOX_ID
+
+    row = {**WHO, "customer_box_id": Box()}
+    assert [outcome.error for outcome in client.update_many([WHO, row, WHO])] == [None] * 3
+
+
+def test_one_task_takes_outcomes_at_a_time(run: Any, silent: str) -> None:
+    async def main() -> None:
+        outcomes = async_client_of(silent).update_many([WHO] * 2)
+        first = outcomes.__anext__()
+        first.send(None)
+        with pytest.raises(ValueError, match="already executing"):
+            await outcomes.__anext__()
+        first.close()
+
+    run(main)
 
 
 def test_one_thread_iterates_at_a_time(client: Client) -> None:

@@ -77,6 +77,14 @@ def test_a_name_that_is_no_field_is_a_type_error_as_in_a_call(client: Client) ->
             function(**fields)
 
 
+@pytest.mark.parametrize("name", ["timeout", "frist_name"])
+def test_the_error_names_the_function_which_has_no_timeout(client: Client, name: str) -> None:
+    for function in (client.validate, client.preview):
+        with pytest.raises(TypeError, match=rf"^{function.__name__}\(\) got an") as caught:
+            function(**{name: 5})  # type: ignore[arg-type]
+        assert "Did you mean 'timeout'?" not in str(caught.value)
+
+
 def test_an_async_client_validates_without_an_event_loop() -> None:
     client = AsyncClient(user_code=1, app_key="k")
     (problem,) = client.validate(**{**WHO, "customer_gender": "X"})
