@@ -1,9 +1,10 @@
 //! Attempts, as they are reported to the caller's hook and to `logging`.
 
 use pyo3::exceptions::PyException;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::arguments::unix_time;
 use super::headers::headers_dict;
@@ -160,6 +161,13 @@ impl Observer {
         self.future.as_ref().expect("an awaited call has one").bind(py)
     }
 
+    /// Visits what the receivers refer to, for the collector of garbage.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.hook)?;
+        visit.call(&self.context)?;
+        visit.call(&self.future)
+    }
+
     /// Returns the attempts that have a receiver.
     pub(super) fn reported_attempts(&self) -> ReportedAttempts {
         if self.hook.is_some() || self.logs_all == Some(true) {
@@ -198,27 +206,44 @@ impl Observer {
     }
 }
 
-/// Returns whether a signal handler raised the error. Python runs one in the middle of other code.
+/// Returns whether a signal handler raised the error. Python runs one in the middle of other code, and
+/// passes it the frame of that code: so a frame of the traceback has the one before as an argument.
 fn is_from_signal_handler(py: Python<'_>, error: &PyErr) -> bool {
     let look = || -> PyResult<bool> {
-        let signal = py.import("signal")?;
-        let mut handlers = Vec::new();
-        let (valid, handler_of) = (signal.getattr("valid_signals")?, signal.getattr("getsignal")?);
-        for number in call_python(&valid, (), None)?.try_iter()? {
-            let handler = call_python(&handler_of, (number?,), None)?;
-            handlers.extend(handler.getattr_opt("__code__")?);
-        }
+        let mut before = None;
         let mut traceback = error.traceback(py).map(Bound::into_any);
         while let Some(at) = traceback.filter(|at| !at.is_none()) {
-            let code = at.getattr("tb_frame")?.getattr("f_code")?;
-            if handlers.iter().any(|handler| handler.is(&code)) {
-                return Ok(true);
+            let frame = at.getattr("tb_frame")?;
+            if let Some(before) = before {
+                if arguments_of(&frame)?.iter().any(|it| it.is(&before)) {
+                    return Ok(true);
+                }
             }
+            before = Some(frame);
             traceback = Some(at.getattr("tb_next")?);
         }
         Ok(false)
     };
     look().unwrap_or(false)
+}
+
+/// Returns the arguments of the function that runs in a frame.
+fn arguments_of<'py>(frame: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    const VARARGS: usize = 4; // inspect.CO_VARARGS
+    let (code, locals) = (frame.getattr("f_code")?, frame.getattr("f_locals")?);
+    let number = |name: &str| code.getattr(name)?.extract::<usize>();
+    let named = number("co_argcount")? + number("co_kwonlyargcount")?;
+    let has_more = number("co_flags")? & VARARGS != 0;
+    let mut arguments = Vec::new();
+    let names = code.getattr("co_varnames")?.cast_into::<PyTuple>()?;
+    for (at, name) in names.iter().enumerate().take(named + usize::from(has_more)) {
+        match locals.get_item(name) {
+            Ok(value) if at == named => arguments.extend(value.cast_into::<PyTuple>()?),
+            Ok(value) => arguments.push(value),
+            Err(_) => {} // It was deleted.
+        }
+    }
+    Ok(arguments)
 }
 
 fn log(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {

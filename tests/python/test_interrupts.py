@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import functools
 import logging
 import signal
 import subprocess
@@ -81,7 +82,12 @@ def test_it_does_so_in_the_midst_of_a_hook_and_of_a_log_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def handler(number: int, frame: object) -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # as for: a second one kills
         raise Alarm
+
+    class Handler:
+        def __call__(self, *arguments: object) -> None:
+            handler(*arguments)  # type: ignore[arg-type]
 
     class Signals(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
@@ -89,14 +95,16 @@ def test_it_does_so_in_the_midst_of_a_hook_and_of_a_log_line(
             return True
 
     logger, signals = logging.getLogger("skypostal"), Signals()
-    before = signal.signal(signal.SIGALRM, handler)
+    before = signal.getsignal(signal.SIGALRM)
     try:
         for hook in (lambda _: signal.raise_signal(signal.SIGALRM), None):
             if hook is None:
                 logger.addFilter(signals)
             client = client_of("http://127.0.0.1:9", max_retries=1000, on_attempt=hook)
-            with pytest.raises(Alarm):
-                client.update_personal_info(**CUSTOMER)
+            for installed in (handler, functools.partial(handler), Handler()):
+                signal.signal(signal.SIGALRM, installed)
+                with pytest.raises(Alarm):
+                    client.update_personal_info(**CUSTOMER)
     finally:
         logger.removeFilter(signals)
         signal.signal(signal.SIGALRM, before)
