@@ -58,6 +58,9 @@ def turn_on(level: str) -> None:
     logger = _set_up()
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    handler.addFilter(lambda record: not logging.getLogger().handlers)
+    ours = {handler, *logger.handlers}
+    handler.addFilter(
+        lambda record: not logging.getLogger().handlers and ours.issuperset(logger.handlers)
+    )
     logger.addHandler(handler)
     logger.setLevel(level.upper())

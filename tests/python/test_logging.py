@@ -268,6 +268,15 @@ def test_the_variable_leaves_an_applications_own_handlers_alone(troubled: FaultS
     assert done.stderr == "own WARNING\nown WARNING\n"
 
 
+def test_nor_does_it_repeat_what_a_handler_of_this_logger_shows(troubled: FaultServer) -> None:
+    before = (
+        "import logging, skypostal, sys;"
+        "logging.getLogger('skypostal').addHandler(logging.StreamHandler(sys.stdout))"
+    )
+    done = python(CALL.format(before=before, after=""), troubled.url, SKYPOSTAL_LOG="warning")
+    assert (done.stdout.count("another follows"), done.stderr) == (2, "")
+
+
 def test_a_bad_level_is_reported_and_harms_nothing(troubled: FaultServer) -> None:
     done = python(CALL.format(before="", after="print(5)"), troubled.url, SKYPOSTAL_LOG="loud")
     assert 'SKYPOSTAL_LOG: must be "debug", "info" or "warning"' in done.stderr

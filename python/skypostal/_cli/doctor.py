@@ -18,7 +18,7 @@ from .. import _native
 from .connection import add_connection, connection_arguments
 from .exit_status import INTERRUPTED
 from .output import (
-    add_display_options,
+    add_color,
     apply_display_options,
     colored,
     printable,
@@ -88,7 +88,7 @@ def add_command(commands: Commands) -> None:
     add_connection(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="write one JSON object, for programs")
-    add_display_options(group)
+    add_color(group)
 
 
 def _run(args: argparse.Namespace) -> int:

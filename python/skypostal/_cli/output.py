@@ -23,10 +23,14 @@ def add_json(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_display_options(group: argparse._ArgumentGroup) -> None:
-    """Adds the options for the log and the colours."""
+def add_verbose(group: argparse._ArgumentGroup) -> None:
+    """Adds the option for the log."""
     group.add_argument("-v", "--verbose", action="store_true",
                        help="log each attempt to standard error (SKYPOSTAL_LOG wins)")  # fmt: skip
+
+
+def add_color(group: argparse._ArgumentGroup) -> None:
+    """Adds the option for the colours."""
     group.add_argument(
         "--color",
         choices=("auto", "always", "never"),
@@ -39,7 +43,7 @@ def apply_display_options(args: argparse.Namespace) -> None:
     """Does as these options say, from here on."""
     global _color
     _color = args.color
-    if args.verbose and not os.environ.get("SKYPOSTAL_LOG"):
+    if getattr(args, "verbose", False) and not os.environ.get("SKYPOSTAL_LOG"):
         from .. import _logging
 
         _logging.turn_on("debug")

@@ -14,8 +14,9 @@ from .connection import add_connection, connection_arguments
 from .consent import Service, add_yes, at_a_terminal, has_consent
 from .exit_status import INTERRUPTED, is_final_refusal
 from .output import (
-    add_display_options,
+    add_color,
     add_json,
+    add_verbose,
     apply_display_options,
     colored,
     printable,
@@ -108,7 +109,8 @@ def add_command(commands: Commands) -> None:
                   help="check and show the request with keys hidden, send nothing")  # fmt: skip
     add_yes(group)
     add_json(group)
-    add_display_options(group)
+    add_verbose(group)
+    add_color(group)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable
 
 from ..connection import add_connection
 from ..consent import add_yes
-from ..output import add_display_options, add_json, apply_display_options
+from ..output import add_color, add_json, add_verbose, apply_display_options
 from ..parser import UsageError, integer
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def add_command(commands: Commands) -> None:
     group = parser.add_argument_group("output")
     parser.option("--quiet", group=group, action="store_true", help="no progress, no remarks")
     add_json(group)
-    add_display_options(group)
+    add_verbose(group)
+    add_color(group)
 
 
 def _delimiter(text: str) -> str:
