@@ -70,6 +70,8 @@ class Sandbox:
     ) -> None:
         if not 0 < idle_timeout <= 86_400:
             raise ValueError("idle_timeout: must be seconds, more than 0 and at most 86400")
+        if not 0 <= port <= 65535:
+            raise ValueError("port: must be 0 to 65535")
         if max_requests < 1:
             raise ValueError("max_requests: must be 1 or more")
         self._idle_timeout, self._max_requests, self._log = idle_timeout, max_requests, log
