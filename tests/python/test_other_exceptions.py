@@ -446,7 +446,7 @@ def test_an_old_exception_of_a_hook_says_what_this_call_did(sandbox: Sandbox) ->
         client = AsyncClient(
             base_url=sandbox.url, user_code=USER_CODE, app_key=APP_KEY, on_attempt=hook
         )
-        sandbox.fail_next(applied=True, retry_after=0)
+        sandbox.fail_next(applied=True, retry_after=5)
         with pytest.raises(GeneratorExit):
             await client.update_personal_info(customer_box_id=BOX_ID, customer_key=CUSTOMER_KEY)
 
