@@ -217,7 +217,7 @@ def test_a_timeout_of_the_wrong_type_is_named(client: Client, environment: None)
     for update in (client.update_personal_info, skypostal.update_personal_info):
         with pytest.raises(TypeError, match="^timeout: "):
             update(timeout=wrong, **CUSTOMER)
-    with pytest.raises(OverflowError, match="^max_retries: "):
+    with pytest.raises(ConfigurationError, match="^max_retries: "):
         Client(max_retries=10**30)
 
 
