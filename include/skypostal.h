@@ -72,8 +72,8 @@
  *   outcome, SKYPOSTAL_MISUSE for a result code, 0 for every other number.
  * - Threads: a client may be used by many threads at once. Options, updates and bulks belong to one
  *   thread at a time. Personal information, outcomes and errors never change, and any thread may
- *   read them. A thread that makes calls needs 128 KiB of stack. A thread in a call must not be ended by pthread_cancel, nor left by longjmp;
- *   skypostal_client_cancel ends the call.
+ *   read them. A thread that makes calls needs 128 KiB of stack. A thread in a call must not be
+ *   ended by pthread_cancel, nor left by longjmp; skypostal_client_cancel ends the call.
  * - Fork: a client made before a fork works in the parent and in the child.
  * - Signals: no function may be called by a signal handler. Unless the program ignores SIGPIPE, a
  *   call blocks it on the calling thread; one that comes to this thread from elsewhere meanwhile is

@@ -110,7 +110,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     except sqlite3.Error as error:
         problem = f"cannot use the database {args.db}: {error}"
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         problem = f"cannot listen on {args.host}:{args.port}: {reason}"
     except (ValueError, ImportError, TableError) as error:
